@@ -1,0 +1,1 @@
+//! Caption metrics without Java, equal to pycocoevalcap.

@@ -1,0 +1,3 @@
+//! The `decap` command.
+
+fn main() {}

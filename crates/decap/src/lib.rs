@@ -1,0 +1,1 @@
+//! Image and video captioning trained on text alone (DeCap).
