@@ -53,7 +53,7 @@ impl Folder {
             Self::Compiled { files, .. } => files
                 .iter()
                 .find(|(file, _)| *file == name)
-                .map(|(_, bytes)| Bytes::Static(bytes))
+                .map(|(_, bytes)| Bytes::from_static(bytes))
                 .ok_or_else(|| Error::io(self.path(name), std::io::ErrorKind::NotFound.into())),
         }
     }
