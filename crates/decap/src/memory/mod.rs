@@ -163,16 +163,24 @@ impl Memory {
     /// # Errors
     /// As [`Memory::project`].
     pub fn search(&self, query: &Embedding, count: usize) -> Result<Vec<Match>> {
-        self.check_query(query.width(), 1.0)?;
-        let projected = project(query.as_slice(), self.rows.view(), self.width(), 1.0, count);
-        let top = projected.top.into_iter().next().unwrap_or_default();
-        top.into_iter()
-            .map(|(row, _)| {
-                let embedding = self.row(row)?;
-                let text = self.captions.get(row).to_owned();
-                Ok(Match { row, text, cosine: query.cosine(&embedding) })
-            })
-            .collect()
+        let top = self.heaviest(query.as_slice(), query.width(), count)?;
+        let rows = top.into_iter().flatten();
+        rows.map(|(row, _)| self.matched(query, row)).collect()
+    }
+
+    /// The nearest sentence to each of `queries` `[queries, width]`, ties by lowest row.
+    ///
+    /// # Errors
+    /// As [`Memory::project`].
+    pub fn nearest(&self, queries: &Embeddings) -> Result<Vec<Match>> {
+        let top = self.heaviest(queries.as_slice(), queries.width(), 1)?;
+        let mut nearest = Vec::with_capacity(top.len());
+        for (index, top) in top.into_iter().enumerate() {
+            let query = queries.get(index).ok_or_else(|| self.broken_rows())?;
+            let &(row, _) = top.first().ok_or_else(|| self.broken_rows())?;
+            nearest.push(self.matched(&query, row)?);
+        }
+        Ok(nearest)
     }
 
     /// Row `row` as an embedding (widened and normalised).
@@ -184,6 +192,18 @@ impl Memory {
     /// If there is no such row.
     pub fn row(&self, row: usize) -> Result<Embedding> {
         Embedding::new(self.rows.row(row)).map_err(|_| self.broken_rows())
+    }
+
+    /// The `count` rows with the largest dot products for each query, at a temperature that
+    /// keeps them apart without underflow.
+    fn heaviest(&self, queries: &[f32], width: usize, count: usize) -> Result<Vec<Vec<(usize, f32)>>> {
+        self.check_query(width, 1.0)?;
+        Ok(project(queries, self.rows.view(), width, 1.0, count).top)
+    }
+
+    fn matched(&self, query: &Embedding, row: usize) -> Result<Match> {
+        let cosine = query.cosine(&self.row(row)?);
+        Ok(Match { row, text: self.captions.get(row).to_owned(), cosine })
     }
 
     fn check_query(&self, width: usize, tau: f32) -> Result<()> {
