@@ -16,15 +16,23 @@
 //! ```
 
 mod activation;
+mod adamw;
 mod arch;
 mod dispatch;
 mod gemm;
+mod layer_norm;
 mod parallel;
+mod softmax;
 #[cfg(test)]
 mod testing;
 
 pub use activation::{Activation, gelu, gelu_new, gelu_new_backward, quick_gelu, relu};
+pub use adamw::{AdamW, adamw_step, sum_of_squares};
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
 pub use gemm::{
     Accumulate, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear, matmul,
 };
+pub use layer_norm::{
+    LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_saving,
+};
+pub use softmax::{add_assign, scale, softmax_rows};

@@ -1,6 +1,6 @@
 //! Linear layers: weights packed once, bias, activation and residual fused into the product.
 
-use super::output::OutputBlock;
+use super::output::{Output, OutputBlock};
 use super::panels::{Grouping, Layout, pack_f32};
 use super::product::{Product, Threads};
 use super::tile::{Accumulate, shape_f32};
@@ -73,7 +73,7 @@ impl PackedMatrix {
 
     /// Bytes of memory that the packed weights take.
     pub fn size_bytes(&self) -> usize {
-        std::mem::size_of_val(self.words.as_slice())
+        size_of_val(self.words.as_slice())
     }
 
     fn layout(&self) -> Layout {
@@ -155,7 +155,8 @@ pub fn linear(input: &[f32], weight: &PackedMatrix, epilogue: Epilogue<'_>, outp
             accumulate: Accumulate::Overwrite,
             epilogue,
         };
-        product.run(MatrixViewMut::row_major(output, rows, weight.outputs));
+        let output = MatrixViewMut::row_major(output, rows, weight.outputs);
+        product.run(&Output::new(output));
     });
 }
 

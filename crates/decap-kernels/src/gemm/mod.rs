@@ -19,7 +19,9 @@ pub use view::{MatrixView, MatrixViewMut};
 use crate::dispatch::KernelSet;
 use panels::{Grouping, Layout, pack_f32};
 use product::Product;
+pub(crate) use output::{Output, OutputBlock};
 pub(crate) use product::Threads;
+pub(crate) use words::with_f32_scratch;
 use words::with_scratch;
 
 /// Columns of the second operand are packed in runs of about this many words.
@@ -37,7 +39,8 @@ pub fn matmul(
     accumulate: Accumulate,
     out: MatrixViewMut<'_>,
 ) {
-    matmul_with(KernelSet::active(), Threads::All, a, b, accumulate, out);
+    let mut out = Output::new(out);
+    matmul_with(KernelSet::active(), Threads::All, a, b, accumulate, &mut out);
 }
 
 /// [`matmul`] with the kernels and threads given.
@@ -47,12 +50,12 @@ pub(crate) fn matmul_with(
     a: MatrixView<'_>,
     b: MatrixView<'_>,
     accumulate: Accumulate,
-    mut out: MatrixViewMut<'_>,
+    out: &mut Output<'_>,
 ) {
     assert_eq!(a.columns(), b.rows(), "inner sizes of a product");
-    assert_eq!(a.rows(), out.rows, "rows of a product");
-    assert_eq!(b.columns(), out.columns, "columns of a product");
-    if out.rows == 0 || out.columns == 0 {
+    assert_eq!(a.rows(), out.rows(), "rows of a product");
+    assert_eq!(b.columns(), out.columns(), "columns of a product");
+    if out.rows() == 0 || out.columns() == 0 {
         return;
     }
     let steps = a.columns();
@@ -91,7 +94,10 @@ pub(crate) fn matmul_with(
                     accumulate,
                     epilogue: Epilogue::default(),
                 };
-                product.run(out.columns_range(start, columns));
+                let rows = a.rows();
+                // SAFETY: `out` is borrowed mutably, and this is its only block until it is dropped.
+                let mut block = unsafe { out.block(0, rows, start, columns) };
+                product.run(&block.as_output());
             });
         }
     });

@@ -26,6 +26,14 @@ impl<'a> Output<'a> {
         }
     }
 
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// The block of `rows` by `columns` at (`row`, `column`).
     ///
     /// # Safety
@@ -37,8 +45,9 @@ impl<'a> Output<'a> {
         column: usize,
         columns: usize,
     ) -> OutputBlock<'_> {
-        assert!(row + rows <= self.rows && column + columns <= self.columns);
-        // SAFETY: the assertion keeps the block's origin inside the view, or one past its end.
+        assert!(row <= self.rows && rows <= self.rows - row);
+        assert!(column <= self.columns && columns <= self.columns - column);
+        // SAFETY: the assertions keep the block's origin inside the view, or one past its end.
         let data = unsafe { self.data.add(row * self.row_stride + column) };
         OutputBlock {
             data,
@@ -60,8 +69,15 @@ pub(crate) struct OutputBlock<'a> {
 }
 
 impl OutputBlock<'_> {
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
+    /// The whole block as an output of its own.
+    pub(crate) fn as_output(&mut self) -> Output<'_> {
+        Output {
+            data: self.data,
+            rows: self.rows,
+            columns: self.columns,
+            row_stride: self.row_stride,
+            lifetime: PhantomData,
+        }
     }
 
     /// One row of the block, `[columns]`.

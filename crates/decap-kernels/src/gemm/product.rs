@@ -4,7 +4,6 @@ use super::linear::Epilogue;
 use super::output::{Output, OutputBlock};
 use super::panels::Layout;
 use super::tile::{Accumulate, Tile, tile_f32};
-use super::view::MatrixViewMut;
 use crate::dispatch::KernelSet;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -42,11 +41,11 @@ pub(crate) struct Product<'a> {
 }
 
 impl Product<'_> {
-    pub(crate) fn run(&self, out: MatrixViewMut<'_>) {
+    pub(crate) fn run(&self, out: &Output<'_>) {
         let a_panels = self.a_layout.grouping.panels();
         let b_panels = self.b_layout.grouping.panels();
-        let multiplications = out.rows * out.columns * self.a_layout.steps;
-        let row_blocks = out.rows.div_ceil(TASK_ROWS).min(a_panels);
+        let multiplications = out.rows() * out.columns() * self.a_layout.steps;
+        let row_blocks = out.rows().div_ceil(TASK_ROWS).min(a_panels);
         let column_blocks = b_panels
             .div_ceil(TASK_PANELS)
             .max(WANTED_TASKS.div_ceil(row_blocks))
@@ -54,7 +53,6 @@ impl Product<'_> {
         let share = |blocks: usize, panels: usize, block: usize| {
             block * panels / blocks..(block + 1) * panels / blocks
         };
-        let out = Output::new(out);
         let task = |index: usize| {
             let a_range = share(row_blocks, a_panels, index % row_blocks);
             let b_range = share(column_blocks, b_panels, index / row_blocks);

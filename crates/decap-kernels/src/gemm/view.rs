@@ -141,19 +141,6 @@ impl<'a> MatrixViewMut<'a> {
     }
 }
 
-impl MatrixViewMut<'_> {
-    /// The columns `start..start + len`, borrowed.
-    pub(crate) fn columns_range(&mut self, start: usize, len: usize) -> MatrixViewMut<'_> {
-        assert!(start + len <= self.columns, "column range");
-        MatrixViewMut {
-            data: &mut self.data[start..],
-            rows: self.rows,
-            columns: len,
-            row_stride: self.row_stride,
-        }
-    }
-}
-
 fn assert_strided(len: usize, rows: usize, columns: usize, row_stride: usize) {
     let needed = match (rows, columns) {
         (0, _) | (_, 0) => Some(0),

@@ -55,6 +55,17 @@ pub(crate) fn as_f32(words: &[u32]) -> &[f32] {
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
 }
 
+/// The words seen as f32, writable.
+pub(crate) fn as_f32_mut(words: &mut [u32]) -> &mut [f32] {
+    // SAFETY: as in `as_f32`; and any f32 written is a valid u32.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
+}
+
+/// [`with_scratch`] for f32.
+pub(crate) fn with_f32_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    with_scratch(len, |words| work(as_f32_mut(words)))
+}
+
 thread_local! {
     static SCRATCH: RefCell<Vec<Words>> = const { RefCell::new(Vec::new()) };
 }
