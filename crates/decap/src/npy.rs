@@ -21,7 +21,9 @@ pub fn write_npy(output: &mut dyn Write, values: &[f32], width: usize) -> io::Re
     output.write_all(b"\x93NUMPY\x01\x00")?;
     output.write_all(&length.to_le_bytes())?;
     output.write_all(header.as_bytes())?;
-    values.iter().try_for_each(|value| output.write_all(&value.to_le_bytes()))
+    values
+        .iter()
+        .try_for_each(|value| output.write_all(&value.to_le_bytes()))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ pub use build::{MemoryBuilder, MemoryOptions};
 pub use captions::Captions;
 pub use rows::{MemoryDtype, Rows};
 
-use decap_kernels::projection::project;
+use decap_kernels::project;
 
 use crate::embedding::{Embedding, Embeddings};
 use crate::error::{Error, Result};
