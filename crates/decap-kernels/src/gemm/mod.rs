@@ -17,9 +17,9 @@ pub use tile::Accumulate;
 pub use view::{MatrixView, MatrixViewMut};
 
 use crate::dispatch::KernelSet;
+pub(crate) use output::{Output, OutputBlock};
 use panels::{Grouping, Layout, pack_f32};
 use product::Product;
-pub(crate) use output::{Output, OutputBlock};
 pub(crate) use product::Threads;
 pub(crate) use words::with_f32_scratch;
 use words::with_scratch;
@@ -40,7 +40,14 @@ pub fn matmul(
     out: MatrixViewMut<'_>,
 ) {
     let mut out = Output::new(out);
-    matmul_with(KernelSet::active(), Threads::All, a, b, accumulate, &mut out);
+    matmul_with(
+        KernelSet::active(),
+        Threads::All,
+        a,
+        b,
+        accumulate,
+        &mut out,
+    );
 }
 
 /// [`matmul`] with the kernels and threads given.
@@ -201,7 +208,12 @@ mod tests {
                 unreachable!()
             };
             assert_eq!((left, more), (&7.0, &[7.0, 7.0][..]));
-            assert_close(&[*x, *y], &expected[row * 2..row * 2 + 2], TOLERANCE, "strided");
+            assert_close(
+                &[*x, *y],
+                &expected[row * 2..row * 2 + 2],
+                TOLERANCE,
+                "strided",
+            );
         }
     }
 
