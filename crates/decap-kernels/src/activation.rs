@@ -98,7 +98,10 @@ pub(crate) fn activate<S: Simd>(simd: S, activation: Activation, values: &mut [f
             simd.mul(x, sigmoid(simd, twice_gelu_new_argument(simd, x)))
         }),
         Activation::Gelu => map_in_place(simd, values, |x| {
-            let erf = erf(simd, simd.mul(x, simd.splat(std::f32::consts::FRAC_1_SQRT_2)));
+            let erf = erf(
+                simd,
+                simd.mul(x, simd.splat(std::f32::consts::FRAC_1_SQRT_2)),
+            );
             let half = simd.mul(x, simd.splat(0.5));
             simd.mul_add(half, erf, half)
         }),
@@ -232,7 +235,10 @@ mod tests {
             for activation in ALL {
                 let mut values = [-1e4, -100.0, -30.0, 30.0, 100.0, 1e4];
                 with_kernels(set, || activation.apply(&mut values));
-                assert!(values.iter().all(|value| value.is_finite()), "{set} {activation:?}");
+                assert!(
+                    values.iter().all(|value| value.is_finite()),
+                    "{set} {activation:?}"
+                );
                 assert_eq!(values[5], 1e4, "{set} {activation:?}");
             }
         }

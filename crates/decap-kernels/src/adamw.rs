@@ -66,22 +66,24 @@ pub fn adamw_step(
         .zip(gradients.par_chunks(CHUNK_VALUES))
         .zip(first_moments.par_chunks_mut(CHUNK_VALUES))
         .zip(second_moments.par_chunks_mut(CHUNK_VALUES))
-        .for_each(|(((parameters, gradients), first_moments), second_moments)| {
-            dispatch(
-                set,
-                Step {
-                    parameters,
-                    gradients,
-                    first_moments,
-                    second_moments,
-                    settings,
-                    gradient_scale,
-                    step_size,
-                    inverse_root,
-                    decay,
-                },
-            );
-        });
+        .for_each(
+            |(((parameters, gradients), first_moments), second_moments)| {
+                dispatch(
+                    set,
+                    Step {
+                        parameters,
+                        gradients,
+                        first_moments,
+                        second_moments,
+                        settings,
+                        gradient_scale,
+                        step_size,
+                        inverse_root,
+                        decay,
+                    },
+                );
+            },
+        );
 }
 
 struct Step<'a> {
@@ -101,12 +103,16 @@ impl Kernel for Step<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (beta1, beta2) = (simd.splat(self.settings.beta1), simd.splat(self.settings.beta2));
+        let (beta1, beta2) = (
+            simd.splat(self.settings.beta1),
+            simd.splat(self.settings.beta2),
+        );
         let rest1 = simd.splat(1.0 - self.settings.beta1);
         let rest2 = simd.splat(1.0 - self.settings.beta2);
         let epsilon = simd.splat(self.settings.epsilon);
         let gradient_scale = simd.splat(self.gradient_scale);
-        let (step_size, inverse_root) = (simd.splat(-self.step_size), simd.splat(self.inverse_root));
+        let (step_size, inverse_root) =
+            (simd.splat(-self.step_size), simd.splat(self.inverse_root));
         let decay = simd.splat(self.decay);
         for (((p, g), m), v) in self
             .parameters
@@ -176,7 +182,10 @@ mod tests {
                         *p *= 1.0 - 0.01 * 0.1;
                         *m = 0.9 * *m + 0.1 * g;
                         *v = 0.999 * *v + 0.001 * g * g;
-                        let (c1, c2) = (1.0 - 0.9f64.powf(step as f64), 1.0 - 0.999f64.powf(step as f64));
+                        let (c1, c2) = (
+                            1.0 - 0.9f64.powf(step as f64),
+                            1.0 - 0.999f64.powf(step as f64),
+                        );
                         *p -= 0.01 * (*m / c1) / ((*v / c2).sqrt() + 1e-6);
                     }
                 }

@@ -22,13 +22,7 @@ pub struct RowStatistics {
 ///
 /// # Panics
 /// When the lengths do not agree.
-pub fn layer_norm(
-    input: &[f32],
-    weight: &[f32],
-    bias: &[f32],
-    epsilon: f32,
-    output: &mut [f32],
-) {
+pub fn layer_norm(input: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, output: &mut [f32]) {
     let mut statistics = RowStatistics::default();
     layer_norm_saving(input, weight, bias, epsilon, &mut statistics, output);
 }
@@ -71,7 +65,10 @@ pub fn layer_norm_saving(
         );
     };
     if rows <= chunk {
-        forward((((input, output), &mut statistics.mean[..]), &mut statistics.rstd[..]));
+        forward((
+            ((input, output), &mut statistics.mean[..]),
+            &mut statistics.rstd[..],
+        ));
         return;
     }
     input
@@ -107,7 +104,10 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let width = self.weight.len();
-        let rows = self.input.chunks_exact(width).zip(self.output.chunks_exact_mut(width));
+        let rows = self
+            .input
+            .chunks_exact(width)
+            .zip(self.output.chunks_exact_mut(width));
         for (index, (input, output)) in rows.enumerate() {
             let mut sum = simd.zero();
             for values in input.chunks(S::LANES) {
@@ -173,9 +173,21 @@ pub fn layer_norm_backward(
 ) {
     let width = weight.len();
     let rows = count_rows(input.len(), width);
-    assert_eq!(output_gradient.len(), input.len(), "output gradient of a layer norm");
-    assert_eq!(gradients.input.len(), input.len(), "input gradient of a layer norm");
-    assert_eq!(gradients.weight.len(), width, "weight gradient of a layer norm");
+    assert_eq!(
+        output_gradient.len(),
+        input.len(),
+        "output gradient of a layer norm"
+    );
+    assert_eq!(
+        gradients.input.len(),
+        input.len(),
+        "input gradient of a layer norm"
+    );
+    assert_eq!(
+        gradients.weight.len(),
+        width,
+        "weight gradient of a layer norm"
+    );
     assert_eq!(gradients.bias.len(), width, "bias gradient of a layer norm");
     assert_eq!(statistics.mean.len(), rows, "statistics of a layer norm");
     assert_eq!(statistics.rstd.len(), rows, "statistics of a layer norm");
@@ -323,7 +335,12 @@ mod tests {
                 let expected: Vec<f32> = exact(&wide, &w, &b).iter().map(|&y| y as f32).collect();
                 let mut output = vec![f32::NAN; x.len()];
                 with_kernels(set, || layer_norm(&x, &w, &b, EPSILON, &mut output));
-                assert_close(&output, &expected, TOLERANCE, &format!("{set} {rows}x{width}"));
+                assert_close(
+                    &output,
+                    &expected,
+                    TOLERANCE,
+                    &format!("{set} {rows}x{width}"),
+                );
             }
         }
     }
@@ -353,13 +370,13 @@ mod tests {
         let expected_weight: Vec<f32> = (0..width)
             .map(|j| 1.0 + column(j, &|at| normed[at] * f64::from(dy[at])))
             .collect();
-        let expected_bias: Vec<f32> =
-            (0..width).map(|j| 2.0 + column(j, &|at| f64::from(dy[at]))).collect();
+        let expected_bias: Vec<f32> = (0..width)
+            .map(|j| 2.0 + column(j, &|at| f64::from(dy[at])))
+            .collect();
         for set in KernelSet::supported() {
             let mut statistics = RowStatistics::default();
             let mut output = vec![0.0; x.len()];
-            let (mut dx, mut dw, mut db) =
-                (vec![0.0; x.len()], vec![1.0; width], vec![2.0; width]);
+            let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![1.0; width], vec![2.0; width]);
             with_kernels(set, || {
                 layer_norm_saving(&x, &w, &b, EPSILON, &mut statistics, &mut output);
                 for accumulate in [Accumulate::Overwrite, Accumulate::Add] {

@@ -18,17 +18,26 @@
 mod activation;
 mod adamw;
 mod arch;
+mod attention;
+mod cross_entropy;
 mod dispatch;
 mod gemm;
 mod layer_norm;
 pub mod mapped_file;
 mod parallel;
+mod projection;
 mod softmax;
 #[cfg(test)]
 mod testing;
 
 pub use activation::{Activation, gelu, gelu_new, gelu_new_backward, quick_gelu, relu};
 pub use adamw::{AdamW, adamw_step, sum_of_squares};
+pub use attention::{
+    Attention, KeyValueCache, Mask, Sequences, attention, attention_backward, attention_step,
+};
+pub use cross_entropy::{
+    CrossEntropy, LinearCrossEntropyGradients, Loss, cross_entropy, linear_cross_entropy,
+};
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
 pub use gemm::{
     Accumulate, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear, matmul,
@@ -36,4 +45,5 @@ pub use gemm::{
 pub use layer_norm::{
     LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_saving,
 };
+pub use projection::{MemoryRows, Projection, project};
 pub use softmax::{add_assign, scale, softmax_rows};

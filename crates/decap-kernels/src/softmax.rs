@@ -121,16 +121,23 @@ mod tests {
                         .chunks(columns)
                         .flat_map(|row| {
                             let largest = f64::from(row.iter().copied().fold(f32::MIN, f32::max));
-                            let e: Vec<f64> =
-                                row.iter().map(|&x| (f64::from(x) - largest).exp()).collect();
+                            let e: Vec<f64> = row
+                                .iter()
+                                .map(|&x| (f64::from(x) - largest).exp())
+                                .collect();
                             let sum: f64 = e.iter().sum();
-                            e.into_iter().map(move |e| (e / sum) as f32).collect::<Vec<_>>()
+                            e.into_iter()
+                                .map(move |e| (e / sum) as f32)
+                                .collect::<Vec<_>>()
                         })
                         .collect();
                     with_kernels(set, || softmax_rows(&mut values, columns));
                     // exp is good to 3e-7.
                     assert_close(&values, &expected, 1e-6, &format!("{set} {columns}"));
-                    assert!(values.iter().all(|v| *v == 0.0 || v.is_normal()), "{set} denormal");
+                    assert!(
+                        values.iter().all(|v| *v == 0.0 || v.is_normal()),
+                        "{set} denormal"
+                    );
                 }
             }
         }

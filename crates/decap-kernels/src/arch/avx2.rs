@@ -118,7 +118,9 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn round(self, a: __m256) -> __m256 {
-        proven!(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+        proven!(_mm256_round_ps::<
+            { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
+        >(a))
     }
     #[inline(always)]
     fn exp2_integer(self, n: __m256) -> __m256 {
@@ -128,7 +130,11 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn select_less(self, x: __m256, bound: __m256, low: __m256, high: __m256) -> __m256 {
-        proven!(_mm256_blendv_ps(high, low, _mm256_cmp_ps::<_CMP_LT_OQ>(x, bound)))
+        proven!(_mm256_blendv_ps(
+            high,
+            low,
+            _mm256_cmp_ps::<_CMP_LT_OQ>(x, bound)
+        ))
     }
     #[inline(always)]
     fn sum(self, a: __m256) -> f32 {

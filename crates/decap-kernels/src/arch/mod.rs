@@ -101,10 +101,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         ] {
             p = self.mul_add(p, r, self.splat(c));
         }
-        let e = self.add(
-            self.mul_add(p, self.mul(r, r), r),
-            self.splat(1.0),
-        );
+        let e = self.add(self.mul_add(p, self.mul(r, r), r), self.splat(1.0));
         let result = self.mul(e, self.exp2_integer(n));
         self.select_less(x, self.splat(-80.0), self.zero(), result)
     }

@@ -125,7 +125,11 @@ pub fn linear(input: &[f32], weight: &PackedMatrix, epilogue: Epilogue<'_>, outp
         (inputs, _) => input.len() / inputs,
     };
     assert_eq!(input.len(), rows * weight.inputs, "input of a linear layer");
-    assert_eq!(output.len(), rows * weight.outputs, "output of a linear layer");
+    assert_eq!(
+        output.len(),
+        rows * weight.outputs,
+        "output of a linear layer"
+    );
     if let Some(bias) = epilogue.bias {
         assert_eq!(bias.len(), weight.outputs, "bias of a linear layer");
     }

@@ -17,9 +17,9 @@ pub use tile::Accumulate;
 pub use view::{MatrixView, MatrixViewMut};
 
 use crate::dispatch::KernelSet;
+pub(crate) use output::{Output, OutputBlock};
 use panels::{Grouping, Layout, pack_f32};
 use product::Product;
-pub(crate) use output::{Output, OutputBlock};
 pub(crate) use product::Threads;
 pub(crate) use words::with_f32_scratch;
 use words::with_scratch;
@@ -40,7 +40,14 @@ pub fn matmul(
     out: MatrixViewMut<'_>,
 ) {
     let mut out = Output::new(out);
-    matmul_with(KernelSet::active(), Threads::All, a, b, accumulate, &mut out);
+    matmul_with(
+        KernelSet::active(),
+        Threads::All,
+        a,
+        b,
+        accumulate,
+        &mut out,
+    );
 }
 
 /// [`matmul`] with the kernels and threads given.
@@ -188,7 +195,7 @@ mod tests {
     #[test]
     fn rows_between_strides_are_left_alone() {
         let (a, b) = (random(3 * 4, 5), random(4 * 2, 6));
-        let mut out = vec![7.0; 3 * 5];
+        let mut out = [7.0; 3 * 5];
         matmul(
             MatrixView::row_major(&a, 3, 4),
             MatrixView::row_major(&b, 4, 2),
@@ -201,7 +208,12 @@ mod tests {
                 unreachable!()
             };
             assert_eq!((left, more), (&7.0, &[7.0, 7.0][..]));
-            assert_close(&[*x, *y], &expected[row * 2..row * 2 + 2], TOLERANCE, "strided");
+            assert_close(
+                &[*x, *y],
+                &expected[row * 2..row * 2 + 2],
+                TOLERANCE,
+                "strided",
+            );
         }
     }
 

@@ -86,7 +86,9 @@ impl OutputBlock<'_> {
         assert!(row < self.rows);
         // SAFETY: `Output::block` checked that the block lies inside the view, and its caller that
         // nothing else refers to it; the borrow of `self` keeps rows from being held twice.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.row_stride), self.columns) }
+        unsafe {
+            std::slice::from_raw_parts_mut(self.data.add(row * self.row_stride), self.columns)
+        }
     }
 
     /// A part of the block.

@@ -121,7 +121,11 @@ pub(crate) fn for_each_panel(
         for panel in 0..layout.grouping.panels() {
             let (words, after) = rest.split_at_mut(layout.panel(chunk, panel).len());
             rest = after;
-            jobs.push((layout.grouping.lines_of(panel), layout.steps_of(chunk), words));
+            jobs.push((
+                layout.grouping.lines_of(panel),
+                layout.steps_of(chunk),
+                words,
+            ));
         }
     }
     if threads == Threads::One || layout.words() < PARALLEL_WORDS {

@@ -115,7 +115,12 @@ impl Product<'_> {
                 }
             }
         }
-        self.epilogue
-            .apply(self.set, rows, columns, self.b_layout.grouping.lines(), &mut block);
+        self.epilogue.apply(
+            self.set,
+            rows,
+            columns,
+            self.b_layout.grouping.lines(),
+            &mut block,
+        );
     }
 }

@@ -72,7 +72,10 @@ impl<'a> MatrixView<'a> {
     /// # Panics
     /// When they are not all there.
     pub fn columns_range(self, start: usize, len: usize) -> Self {
-        assert!(start <= self.columns && len <= self.columns - start, "column range");
+        assert!(
+            start <= self.columns && len <= self.columns - start,
+            "column range"
+        );
         let offset = (start * self.column_stride).min(self.data.len());
         Self {
             data: &self.data[offset..],
@@ -149,5 +152,8 @@ fn assert_strided(len: usize, rows: usize, columns: usize, row_stride: usize) {
             .and_then(|start| start.checked_add(columns)),
     };
     let fits = needed.is_some_and(|needed| needed <= len);
-    assert!(fits, "matrix [{rows}, {columns}] with row stride {row_stride} in {len} values");
+    assert!(
+        fits,
+        "matrix [{rows}, {columns}] with row stride {row_stride} in {len} values"
+    );
 }
