@@ -4,6 +4,9 @@ mod embedding;
 mod error;
 
 pub mod encoder;
+pub mod media;
+pub mod memory;
+pub mod tokenizer;
 pub mod weights;
 
 pub use embedding::{Embedding, Embeddings};

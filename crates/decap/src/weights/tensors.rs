@@ -104,6 +104,16 @@ impl Tensors {
         })
     }
 
+    /// The raw bytes of the tensor `name`, sharing the file's.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where there is none.
+    pub fn bytes(&self, name: &str) -> Result<Bytes> {
+        self.get(name)?;
+        let entry = &self.entries[name];
+        Ok(self.bytes.slice(entry.start..entry.end))
+    }
+
     /// The tensor `name`, widened to f32 from f32, f16 or bf16, of exactly `shape`.
     ///
     /// # Errors
