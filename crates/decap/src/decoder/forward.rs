@@ -1,10 +1,10 @@
 //! The network: a prefix and tokens in, logits out, with a cache of keys and values.
 
-use rayon::prelude::*;
-
-use super::kernels::{
-    Activation, Epilogue, MatrixView, PackedMatrix, Precision, layer_norm, linear,
+use decap_kernels::{
+    Activation, Attention, Epilogue, KeyValueCache, Mask, MatrixView, PackedMatrix, Precision,
+    Sequences, add_assign, attention, attention_step, layer_norm, linear,
 };
+
 use super::layout::{LinearLayout, NormLayout};
 use super::{DecoderConfig, DecoderWeights};
 
@@ -137,11 +137,6 @@ impl<'n> Session<'n> {
         Self { network, rows, length: 0, capacity, cache, buffers: Buffers::default() }
     }
 
-    /// Positions that can still be read.
-    pub fn room(&self) -> usize {
-        self.capacity - self.length
-    }
-
     /// Reads `prefixes` `[rows, prefix_width]` as the first position, then `tokens`
     /// `[rows, new_tokens]` after it; gives logits `[rows, 1 + new_tokens, vocabulary_size]`.
     pub fn start(&mut self, prefixes: &[f32], tokens: &[u32]) -> &[f32] {
@@ -203,16 +198,18 @@ impl<'n> Session<'n> {
     fn advance(&mut self, new: usize) -> &[f32] {
         let network = self.network;
         let width = network.config.width;
-        assert!(new <= self.room(), "positions: {new} new, room for {}", self.room());
+        let room = self.capacity - self.length;
+        assert!(new <= room, "positions: {new} new, room for {room}");
         let buffers = &mut self.buffers;
         for (index, position) in buffers.stream.chunks_exact_mut(width).enumerate() {
             let place = self.length + index % new;
-            add(position, &network.position_embedding[place * width..][..width]);
+            add_assign(position, &network.position_embedding[place * width..][..width]);
         }
         buffers.resize(self.rows * new, &network.config);
+        let positions = vec![self.length; self.rows];
+        let span = Span { positions, new, capacity: self.capacity };
         for (block, cache) in network.blocks.iter().zip(&mut self.cache) {
-            let span = Span { length: self.length, new, capacity: self.capacity };
-            block.forward(&network.config, span, cache, buffers);
+            block.forward(&network.config, &span, cache, buffers);
         }
         network.final_norm.forward(&buffers.stream, &mut buffers.normed);
         linear(&buffers.normed, &network.output, Epilogue::default(), &mut buffers.logits);
@@ -222,9 +219,9 @@ impl<'n> Session<'n> {
 }
 
 /// Which positions a step reads.
-#[derive(Clone, Copy)]
 struct Span {
-    length: usize,
+    /// Positions read before, `[rows]`.
+    positions: Vec<usize>,
     new: usize,
     capacity: usize,
 }
@@ -243,7 +240,7 @@ impl Buffers {
 
 impl Block {
     /// `x += attention(norm(x)); x += mlp(norm(x))`, x the stream `[rows * new, width]`.
-    fn forward(&self, config: &DecoderConfig, span: Span, cache: &mut [Vec<f32>; 2], buffers: &mut Buffers) {
+    fn forward(&self, config: &DecoderConfig, span: &Span, cache: &mut [Vec<f32>; 2], buffers: &mut Buffers) {
         self.attention_norm.forward(&buffers.stream, &mut buffers.normed);
         self.attention_in.forward(&buffers.normed, &mut buffers.query_key_value);
         attend(config, span, &buffers.query_key_value, cache, &mut buffers.attended);
@@ -287,75 +284,33 @@ impl Norm {
 
 /// Causal attention of the new positions on all positions read, the new ones included.
 ///
-/// `query_key_value` is `[rows, new, 3, heads, head_width]`; keys and values are appended to the
-/// cache `[rows, capacity, heads, head_width]`; `attended` is `[rows, new, heads, head_width]`.
+/// `query_key_value` is `[rows, new, 3 width]`; keys and values are appended to the cache
+/// `[rows, capacity, width]`; `attended` is `[rows, new, width]`.
 fn attend(
     config: &DecoderConfig,
-    span: Span,
+    span: &Span,
     query_key_value: &[f32],
     cache: &mut [Vec<f32>; 2],
     attended: &mut [f32],
 ) {
     let width = config.width;
-    let head_width = config.head_width();
-    let scale = 1.0 / (head_width as f32).sqrt();
+    let shape = Attention {
+        num_heads: config.num_heads,
+        head_width: config.head_width(),
+        mask: Mask::Causal,
+    };
     let [keys, values] = cache;
-    let row_caches = keys
-        .par_chunks_exact_mut(span.capacity * width)
-        .zip(values.par_chunks_exact_mut(span.capacity * width));
-    let row_steps = query_key_value
-        .par_chunks_exact(span.new * 3 * width)
-        .zip(attended.par_chunks_exact_mut(span.new * width));
-    // One sequence's step is too little work for a task of its own, hence the minimum.
-    row_caches.zip(row_steps).with_min_len(4).for_each(|((keys, values), (step, attended))| {
-        let places = span.length * width..(span.length + span.new) * width;
-        let rows = keys[places.clone()].chunks_exact_mut(width).zip(values[places].chunks_exact_mut(width));
-        for ((key, value), new) in rows.zip(step.chunks_exact(3 * width)) {
-            key.copy_from_slice(&new[width..2 * width]);
-            value.copy_from_slice(&new[2 * width..]);
-        }
-        let mut scores = vec![0.0; span.length + span.new];
-        for (index, attended) in attended.chunks_exact_mut(width).enumerate() {
-            let scores = &mut scores[..span.length + index + 1];
-            for (head, attended) in attended.chunks_exact_mut(head_width).enumerate() {
-                let query = &step[index * 3 * width + head * head_width..][..head_width];
-                for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
-                    *score = scale * dot(query, &key[head * head_width..][..head_width]);
-                }
-                softmax(scores);
-                attended.fill(0.0);
-                for (&weight, value) in scores.iter().zip(values.chunks_exact(width)) {
-                    let value = &value[head * head_width..][..head_width];
-                    attended.iter_mut().zip(value).for_each(|(sum, value)| *sum += weight * value);
-                }
-            }
-        }
-    });
-}
-
-fn softmax(scores: &mut [f32]) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - largest).exp();
-        sum += *score;
+    if span.new == 1 {
+        let cache = KeyValueCache { keys, values, capacity: span.capacity };
+        attention_step(query_key_value, cache, &span.positions, shape, attended);
+        return;
     }
-    scores.iter_mut().for_each(|score| *score /= sum);
-}
-
-/// The dot product, summed in eight lanes so that it can be vectorised.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; 8];
-    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
+    // Several positions at once are only ever read first, so they see none but each other.
+    let lengths = vec![span.new; span.positions.len()];
+    attention(query_key_value, Sequences::Packed { lengths: &lengths }, shape, None, attended);
+    for (index, new) in query_key_value.chunks_exact(3 * width).enumerate() {
+        let place = (index / span.new * span.capacity + index % span.new) * width;
+        keys[place..place + width].copy_from_slice(&new[width..2 * width]);
+        values[place..place + width].copy_from_slice(&new[2 * width..]);
     }
-    lanes.iter().sum::<f32>() + rest
-}
-
-fn add(sum: &mut [f32], values: &[f32]) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }

@@ -18,7 +18,6 @@ mod constraints;
 mod forward;
 mod generate;
 mod initialise;
-mod kernels;
 mod layout;
 mod random;
 mod text;
