@@ -1,0 +1,69 @@
+//! A folder of named files, on disk or compiled into the program.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::Bytes;
+use crate::error::{Error, Result};
+
+/// A folder of named files: a model, an encoder or a memory.
+#[derive(Debug, Clone)]
+pub enum Folder {
+    /// A folder on disk.
+    Disk(PathBuf),
+    /// Files compiled into the program: name and content, names with `/` between folders.
+    Compiled {
+        /// What to call the folder in messages.
+        name: &'static str,
+        /// The files.
+        files: &'static [(&'static str, &'static [u8])],
+    },
+}
+
+impl Folder {
+    /// The folder at `path`.
+    pub fn disk(path: impl Into<PathBuf>) -> Self {
+        Self::Disk(path.into())
+    }
+
+    /// The path of the file `name`, for reading where on disk and for messages always.
+    pub fn path(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Disk(path) => path.join(name),
+            Self::Compiled { name: folder, .. } => Path::new(folder).join(name),
+        }
+    }
+
+    /// Whether the file `name` is there.
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::Disk(path) => path.join(name).is_file(),
+            Self::Compiled { files, .. } => files.iter().any(|(file, _)| *file == name),
+        }
+    }
+
+    /// The bytes of the file `name`: mapped where on disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be opened.
+    pub fn bytes(&self, name: &str) -> Result<Bytes> {
+        match self {
+            Self::Disk(path) => Bytes::map(&path.join(name)),
+            Self::Compiled { files, .. } => files
+                .iter()
+                .find(|(file, _)| *file == name)
+                .map(|(_, bytes)| Bytes::from_static(bytes))
+                .ok_or_else(|| Error::io(self.path(name), std::io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    /// The JSON file `name`, read as `T`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be opened, [`Error::Model`] where it is not a `T`.
+    pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        serde_json::from_slice(&self.bytes(name)?)
+            .map_err(|error| Error::model(self.path(name), format!("not valid: {error}")))
+    }
+}

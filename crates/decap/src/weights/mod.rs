@@ -1,0 +1,11 @@
+//! Where weights come from: bytes that are mapped or compiled in, folders, safetensors.
+
+mod bytes;
+mod folder;
+mod tensors;
+mod writing;
+
+pub use bytes::Bytes;
+pub use folder::Folder;
+pub use tensors::{Tensor, Tensors};
+pub use writing::{write_atomically, write_folder_atomically};
