@@ -3,7 +3,10 @@
 mod embedding;
 mod error;
 
+pub mod dataset;
 pub mod encoder;
+pub mod media;
+pub mod tokenizer;
 pub mod weights;
 
 pub use embedding::{Embedding, Embeddings};
