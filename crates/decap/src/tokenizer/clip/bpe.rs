@@ -68,7 +68,15 @@ impl BytePairs {
                 bytes[id as usize] = token_bytes(token, &byte_of_symbol);
             }
         }
-        Ok(Self { inner_bytes, last_bytes, merges: table, bytes, names, start, end })
+        Ok(Self {
+            inner_bytes,
+            last_bytes,
+            merges: table,
+            bytes,
+            names,
+            start,
+            end,
+        })
     }
 
     pub(super) fn vocabulary_size(&self) -> usize {
@@ -92,16 +100,22 @@ impl BytePairs {
     /// The pair of lowest rank merges first, the leftmost of equals, until none is left. A heap
     /// makes a word of n bytes cost n log n, so that no input is slow.
     pub(super) fn encode_word(&self, word: &[u8], ids: &mut Vec<u32>) {
-        let Some((&last, inner)) = word.split_last() else { return };
-        let mut symbols: Vec<u32> =
-            inner.iter().map(|&byte| self.inner_bytes[byte as usize]).collect();
+        let Some((&last, inner)) = word.split_last() else {
+            return;
+        };
+        let mut symbols: Vec<u32> = inner
+            .iter()
+            .map(|&byte| self.inner_bytes[byte as usize])
+            .collect();
         symbols.push(self.last_bytes[last as usize]);
         let count = symbols.len();
         // A doubly linked list over `symbols`; a removed symbol has `NONE` as its next but one.
-        let mut previous: Vec<usize> =
-            (0..count).map(|index| index.checked_sub(1).unwrap_or(NONE)).collect();
-        let mut next: Vec<usize> =
-            (0..count).map(|index| if index + 1 < count { index + 1 } else { NONE }).collect();
+        let mut previous: Vec<usize> = (0..count)
+            .map(|index| index.checked_sub(1).unwrap_or(NONE))
+            .collect();
+        let mut next: Vec<usize> = (0..count)
+            .map(|index| if index + 1 < count { index + 1 } else { NONE })
+            .collect();
         let mut removed = vec![false; count];
         let mut heap = BinaryHeap::new();
         for left in 0..count.saturating_sub(1) {
@@ -113,7 +127,9 @@ impl BytePairs {
             if removed[left] || right == NONE || (symbols[left], symbols[right]) != pair {
                 continue;
             }
-            let Some(merge) = self.merges.get(&pair) else { continue };
+            let Some(merge) = self.merges.get(&pair) else {
+                continue;
+            };
             symbols[left] = merge.id;
             removed[right] = true;
             next[left] = next[right];
@@ -125,7 +141,13 @@ impl BytePairs {
                 self.push_candidate(&symbols, previous[left], left, &mut heap);
             }
         }
-        ids.extend(symbols.iter().zip(&removed).filter(|(_, gone)| !**gone).map(|(id, _)| *id));
+        ids.extend(
+            symbols
+                .iter()
+                .zip(&removed)
+                .filter(|(_, gone)| !**gone)
+                .map(|(id, _)| *id),
+        );
     }
 
     fn push_candidate(

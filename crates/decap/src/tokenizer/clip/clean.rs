@@ -20,10 +20,19 @@ const MAX_ROUNDS: usize = 64;
 /// ```
 pub fn clean(text: &str) -> String {
     // Nothing that ftfy or `html.unescape` looks at: nearly every caption.
-    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t') && byte != b'&');
-    let text = if is_plain { text.to_owned() } else { unescape(&unescape(&fix_text(text))) };
+    let is_plain = text
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t') && byte != b'&');
+    let text = if is_plain {
+        text.to_owned()
+    } else {
+        unescape(&unescape(&fix_text(text)))
+    };
     let mut clean = String::with_capacity(text.len());
-    for word in text.split(char::is_whitespace).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(char::is_whitespace)
+        .filter(|word| !word.is_empty())
+    {
         if !clean.is_empty() {
             clean.push(' ');
         }
@@ -101,7 +110,8 @@ fn fix_characters(text: &str) -> String {
 }
 
 fn fix_line_breaks(text: &str) -> String {
-    text.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n")
+    text.replace("\r\n", "\n")
+        .replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n")
 }
 
 /// Drops `ESC [ digits-and-semicolons letter`; differs from ftfy in that only ASCII digits count.

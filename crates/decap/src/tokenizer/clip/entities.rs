@@ -19,7 +19,10 @@ struct Entities {
 }
 
 static ENTITIES: LazyLock<Entities> = LazyLock::new(|| {
-    let mut entities = Entities { html5: HashMap::new(), capitals: HashMap::new() };
+    let mut entities = Entities {
+        html5: HashMap::new(),
+        capitals: HashMap::new(),
+    };
     for line in TABLE.lines() {
         let mut fields = line.split(' ');
         let name = fields.next().unwrap_or_default();
@@ -65,7 +68,10 @@ pub(super) fn unescape_unambiguous(text: &str) -> String {
         match unambiguous_length(after) {
             Some(length) => {
                 let reference = &after[..length];
-                let named = ENTITIES.html5.get(reference).or(ENTITIES.capitals.get(reference));
+                let named = ENTITIES
+                    .html5
+                    .get(reference)
+                    .or(ENTITIES.capitals.get(reference));
                 if let Some(text) = named {
                     out.push_str(text);
                 } else if reference.starts_with('#') && reference_length(reference) == length {
@@ -89,7 +95,10 @@ pub(super) fn unescape_unambiguous(text: &str) -> String {
 /// Length of `#?[0-9A-Za-z]{1,24};` at the start of `text`.
 fn unambiguous_length(text: &str) -> Option<usize> {
     let hash = usize::from(text.starts_with('#'));
-    let letters = text[hash..].bytes().take_while(u8::is_ascii_alphanumeric).count();
+    let letters = text[hash..]
+        .bytes()
+        .take_while(u8::is_ascii_alphanumeric)
+        .count();
     let is_closed = text.as_bytes().get(hash + letters) == Some(&b';');
     ((1..=24).contains(&letters) && is_closed).then_some(hash + letters + 1)
 }
@@ -103,12 +112,21 @@ fn reference_length(text: &str) -> usize {
         if decimal > 0 {
             return with_semicolon(1 + decimal);
         }
-        let Some(digits) = number.strip_prefix(['x', 'X']) else { return 0 };
+        let Some(digits) = number.strip_prefix(['x', 'X']) else {
+            return 0;
+        };
         let hexadecimal = digits.bytes().take_while(u8::is_ascii_hexdigit).count();
-        return if hexadecimal > 0 { with_semicolon(2 + hexadecimal) } else { 0 };
+        return if hexadecimal > 0 {
+            with_semicolon(2 + hexadecimal)
+        } else {
+            0
+        };
     }
     let ends_name = |c: char| matches!(c, '\t' | '\n' | '\x0c' | ' ' | '<' | '&' | '#' | ';');
-    let name = text.chars().take_while(|&c| !ends_name(c)).take(MAX_NAME_CHARS);
+    let name = text
+        .chars()
+        .take_while(|&c| !ends_name(c))
+        .take(MAX_NAME_CHARS);
     match name.map(char::len_utf8).sum() {
         0 => 0,
         length => with_semicolon(length),
@@ -124,7 +142,9 @@ fn push_reference(reference: &str, out: &mut String) {
             None => (number, 10),
         };
         // The digits are valid; what overflows is above every code point.
-        out.extend(code_point(u32::from_str_radix(digits, radix).unwrap_or(u32::MAX)));
+        out.extend(code_point(
+            u32::from_str_radix(digits, radix).unwrap_or(u32::MAX),
+        ));
         return;
     }
     if let Some(text) = ENTITIES.html5.get(reference) {
@@ -152,5 +172,9 @@ fn code_point(number: u32) -> Option<char> {
         number,
         0x1..=0x8 | 0xb | 0xe..=0x1f | 0x7f..=0x9f | 0xfdd0..=0xfdef
     ) || (number <= 0x10_ffff && matches!(number & 0xffff, 0xfffe | 0xffff));
-    if is_dropped { None } else { Some(char::from_u32(number).unwrap_or('\u{fffd}')) }
+    if is_dropped {
+        None
+    } else {
+        Some(char::from_u32(number).unwrap_or('\u{fffd}'))
+    }
 }

@@ -43,7 +43,9 @@ fn fix_one_step(text: &str) -> Option<String> {
         return None;
     }
     for page in &PAGES.all {
-        let Some(bytes) = page.encode(text) else { continue };
+        let Some(bytes) = page.encode(text) else {
+            continue;
+        };
         if let Some(fixed) = decode_as_utf8(page, bytes) {
             return Some(fixed);
         }
@@ -70,7 +72,10 @@ fn decode_as_utf8(page: &CodePage, mut bytes: Vec<u8>) -> Option<String> {
         bytes = restore_byte_a0(&bytes);
     }
     if page.name.starts_with("sloppy") {
-        bytes = PATTERNS.lossy_utf8.replace_all(&bytes, "\u{fffd}".as_bytes()).into_owned();
+        bytes = PATTERNS
+            .lossy_utf8
+            .replace_all(&bytes, "\u{fffd}".as_bytes())
+            .into_owned();
     }
     if bytes.iter().any(|byte| matches!(byte, 0xed | 0xc0)) {
         bytes = rewrite_utf8_variants(&bytes);
@@ -87,7 +92,9 @@ fn restore_byte_a0(bytes: &[u8]) -> Vec<u8> {
         let rest = &bytes[index..];
         let contractions: [&[u8]; 5] = [b" ", b"quele", b"quela", b"quilo", b"s "];
         let is_word = rest.strip_prefix(b"\xc3 ").is_some_and(|after| {
-            !contractions.iter().any(|contraction| after.starts_with(contraction))
+            !contractions
+                .iter()
+                .any(|contraction| after.starts_with(contraction))
         });
         if is_word {
             words.extend_from_slice(b"\xc3\xa0 ");
@@ -98,9 +105,15 @@ fn restore_byte_a0(bytes: &[u8]) -> Vec<u8> {
         }
     }
     let restore = |found: &regex::bytes::Captures<'_>| -> Vec<u8> {
-        found[0].iter().map(|&byte| if byte == b' ' { 0xa0 } else { byte }).collect()
+        found[0]
+            .iter()
+            .map(|&byte| if byte == b' ' { 0xa0 } else { byte })
+            .collect()
     };
-    PATTERNS.altered_utf8.replace_all(&words, restore).into_owned()
+    PATTERNS
+        .altered_utf8
+        .replace_all(&words, restore)
+        .into_owned()
 }
 
 /// Java's two-byte NUL and CESU-8's surrogate pairs as plain UTF-8; what is neither stays.
@@ -150,7 +163,10 @@ fn fix_embedded(text: &str) -> String {
         // The look-behind that the regex crate lacks: no run begins after a continuation.
         let before = text[..found.start()].chars().next_back();
         if before.is_some_and(|c| PATTERNS.continuation.is_match(c.encode_utf8(&mut [0; 4]))) {
-            let first = text[found.start()..].chars().next().map_or(1, char::len_utf8);
+            let first = text[found.start()..]
+                .chars()
+                .next()
+                .map_or(1, char::len_utf8);
             from = found.start() + first;
             continue;
         }
@@ -180,12 +196,20 @@ impl CodePage {
     fn new(name: &'static str, upper: &str) -> Self {
         let upper: Vec<char> = upper.chars().collect();
         let byte_of_upper = upper.iter().copied().zip(0x80..=u8::MAX).collect();
-        Self { name, upper, byte_of_upper }
+        Self {
+            name,
+            upper,
+            byte_of_upper,
+        }
     }
 
     fn char_of(&self, byte: u8) -> char {
         match byte.checked_sub(0x80) {
-            Some(index) => self.upper.get(usize::from(index)).copied().unwrap_or(byte.into()),
+            Some(index) => self
+                .upper
+                .get(usize::from(index))
+                .copied()
+                .unwrap_or(byte.into()),
             None => byte.into(),
         }
     }
@@ -211,10 +235,18 @@ struct Pages {
 }
 
 static PAGES: LazyLock<Pages> = LazyLock::new(|| {
-    let all = CODE_PAGES.iter().map(|(name, upper)| CodePage::new(name, upper)).collect();
-    let windows_1252 = CODE_PAGES.iter().find(|(name, _)| *name == "sloppy-windows-1252");
+    let all = CODE_PAGES
+        .iter()
+        .map(|(name, upper)| CodePage::new(name, upper))
+        .collect();
+    let windows_1252 = CODE_PAGES
+        .iter()
+        .find(|(name, _)| *name == "sloppy-windows-1252");
     let (name, upper) = windows_1252.copied().unwrap_or_default();
-    Pages { all, windows_1252: CodePage::new(name, upper) }
+    Pages {
+        all,
+        windows_1252: CodePage::new(name, upper),
+    }
 });
 
 struct Patterns {

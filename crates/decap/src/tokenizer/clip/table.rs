@@ -27,8 +27,9 @@ pub(super) fn bundled() -> Result<BytePairs, String> {
     let merges = parse_merges(text.lines().take(1 + BUNDLED_MERGES))?;
     // The order of the reference: printable bytes first, then the others, then the merges.
     let symbols = byte_symbols();
-    let (printable, others): (Vec<char>, Vec<char>) =
-        symbols.into_iter().partition(|&symbol| (symbol as u32) < 256);
+    let (printable, others): (Vec<char>, Vec<char>) = symbols
+        .into_iter()
+        .partition(|&symbol| (symbol as u32) < 256);
     let bytes = || printable.iter().chain(&others);
     let tokens = bytes()
         .map(char::to_string)
@@ -53,7 +54,10 @@ pub(super) fn from_json(json: &[u8]) -> Result<BytePairs, String> {
         .map_err(|error| format!("expected a tokenizer of type BPE: {error}"))?;
     let model = file.model;
     if model.kind.as_deref().is_some_and(|kind| kind != "BPE") {
-        return Err(format!("expected a tokenizer of type BPE, got {:?}", model.kind));
+        return Err(format!(
+            "expected a tokenizer of type BPE, got {:?}",
+            model.kind
+        ));
     }
     if model.end_of_word_suffix.as_deref() != Some(END_OF_WORD) {
         return Err(format!(
@@ -66,7 +70,11 @@ pub(super) fn from_json(json: &[u8]) -> Result<BytePairs, String> {
         Merges::Lines(lines) => parse_merges(lines.iter().map(String::as_str))?,
     };
     let mut ids = model.vocab;
-    ids.extend(file.added_tokens.into_iter().map(|token| (token.content, token.id)));
+    ids.extend(
+        file.added_tokens
+            .into_iter()
+            .map(|token| (token.content, token.id)),
+    );
     from_ids_and_merges(&ids, &merges)
 }
 
@@ -147,9 +155,7 @@ enum Merges {
 }
 
 /// One merge a line; the first line may be a `#version` header or the table's title.
-fn parse_merges<'a>(
-    lines: impl Iterator<Item = &'a str>,
-) -> Result<Vec<(String, String)>, String> {
+fn parse_merges<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<(String, String)>, String> {
     let mut merges = Vec::new();
     for (index, line) in lines.enumerate() {
         let is_header = index == 0 && line.contains("#version");
@@ -177,7 +183,9 @@ fn from_ids_and_merges(
         ));
     }
     let special = |token: &str| {
-        ids.get(token).copied().ok_or_else(|| format!("expected token {token:?}, got none"))
+        ids.get(token)
+            .copied()
+            .ok_or_else(|| format!("expected token {token:?}, got none"))
     };
     BytePairs::new(ids, merges, special(START_TOKEN)?, special(END_TOKEN)?)
 }
