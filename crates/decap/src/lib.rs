@@ -19,4 +19,4 @@ pub use batches::for_each_batch;
 // pub use captioner::{Caption, CaptionOptions, Captioner, Method, Timings};
 pub use embedding::{Embedding, Embeddings};
 pub use error::{Error, InputFault, Result};
-pub use npy::write_npy;
+pub use npy::{NpyArray, read_npy, write_npy};
