@@ -4,6 +4,7 @@ mod embedding;
 mod error;
 
 pub mod encoder;
+pub mod media;
 pub mod weights;
 
 pub use embedding::{Embedding, Embeddings};
