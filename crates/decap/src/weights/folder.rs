@@ -16,6 +16,8 @@ pub enum Folder {
     Compiled {
         /// What to call the folder in messages.
         name: &'static str,
+        /// What the names of this folder's own files begin with: empty, or it ends in `/`.
+        prefix: String,
         /// The files.
         files: &'static [(&'static str, &'static [u8])],
     },
@@ -31,7 +33,11 @@ impl Folder {
     pub fn path(&self, name: &str) -> PathBuf {
         match self {
             Self::Disk(path) => path.join(name),
-            Self::Compiled { name: folder, .. } => Path::new(folder).join(name),
+            Self::Compiled {
+                name: folder,
+                prefix,
+                ..
+            } => Path::new(folder).join(format!("{prefix}{name}")),
         }
     }
 
@@ -39,7 +45,25 @@ impl Folder {
     pub fn contains(&self, name: &str) -> bool {
         match self {
             Self::Disk(path) => path.join(name).is_file(),
-            Self::Compiled { files, .. } => files.iter().any(|(file, _)| *file == name),
+            Self::Compiled { prefix, files, .. } => {
+                files.iter().any(|(file, _)| is_file(file, prefix, name))
+            }
+        }
+    }
+
+    /// The folder `name` within this one.
+    pub fn folder(&self, name: &str) -> Self {
+        match self {
+            Self::Disk(path) => Self::Disk(path.join(name)),
+            Self::Compiled {
+                name: whole,
+                prefix,
+                files,
+            } => Self::Compiled {
+                name: whole,
+                prefix: format!("{prefix}{name}/"),
+                files,
+            },
         }
     }
 
@@ -50,10 +74,10 @@ impl Folder {
     pub fn bytes(&self, name: &str) -> Result<Bytes> {
         match self {
             Self::Disk(path) => Bytes::map(&path.join(name)),
-            Self::Compiled { files, .. } => files
+            Self::Compiled { prefix, files, .. } => files
                 .iter()
-                .find(|(file, _)| *file == name)
-                .map(|(_, bytes)| Bytes::Static(bytes))
+                .find(|(file, _)| is_file(file, prefix, name))
+                .map(|(_, bytes)| Bytes::from_static(bytes))
                 .ok_or_else(|| Error::io(self.path(name), std::io::ErrorKind::NotFound.into())),
         }
     }
@@ -66,4 +90,8 @@ impl Folder {
         serde_json::from_slice(&self.bytes(name)?)
             .map_err(|error| Error::model(self.path(name), format!("not valid: {error}")))
     }
+}
+
+fn is_file(file: &str, prefix: &str, name: &str) -> bool {
+    file.strip_prefix(prefix) == Some(name)
 }
