@@ -1,1 +1,6 @@
 //! Caption metrics without Java, equal to pycocoevalcap.
+
+mod ptb;
+mod text;
+
+pub use ptb::PtbTokenizer;
