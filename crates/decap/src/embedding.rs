@@ -83,7 +83,10 @@ impl Embeddings {
 
     /// No rows yet.
     pub fn empty(width: usize) -> Self {
-        Self { values: Vec::new(), width }
+        Self {
+            values: Vec::new(),
+            width,
+        }
     }
 
     /// The values, `[rows, width]`.
@@ -134,7 +137,11 @@ impl Embeddings {
 
 /// Scales `values` to length one; the length is summed in f64.
 fn normalise(values: &mut [f32]) -> Result<()> {
-    let norm = values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
+    let norm = values
+        .iter()
+        .map(|&v| f64::from(v) * f64::from(v))
+        .sum::<f64>()
+        .sqrt();
     if !norm.is_finite() || norm == 0.0 {
         return Err(Error::Usage(format!(
             "expected a vector with a direction, got one of length {norm}"
@@ -159,7 +166,12 @@ mod tests {
 
     #[test]
     fn a_vector_without_direction_is_refused() {
-        for values in [vec![0.0, 0.0], vec![f32::NAN, 1.0], vec![f32::INFINITY, 1.0], vec![]] {
+        for values in [
+            vec![0.0, 0.0],
+            vec![f32::NAN, 1.0],
+            vec![f32::INFINITY, 1.0],
+            vec![],
+        ] {
             assert!(Embedding::new(values).is_err());
         }
     }

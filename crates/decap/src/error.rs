@@ -75,17 +75,26 @@ pub enum InputFault {
 impl Error {
     /// An [`Error::Io`] about `path`.
     pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
-        Self::Io { path: path.as_ref().to_path_buf(), source }
+        Self::Io {
+            path: path.as_ref().to_path_buf(),
+            source,
+        }
     }
 
     /// An [`Error::Input`] about `path`.
     pub fn input(path: impl AsRef<Path>, fault: InputFault) -> Self {
-        Self::Input { path: path.as_ref().to_path_buf(), fault }
+        Self::Input {
+            path: path.as_ref().to_path_buf(),
+            fault,
+        }
     }
 
     /// An [`Error::Model`] about `path`.
     pub fn model(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
-        Self::Model { path: path.as_ref().to_path_buf(), message: message.into() }
+        Self::Model {
+            path: path.as_ref().to_path_buf(),
+            message: message.into(),
+        }
     }
 
     /// A short stable word for programs: the `kind` of a JSON error record.

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn rows_between_strides_are_left_alone() {
         let (a, b) = (random(3 * 4, 5), random(4 * 2, 6));
-        let mut out = vec![7.0; 3 * 5];
+        let mut out = [7.0; 3 * 5];
         matmul(
             MatrixView::row_major(&a, 3, 4),
             MatrixView::row_major(&b, 4, 2),

@@ -1,6 +1,6 @@
 //! A projection head: a tower's features into the shared space.
 
-use decap_kernels::gemm::{Accumulate, MatrixView, MatrixViewMut, matmul};
+use decap_kernels::{Accumulate, MatrixView, MatrixViewMut, matmul};
 
 use crate::error::{Error, Result};
 use crate::weights::Tensors;
@@ -112,8 +112,14 @@ impl LearnedHead {
         let mut output = affine(&features, &self.weight, &self.bias);
         if let Some(hidden) = &self.hidden {
             let mut units = affine(&features, &hidden.weight_in, &hidden.bias_in);
-            gelu_new(&mut units);
-            accumulate(&units, &hidden.weight_out, hidden.units, &mut output, self.width);
+            decap_kernels::gelu_new(&mut units);
+            accumulate(
+                &units,
+                &hidden.weight_out,
+                hidden.units,
+                &mut output,
+                self.width,
+            );
         }
         output
     }
@@ -155,8 +161,16 @@ impl LearnedHead {
     pub fn tensors(&self, name: &str) -> Vec<(String, Vec<usize>, &[f32])> {
         let mut tensors = vec![
             (format!("{name}.mean"), vec![self.features], &self.mean[..]),
-            (format!("{name}.scale"), vec![self.features], &self.scale[..]),
-            (format!("{name}.weight"), vec![self.features, self.width], &self.weight[..]),
+            (
+                format!("{name}.scale"),
+                vec![self.features],
+                &self.scale[..],
+            ),
+            (
+                format!("{name}.weight"),
+                vec![self.features, self.width],
+                &self.weight[..],
+            ),
             (format!("{name}.bias"), vec![self.width], &self.bias[..]),
         ];
         if let Some(hidden) = &self.hidden {
@@ -166,7 +180,11 @@ impl LearnedHead {
                     vec![self.features, hidden.units],
                     &hidden.weight_in[..],
                 ),
-                (format!("{name}.hidden.bias_in"), vec![hidden.units], &hidden.bias_in[..]),
+                (
+                    format!("{name}.hidden.bias_in"),
+                    vec![hidden.units],
+                    &hidden.bias_in[..],
+                ),
                 (
                     format!("{name}.hidden.weight_out"),
                     vec![hidden.units, self.width],

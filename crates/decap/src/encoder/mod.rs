@@ -149,7 +149,9 @@ impl Encoder {
     /// [`Error::Model`] where a tower cannot run.
     pub fn encode_image(&self, image: &RgbImage) -> Result<Embedding> {
         let embeddings = self.encode_images(std::slice::from_ref(image))?;
-        embeddings.get(0).ok_or_else(|| Error::Usage("expected one embedding, got none".into()))
+        embeddings
+            .get(0)
+            .ok_or_else(|| Error::Usage("expected one embedding, got none".into()))
     }
 
     /// The embeddings `[images, width]` of photos, in order.
@@ -164,8 +166,13 @@ impl Encoder {
     /// The pixels that the towers want to see of `image`: the part of the work that needs no
     /// network, so that it can run beside one.
     pub fn prepare(&self, image: &RgbImage) -> PreparedImage {
-        let pixels = self.image_towers.iter().map(|tower| tower.preprocess().apply(image));
-        PreparedImage { pixels: pixels.collect() }
+        let pixels = self
+            .image_towers
+            .iter()
+            .map(|tower| tower.preprocess().apply(image));
+        PreparedImage {
+            pixels: pixels.collect(),
+        }
     }
 
     /// The embeddings `[images, width]` of prepared photos, in order.
@@ -177,13 +184,20 @@ impl Encoder {
         if self.image_views == ImageViews::Plain || images.is_empty() {
             return Ok(plain);
         }
-        let sizes: Vec<usize> =
-            self.image_towers.iter().map(|tower| tower.preprocess().size as usize).collect();
+        let sizes: Vec<usize> = self
+            .image_towers
+            .iter()
+            .map(|tower| tower.preprocess().size as usize)
+            .collect();
         let mut towers = sizes.iter().cycle();
         let mirrored = self.embed_view(images, |pixels| {
             mirror(pixels, towers.next().copied().unwrap_or(1))
         })?;
-        let sums = plain.as_slice().iter().zip(mirrored.as_slice()).map(|(a, b)| a + b);
+        let sums = plain
+            .as_slice()
+            .iter()
+            .zip(mirrored.as_slice())
+            .map(|(a, b)| a + b);
         Embeddings::new(sums.collect(), self.width())
     }
 
@@ -205,7 +219,10 @@ impl Encoder {
     /// # Errors
     /// [`Error::Unavailable`] where there is none, else what opening it says.
     pub fn text_tower(&self) -> Result<Arc<dyn TextTower>> {
-        let mut slot = self.text_tower.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .text_tower
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(tower) = &*slot {
             return Ok(Arc::clone(tower));
         }
@@ -270,6 +287,8 @@ pub fn concatenated_features(
 /// Mirrors planes `[3, size, size]` left to right.
 pub fn mirror(pixels: &[f32], size: usize) -> Vec<f32> {
     let mut mirrored = pixels.to_vec();
-    mirrored.chunks_exact_mut(size.max(1)).for_each(<[f32]>::reverse);
+    mirrored
+        .chunks_exact_mut(size.max(1))
+        .for_each(<[f32]>::reverse);
     mirrored
 }

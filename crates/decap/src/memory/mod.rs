@@ -9,7 +9,7 @@ pub use build::{MemoryBuilder, MemoryOptions};
 pub use captions::Captions;
 pub use rows::{MemoryDtype, Rows};
 
-use decap_kernels::projection::project;
+use decap_kernels::project;
 
 use crate::embedding::{Embedding, Embeddings};
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub struct Memory {
 }
 
 /// Where a memory comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MemoryInfo {
     /// Fingerprint of the encoder that made the rows.
     pub encoder_fingerprint: String,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use decap_kernels::projection::MemoryRows;
+use decap_kernels::MemoryRows;
 use half::f16;
 
 use crate::embedding::Embeddings;

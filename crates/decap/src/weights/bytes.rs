@@ -30,12 +30,18 @@ impl Bytes {
     /// [`Error::Io`] where it cannot be opened.
     pub fn map(path: &Path) -> Result<Self> {
         let mapped = MappedFile::open(path).map_err(|source| Error::io(path, source))?;
-        Ok(Self { range: 0..mapped.len(), storage: Storage::Mapped(Arc::new(mapped)) })
+        Ok(Self {
+            range: 0..mapped.len(),
+            storage: Storage::Mapped(Arc::new(mapped)),
+        })
     }
 
     /// Bytes compiled into the program.
     pub fn from_static(bytes: &'static [u8]) -> Self {
-        Self { storage: Storage::Static(bytes), range: 0..bytes.len() }
+        Self {
+            storage: Storage::Static(bytes),
+            range: 0..bytes.len(),
+        }
     }
 
     /// The bytes compiled into the program, where these are such.
@@ -51,9 +57,15 @@ impl Bytes {
     /// # Panics
     /// If `range` reaches past the end.
     pub fn slice(&self, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= self.len(), "a range within the bytes");
+        assert!(
+            range.start <= range.end && range.end <= self.len(),
+            "a range within the bytes"
+        );
         let range = self.range.start + range.start..self.range.start + range.end;
-        Self { storage: self.storage.clone(), range }
+        Self {
+            storage: self.storage.clone(),
+            range,
+        }
     }
 }
 
@@ -72,7 +84,10 @@ impl Deref for Bytes {
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { range: 0..bytes.len(), storage: Storage::Owned(bytes.into()) }
+        Self {
+            range: 0..bytes.len(),
+            storage: Storage::Owned(bytes.into()),
+        }
     }
 }
 

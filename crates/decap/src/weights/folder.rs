@@ -33,9 +33,11 @@ impl Folder {
     pub fn path(&self, name: &str) -> PathBuf {
         match self {
             Self::Disk(path) => path.join(name),
-            Self::Compiled { name: folder, prefix, .. } => {
-                Path::new(folder).join(format!("{prefix}{name}"))
-            }
+            Self::Compiled {
+                name: folder,
+                prefix,
+                ..
+            } => Path::new(folder).join(format!("{prefix}{name}")),
         }
     }
 
@@ -53,9 +55,15 @@ impl Folder {
     pub fn folder(&self, name: &str) -> Self {
         match self {
             Self::Disk(path) => Self::Disk(path.join(name)),
-            Self::Compiled { name: whole, prefix, files } => {
-                Self::Compiled { name: whole, prefix: format!("{prefix}{name}/"), files }
-            }
+            Self::Compiled {
+                name: whole,
+                prefix,
+                files,
+            } => Self::Compiled {
+                name: whole,
+                prefix: format!("{prefix}{name}/"),
+                files,
+            },
         }
     }
 

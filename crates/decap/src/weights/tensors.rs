@@ -63,7 +63,12 @@ impl Tensors {
             })
             .collect();
         let metadata = header.metadata().clone().unwrap_or_default();
-        Ok(Self { path, bytes, entries, metadata })
+        Ok(Self {
+            path,
+            bytes,
+            entries,
+            metadata,
+        })
     }
 
     /// The file, for messages.
@@ -123,19 +128,28 @@ impl Tensors {
         if tensor.shape != shape {
             return Err(Error::model(
                 &self.path,
-                format!("tensor `{name}`: expected shape {shape:?}, got {:?}", tensor.shape),
+                format!(
+                    "tensor `{name}`: expected shape {shape:?}, got {:?}",
+                    tensor.shape
+                ),
             ));
         }
         let values = tensor.to_f32().ok_or_else(|| {
             Error::model(
                 &self.path,
-                format!("tensor `{name}`: expected f32, f16 or bf16, got {:?}", tensor.dtype),
+                format!(
+                    "tensor `{name}`: expected f32, f16 or bf16, got {:?}",
+                    tensor.dtype
+                ),
             )
         })?;
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             return Err(Error::model(
                 &self.path,
-                format!("tensor `{name}`: value {index} is {}, expected a number", values[index]),
+                format!(
+                    "tensor `{name}`: value {index} is {}, expected a number",
+                    values[index]
+                ),
             ));
         }
         Ok(values)
@@ -153,8 +167,16 @@ impl Tensor<'_> {
                     .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
                     .collect(),
             ),
-            Dtype::F16 => Some(pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect()),
-            Dtype::BF16 => Some(pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect()),
+            Dtype::F16 => Some(
+                pairs()
+                    .map(|pair| f16::from_le_bytes(pair).to_f32())
+                    .collect(),
+            ),
+            Dtype::BF16 => Some(
+                pairs()
+                    .map(|pair| bf16::from_le_bytes(pair).to_f32())
+                    .collect(),
+            ),
             _ => None,
         }
     }

@@ -20,13 +20,20 @@ pub fn write_atomically(
         _ => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(failed)?;
-    let temporary = tempfile::Builder::new().prefix(".partial-").tempfile_in(parent).map_err(failed)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempfile_in(parent)
+        .map_err(failed)?;
     let mut buffered = io::BufWriter::with_capacity(1 << 20, temporary);
     write(&mut buffered).map_err(failed)?;
-    let temporary = buffered.into_inner().map_err(|error| failed(error.into_error()))?;
+    let temporary = buffered
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
     temporary.as_file().sync_all().map_err(failed)?;
     set_default_permissions(temporary.as_file()).map_err(failed)?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
+    temporary
+        .persist(path)
+        .map_err(|error| failed(error.error))?;
     Ok(())
 }
 
@@ -43,12 +50,18 @@ pub fn write_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<(
         _ => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(failed)?;
-    let temporary = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent).map_err(failed)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempdir_in(parent)
+        .map_err(failed)?;
     fill(temporary.path())?;
     let finished = temporary.keep();
     make_folder_readable(&finished).map_err(failed)?;
     if path.exists() {
-        let old = tempfile::Builder::new().prefix(".old-").tempdir_in(parent).map_err(failed)?;
+        let old = tempfile::Builder::new()
+            .prefix(".old-")
+            .tempdir_in(parent)
+            .map_err(failed)?;
         fs::rename(path, old.path().join("folder")).map_err(failed)?;
         fs::rename(&finished, path).map_err(failed)?;
         return Ok(());
@@ -94,7 +107,11 @@ mod tests {
         });
         assert!(matches!(result, Err(Error::Io { .. })));
         assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no leftovers");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no leftovers"
+        );
     }
 
     #[test]
@@ -114,6 +131,10 @@ mod tests {
         });
         assert!(matches!(failed, Err(Error::Interrupted)));
         assert_eq!(fs::read(path.join("a")).unwrap(), b"two");
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "no leftovers");
+        assert_eq!(
+            fs::read_dir(parent.path()).unwrap().count(),
+            1,
+            "no leftovers"
+        );
     }
 }
