@@ -1,10 +1,14 @@
 //! The frozen dual encoder: two towers, a shared space, a fingerprint.
 
 mod head;
+mod onnx;
 pub mod preprocess;
 
 pub use head::{Head, HiddenLayer, LearnedHead};
-pub use preprocess::Preprocess;
+pub use onnx::{
+    OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling, TooLong,
+};
+pub use preprocess::{Anchor, Channels, CropRounding, Preprocess, Resize};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
