@@ -13,6 +13,8 @@ pub mod media;
 pub mod memory;
 pub mod model;
 pub mod tokenizer;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod weights;
 
 pub use batches::for_each_batch;
