@@ -1,6 +1,5 @@
 //! A model folder: what `model.json` says, and where the other files are.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,8 @@
 //! ONNX towers against onnxruntime on tiny random networks, and against the Python originals on
 //! real ones (`tools/reference/encoder_golden.py` writes both).
 
+#![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +75,7 @@ fn image_outputs_are_pooled_and_joined() {
 fn towers_may_be_compiled_in() {
     let folder = Folder::Compiled {
         name: "tiny",
+        prefix: String::new(),
         files: &[
             ("image.onnx", include_bytes!("data/onnx/image.onnx")),
             ("text.onnx", include_bytes!("data/onnx/text.onnx")),

@@ -1,5 +1,7 @@
 //! Text to token ids and back, by the tokenizer of the encoder's text tower.
 
+pub mod clip;
+
 use std::path::Path;
 
 use crate::error::{Error, Result};
