@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use decap::Embeddings;
-use decap::encoder::{
-    ImageTower, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Pooling,
-    Preprocess, Resize, TextTower, TooLong,
+use decap::encoder::onnx::{
+    OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling, TooLong,
 };
+use decap::encoder::preprocess::{Preprocess, Resize};
+use decap::encoder::{ImageTower, TextTower};
 use decap::media::{Limits, image};
 use decap::weights::{Bytes, Folder, Tensors};
 
@@ -135,7 +136,7 @@ fn texts_are_pooled_without_their_padding() {
             "text_mean",
             OnnxTextOptions {
                 max_tokens: 40,
-                padding: decap::encoder::Padding::MaxTokens,
+                padding: Padding::MaxTokens,
                 ..Default::default()
             },
         ),
