@@ -226,9 +226,9 @@ pub struct TrainArgs {
     /// Peak learning rate.
     #[arg(long, value_name = "LR")]
     pub learning_rate: Option<f32>,
-    /// Standard deviation of the noise on the whole prefix (CapDec); 0 = none.
-    #[arg(long, value_name = "STD")]
-    pub noise: Option<f32>,
+    /// Variance, per value, of the noise on the prefix (CapDec uses 0.016); 0 = none.
+    #[arg(long, value_name = "VAR")]
+    pub noise_variance: Option<f32>,
     /// Decoder width.
     #[arg(long, value_name = "N")]
     pub width: Option<usize>,
@@ -239,20 +239,23 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N")]
     pub heads: Option<usize>,
     /// Seed of everything random.
-    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    #[arg(long, default_value_t = 42, value_name = "SEED")]
     pub seed: u64,
-    /// Captions held out to measure on.
-    #[arg(long, value_name = "N")]
-    pub held_out: Option<usize>,
+    /// Share of the captions that is held out to measure on.
+    #[arg(long, value_name = "SHARE")]
+    pub held_out: Option<f32>,
     /// Steps between checkpoints.
     #[arg(long, value_name = "N")]
     pub checkpoint_every: Option<u64>,
     /// How the decoder's weights are stored.
-    #[arg(long, default_value = "f32", value_name = "f32|f16|int8")]
+    #[arg(long, default_value = "f32", value_name = "f32|f16|bf16|int8")]
     pub weights_dtype: String,
     /// Softmax temperature of the projection that the model will use.
     #[arg(long, value_name = "TAU")]
     pub tau: Option<f32>,
+    /// Folder that keeps text embeddings for the next run (default: the user's cache folder).
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
     #[command(flatten)]
     pub memory: MemoryBuildArgs,
 }

@@ -2,6 +2,7 @@
 
 mod align;
 mod args;
+mod cache;
 mod caption;
 mod embed;
 mod encoder;

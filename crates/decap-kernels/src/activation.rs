@@ -1,6 +1,6 @@
 //! Activations of the towers and the decoder, forward and backward.
 
-use crate::arch::{Kernel, Simd, dispatch, map_in_place};
+use crate::arch::{Kernel, Simd, dispatch, map_lanes};
 use crate::dispatch::KernelSet;
 use crate::parallel::for_each_chunk_mut;
 
@@ -89,15 +89,15 @@ impl Kernel for Apply<'_> {
 pub(crate) fn activate<S: Simd>(simd: S, activation: Activation, values: &mut [f32]) {
     match activation {
         Activation::Identity => {}
-        Activation::Relu => map_in_place(simd, values, |x| simd.max(x, simd.zero())),
-        Activation::QuickGelu => map_in_place(simd, values, |x| {
+        Activation::Relu => map_lanes!(simd, S, values, |x| simd.max(x, simd.zero())),
+        Activation::QuickGelu => map_lanes!(simd, S, values, |x| {
             simd.mul(x, sigmoid(simd, simd.mul(x, simd.splat(1.702))))
         }),
-        Activation::GeluNew => map_in_place(simd, values, |x| {
+        Activation::GeluNew => map_lanes!(simd, S, values, |x| {
             // 0.5 (1 + tanh(u)) = sigmoid(2 u)
             simd.mul(x, sigmoid(simd, twice_gelu_new_argument(simd, x)))
         }),
-        Activation::Gelu => map_in_place(simd, values, |x| {
+        Activation::Gelu => map_lanes!(simd, S, values, |x| {
             let erf = erf(
                 simd,
                 simd.mul(x, simd.splat(std::f32::consts::FRAC_1_SQRT_2)),

@@ -3,7 +3,7 @@
 use crate::arch::{Kernel, Simd, add_scaled, dispatch, dot};
 use crate::dispatch::KernelSet;
 use crate::gemm::{
-    Accumulate, MatrixView, MatrixViewMut, Output, OutputBlock, Threads, matmul_with,
+    self, Accumulate, How, MatrixView, MatrixViewMut, Output, OutputBlock, Precision, Threads,
     with_f32_scratch,
 };
 use crate::softmax::softmax_scaled;
@@ -236,15 +236,7 @@ fn forward_head(
         },
     );
     let probabilities = MatrixView::row_major(scores, tokens, tokens);
-    let out = &mut out.as_output();
-    matmul_with(
-        set,
-        Threads::One,
-        probabilities,
-        values,
-        Accumulate::Overwrite,
-        out,
-    );
+    multiply(set, probabilities, values, out.as_output());
 }
 
 fn square(values: &mut [f32], tokens: usize) -> Output<'_> {
@@ -252,7 +244,12 @@ fn square(values: &mut [f32], tokens: usize) -> Output<'_> {
 }
 
 fn multiply(set: KernelSet, a: MatrixView<'_>, b: MatrixView<'_>, mut out: Output<'_>) {
-    matmul_with(set, Threads::One, a, b, Accumulate::Overwrite, &mut out);
+    let how = How {
+        set,
+        threads: Threads::One,
+        precision: Precision::F32,
+    };
+    gemm::multiply(how, a, b, Accumulate::Overwrite, &mut out);
 }
 
 struct MaskedSoftmax<'a> {

@@ -1,6 +1,6 @@
 //! Softmax cross-entropy, on given logits or fused with the tied output layer.
 
-use crate::arch::{Kernel, Simd, dispatch, map_in_place};
+use crate::arch::{Kernel, Simd, dispatch, map_lanes};
 use crate::dispatch::KernelSet;
 use crate::gemm::{Accumulate, MatrixView, MatrixViewMut, matmul, with_f32_scratch};
 use crate::softmax::{exp_sum, maximum};
@@ -241,7 +241,7 @@ impl Kernel for Replace<'_> {
         let log_sum = f64::from(largest) + f64::from(exponentials).ln();
         let spread = label_smoothing / classes as f32 * factor;
         let (scale, offset) = (simd.splat(factor / exponentials), simd.splat(-spread));
-        map_in_place(simd, self.row, |e| simd.mul_add(e, scale, offset));
+        map_lanes!(simd, S, self.row, |e| simd.mul_add(e, scale, offset));
         self.row[self.target] -= (1.0 - label_smoothing) * factor;
         let smoothing = f64::from(label_smoothing);
         (1.0 - smoothing) * (log_sum - logit) + smoothing * (log_sum - mean)
@@ -251,14 +251,15 @@ impl Kernel for Replace<'_> {
 /// Sum of a long row: f32 over short runs, f64 over the runs.
 #[inline(always)]
 fn sum<S: Simd>(simd: S, row: &[f32]) -> f64 {
-    let run_sum = |run: &[f32]| {
-        let mut total = simd.zero();
+    let mut total = 0.0;
+    for run in row.chunks(64 * S::LANES) {
+        let mut lanes = simd.zero();
         for values in run.chunks(S::LANES) {
-            total = simd.add(total, simd.load_partial(values));
+            lanes = simd.add(lanes, simd.load_partial(values));
         }
-        f64::from(simd.sum(total))
-    };
-    row.chunks(64 * S::LANES).map(run_sum).sum()
+        total += f64::from(simd.sum(lanes));
+    }
+    total
 }
 
 #[cfg(test)]

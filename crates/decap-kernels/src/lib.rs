@@ -41,6 +41,7 @@ pub use cross_entropy::{
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
 pub use gemm::{
     Accumulate, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear, matmul,
+    matmul_with,
 };
 pub use layer_norm::{
     LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_saving,

@@ -8,7 +8,8 @@
 use crate::arch::{Kernel, Simd, add_scaled, dispatch, dot};
 use crate::dispatch::KernelSet;
 use crate::gemm::{
-    Accumulate, MatrixView, MatrixViewMut, Output, Threads, matmul_with, with_f32_scratch,
+    Accumulate, How, MatrixView, MatrixViewMut, Output, Precision, Threads, multiply,
+    with_f32_scratch,
 };
 use rayon::prelude::*;
 
@@ -206,14 +207,12 @@ impl Scan<'_> {
                 let queries = MatrixView::row_major(self.queries, count, width);
                 let memory = MatrixView::row_major(block, rows, width).transposed();
                 let mut out = Output::new(MatrixViewMut::row_major(scores, count, rows));
-                matmul_with(
+                let how = How {
                     set,
-                    Threads::One,
-                    queries,
-                    memory,
-                    Accumulate::Overwrite,
-                    &mut out,
-                );
+                    threads: Threads::One,
+                    precision: Precision::F32,
+                };
+                multiply(how, queries, memory, Accumulate::Overwrite, &mut out);
             }
             dispatch(
                 set,

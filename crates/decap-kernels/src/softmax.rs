@@ -1,6 +1,6 @@
 //! Softmax of rows, stable and free of denormals.
 
-use crate::arch::{Kernel, Simd, dispatch, map_in_place};
+use crate::arch::{Kernel, Simd, dispatch, map_lanes};
 use crate::dispatch::KernelSet;
 use crate::parallel::{for_each_chunk_mut, rows_per_chunk};
 use rayon::prelude::*;
@@ -68,7 +68,7 @@ pub(crate) fn softmax_scaled<S: Simd>(simd: S, row: &mut [f32], factor: f32) {
     let offset = -factor * maximum(simd, row);
     let sum = exp_sum(simd, row, factor, offset);
     let inverse = simd.splat(1.0 / sum);
-    map_in_place(simd, row, |value| simd.mul(value, inverse));
+    map_lanes!(simd, S, row, |value| simd.mul(value, inverse));
 }
 
 /// Replaces each value by `e^(factor * value + offset)` and returns the sum.

@@ -1,6 +1,5 @@
 //! A model folder: what `model.json` says, and where the other files are.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -94,6 +93,11 @@ impl Default for Writing {
 }
 
 impl Writing {
+    /// What goes with small decoders: a few beams, which cost little there.
+    pub fn fast() -> Self {
+        Self { beam: 3, max_tokens: 40, no_repeat_ngram: 3, ..Self::default() }
+    }
+
     /// These defaults as options of [`Decoder::generate`](crate::decoder::Decoder::generate).
     pub fn generate_options(&self) -> GenerateOptions {
         let method = match self.beam {

@@ -85,6 +85,31 @@ impl Simd for Avx2 {
         ))))
     }
     #[inline(always)]
+    fn widen_bf16(self, words: &[u32], part: usize) -> __m256 {
+        let words = &words[..LANES];
+        proven!({
+            let words = _mm256_loadu_si256(words.as_ptr().cast());
+            _mm256_castsi256_ps(match part {
+                0 => _mm256_slli_epi32::<16>(words),
+                _ => _mm256_and_si256(words, _mm256_set1_epi32(-0x1_0000)),
+            })
+        })
+    }
+    #[inline(always)]
+    fn widen_i8(self, words: &[u32], part: usize) -> __m256 {
+        let words = &words[..LANES];
+        proven!({
+            let words = _mm256_loadu_si256(words.as_ptr().cast());
+            let high = match part {
+                0 => _mm256_slli_epi32::<24>(words),
+                1 => _mm256_slli_epi32::<16>(words),
+                2 => _mm256_slli_epi32::<8>(words),
+                _ => words,
+            };
+            _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(high))
+        })
+    }
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         proven!(_mm256_add_ps(a, b))
     }

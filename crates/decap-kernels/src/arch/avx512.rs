@@ -1,4 +1,4 @@
-//! AVX-512 F, BW, DQ, VL: 16 lanes; and the BF16 and VNNI dot products.
+//! AVX-512 F, BW, DQ and VL: 16 lanes.
 
 use super::{Kernel, Simd};
 use std::arch::is_x86_feature_detected;
@@ -7,6 +7,15 @@ use std::arch::x86_64::*;
 /// Proof that the processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// # Safety
+    /// [`is_supported`] must be true.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        Self(())
+    }
+}
 
 pub(crate) fn is_supported() -> bool {
     is_x86_feature_detected!("avx512f")
@@ -93,6 +102,31 @@ impl Simd for Avx512 {
         proven!(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(
             source.as_ptr().cast()
         ))))
+    }
+    #[inline(always)]
+    fn widen_bf16(self, words: &[u32], part: usize) -> __m512 {
+        let words = &words[..LANES];
+        proven!({
+            let words = _mm512_loadu_si512(words.as_ptr().cast());
+            _mm512_castsi512_ps(match part {
+                0 => _mm512_slli_epi32::<16>(words),
+                _ => _mm512_and_si512(words, _mm512_set1_epi32(-0x1_0000)),
+            })
+        })
+    }
+    #[inline(always)]
+    fn widen_i8(self, words: &[u32], part: usize) -> __m512 {
+        let words = &words[..LANES];
+        proven!({
+            let words = _mm512_loadu_si512(words.as_ptr().cast());
+            let high = match part {
+                0 => _mm512_slli_epi32::<24>(words),
+                1 => _mm512_slli_epi32::<16>(words),
+                2 => _mm512_slli_epi32::<8>(words),
+                _ => words,
+            };
+            _mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(high))
+        })
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {

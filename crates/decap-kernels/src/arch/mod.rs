@@ -10,6 +10,8 @@ pub(crate) mod amx;
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512_dot;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 pub(crate) mod scalar;
@@ -59,6 +61,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The first `LANES` bytes as numbers.
     fn load_i8(self, source: &[i8]) -> Self::V;
 
+    /// Half `part` (0 low, 1 high) of the first `LANES` words, each half a bf16.
+    fn widen_bf16(self, words: &[u32], part: usize) -> Self::V;
+    /// Byte `part` (0 lowest) of the first `LANES` words, as signed numbers.
+    fn widen_i8(self, words: &[u32], part: usize) -> Self::V;
+
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
@@ -107,24 +114,26 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
-/// Calls `map` on every vector of `values` and stores what it returns.
-#[inline(always)]
-pub(crate) fn map_in_place<S: Simd>(
-    simd: S,
-    values: &mut [f32],
-    mut map: impl FnMut(S::V) -> S::V,
-) {
-    let mut chunks = values.chunks_exact_mut(S::LANES);
-    for chunk in &mut chunks {
-        let result = map(simd.load(chunk));
-        simd.store(result, chunk);
-    }
-    let rest = chunks.into_remainder();
-    if !rest.is_empty() {
-        let result = map(simd.load_partial(rest));
-        simd.store_partial(result, rest);
-    }
+/// Replaces every vector `x` of a slice by an expression.
+///
+/// A macro, because a closure is compiled without the instructions of the function around it.
+macro_rules! map_lanes {
+    ($simd:ident, $simd_type:ident, $values:expr, |$x:ident| $map:expr) => {{
+        let mut chunks = $values.chunks_exact_mut($simd_type::LANES);
+        for chunk in &mut chunks {
+            let $x = $simd.load(chunk);
+            let result = $map;
+            $simd.store(result, chunk);
+        }
+        let rest = chunks.into_remainder();
+        if !rest.is_empty() {
+            let $x = $simd.load_partial(rest);
+            let result = $map;
+            $simd.store_partial(result, rest);
+        }
+    }};
 }
+pub(crate) use map_lanes;
 
 /// Sum of products, four accumulators wide.
 #[inline(always)]

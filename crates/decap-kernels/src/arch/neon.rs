@@ -73,6 +73,20 @@ impl Simd for Neon {
         }))
     }
     #[inline(always)]
+    fn widen_bf16(self, words: &[u32], part: usize) -> float32x4_t {
+        let words = &words[..LANES];
+        self.load(&std::array::from_fn::<f32, LANES, _>(|i| {
+            f32::from_bits((words[i] >> (16 * part)) << 16)
+        }))
+    }
+    #[inline(always)]
+    fn widen_i8(self, words: &[u32], part: usize) -> float32x4_t {
+        let words = &words[..LANES];
+        self.load(&std::array::from_fn::<f32, LANES, _>(|i| {
+            f32::from((words[i] >> (8 * part)) as u8 as i8)
+        }))
+    }
+    #[inline(always)]
     fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         proven!(vaddq_f32(a, b))
     }

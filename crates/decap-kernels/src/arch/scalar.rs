@@ -49,6 +49,16 @@ impl Simd for Scalar {
         std::array::from_fn(|i| f32::from(source[..LANES][i]))
     }
     #[inline(always)]
+    fn widen_bf16(self, words: &[u32], part: usize) -> Self::V {
+        let words = &words[..LANES];
+        std::array::from_fn(|i| f32::from_bits((words[i] >> (16 * part)) << 16))
+    }
+    #[inline(always)]
+    fn widen_i8(self, words: &[u32], part: usize) -> Self::V {
+        let words = &words[..LANES];
+        std::array::from_fn(|i| f32::from((words[i] >> (8 * part)) as u8 as i8))
+    }
+    #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
         zip(a, b, |a, b| a + b)
     }

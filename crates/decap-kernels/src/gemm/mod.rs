@@ -8,7 +8,7 @@ mod linear;
 mod output;
 mod panels;
 mod product;
-mod tile;
+pub(crate) mod tile;
 mod view;
 mod words;
 
@@ -17,10 +17,12 @@ pub use tile::Accumulate;
 pub use view::{MatrixView, MatrixViewMut};
 
 use crate::dispatch::KernelSet;
+use linear::with_packed_input;
 pub(crate) use output::{Output, OutputBlock};
-use panels::{Grouping, Layout, pack_f32};
+use panels::{Grouping, Layout, Order, Packing};
 use product::Product;
 pub(crate) use product::Threads;
+use tile::tile_columns;
 pub(crate) use words::with_f32_scratch;
 use words::with_scratch;
 
@@ -39,21 +41,41 @@ pub fn matmul(
     accumulate: Accumulate,
     out: MatrixViewMut<'_>,
 ) {
-    let mut out = Output::new(out);
-    matmul_with(
-        KernelSet::active(),
-        Threads::All,
-        a,
-        b,
-        accumulate,
-        &mut out,
-    );
+    matmul_with(Precision::F32, a, b, accumulate, out);
 }
 
-/// [`matmul`] with the kernels and threads given.
-pub(crate) fn matmul_with(
-    set: KernelSet,
-    threads: Threads,
+/// [`matmul`] whose operands are rounded to `precision` first; sums and `out` stay f32.
+///
+/// `Int8` is taken as `Bf16`: gradients do not fit into bytes.
+///
+/// # Panics
+/// When the sizes do not agree.
+pub fn matmul_with(
+    precision: Precision,
+    a: MatrixView<'_>,
+    b: MatrixView<'_>,
+    accumulate: Accumulate,
+    out: MatrixViewMut<'_>,
+) {
+    let how = How {
+        set: KernelSet::active(),
+        threads: Threads::All,
+        precision,
+    };
+    multiply(how, a, b, accumulate, &mut Output::new(out));
+}
+
+/// Kernels, threads and precision of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub(crate) set: KernelSet,
+    pub(crate) threads: Threads,
+    pub(crate) precision: Precision,
+}
+
+/// [`matmul_with`] with kernels and threads given.
+pub(crate) fn multiply(
+    how: How,
     a: MatrixView<'_>,
     b: MatrixView<'_>,
     accumulate: Accumulate,
@@ -65,45 +87,48 @@ pub(crate) fn matmul_with(
     if out.rows() == 0 || out.columns() == 0 {
         return;
     }
-    let steps = a.columns();
-    let shape = tile::shape_f32(set);
-    let a_layout = Layout {
-        grouping: Grouping::Balanced {
-            lines: a.rows(),
-            most: shape.rows,
-        },
-        steps,
+    let How { set, threads, .. } = how;
+    let precision = match how.precision {
+        Precision::F32 => Precision::F32,
+        Precision::Bf16 | Precision::Int8 => Precision::Bf16,
     };
-    let run = (RUN_WORDS / steps.max(1))
-        .next_multiple_of(shape.columns)
-        .max(8 * shape.columns);
-    with_scratch(a_layout.words(), |a_words| {
-        pack_f32(threads, a, a_layout, a_words);
+    let width = tile_columns(set);
+    let run = (RUN_WORDS / b.rows().max(1))
+        .next_multiple_of(width)
+        .max(8 * width);
+    with_packed_input(set, threads, precision, a, |packed| {
         for start in (0..b.columns()).step_by(run) {
             let columns = run.min(b.columns() - start);
-            let b_layout = Layout {
-                grouping: Grouping::Padded {
-                    lines: columns,
-                    width: shape.columns,
-                },
-                steps,
+            let grouping = Grouping::Padded {
+                lines: columns,
+                width,
             };
-            let lines = b.columns_range(start, columns).transposed();
+            let format = precision.weight_format();
+            let b_layout = Layout::new(grouping, format, Order::Steps, b.rows());
             with_scratch(b_layout.words(), |b_words| {
-                pack_f32(threads, lines, b_layout, b_words);
-                let product = Product {
+                let packing = Packing {
                     set,
                     threads,
-                    a: a_words,
-                    a_layout,
+                    operand: b.columns_range(start, columns).transposed(),
+                    layout: b_layout,
+                    factors: &[],
+                };
+                packing.run(b_words);
+                let product = Product {
+                    set,
+                    kernel: packed.kernel,
+                    threads,
+                    row_scales: &[],
+                    column_scales: &[],
+                    a: packed.words,
+                    a_layout: packed.layout,
                     b: b_words,
                     b_layout,
                     accumulate,
                     epilogue: Epilogue::default(),
                 };
-                let rows = a.rows();
                 // SAFETY: `out` is borrowed mutably, and this is its only block until it is dropped.
-                let mut block = unsafe { out.block(0, rows, start, columns) };
+                let mut block = unsafe { out.block(0, a.rows(), start, columns) };
                 product.run(&block.as_output());
             });
         }

@@ -1,19 +1,73 @@
 //! Operands rearranged into panels, in the order in which the tiles read them.
 //!
-//! The sum is cut into chunks of `chunk_steps` words; within a chunk panels follow each other, and
-//! a panel is `[steps, lines]`: for each step the words of all its lines (rows of the first operand,
-//! columns of the second) side by side.
+//! A word holds one f32, two bf16 or four bytes that follow each other along the sum. The sum is cut
+//! into chunks of words; within a chunk panels follow each other, and a panel is `[steps, lines]`:
+//! for each step the words of all its lines (rows of the first operand, columns of the second) side
+//! by side. The matrix unit reads its first operand as `[lines, steps]` instead.
 
 use super::product::Threads;
 use super::view::MatrixView;
+use crate::arch::{Kernel, Simd, dispatch};
+use crate::dispatch::KernelSet;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Words of the sum that are handled at a time, so that a panel of the second operand stays in L1.
-pub(crate) const CHUNK_STEPS: usize = 256;
+/// What a word holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    F32,
+    /// Two bf16, the first in the low half.
+    Bf16,
+    /// Four signed bytes, the first lowest. Each panel starts with one word a line: the negative of
+    /// [`BYTE_OFFSET`] times the sum of the line, which undoes the offset of the other operand.
+    SignedBytes,
+    /// Four bytes to which [`BYTE_OFFSET`] was added.
+    OffsetBytes,
+}
 
-/// Below this number of words an operand is packed by one thread.
-const PARALLEL_WORDS: usize = 1 << 16;
+/// Added to the bytes of the first operand, because the dot products want them unsigned.
+pub(crate) const BYTE_OFFSET: i32 = 128;
+
+impl Format {
+    pub(crate) fn values_per_word(self) -> usize {
+        match self {
+            Self::F32 => 1,
+            Self::Bf16 => 2,
+            Self::SignedBytes | Self::OffsetBytes => 4,
+        }
+    }
+
+    /// Words along a sum of `depth` values; the matrix unit takes sixteen at a time.
+    fn steps(self, depth: usize) -> usize {
+        match self {
+            Self::F32 => depth,
+            _ => depth.div_ceil(self.values_per_word()).next_multiple_of(16),
+        }
+    }
+
+    /// Words of the sum that are handled at a time: a panel of the second operand stays in L1, and
+    /// sums of bytes fit into 32 bits.
+    fn chunk_steps(self) -> usize {
+        match self {
+            Self::F32 | Self::Bf16 => 256,
+            Self::SignedBytes | Self::OffsetBytes => 4096,
+        }
+    }
+
+    /// Words a line at the start of each panel.
+    pub(crate) fn header(self) -> usize {
+        usize::from(self == Self::SignedBytes)
+    }
+}
+
+/// How the words of a panel follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// `[steps, lines]`
+    Steps,
+    /// `[lines, steps]`
+    Lines,
+}
 
 /// How the lines of an operand are grouped into panels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +105,7 @@ impl Grouping {
     }
 
     /// Lines of memory before panel `index`.
-    pub(crate) fn stored_before(self, index: usize) -> usize {
+    fn stored_before(self, index: usize) -> usize {
         match self {
             Self::Balanced { lines, .. } if index == self.panels() => lines,
             Self::Balanced { .. } => self.lines_of(index).start,
@@ -60,7 +114,7 @@ impl Grouping {
     }
 
     /// Lines of memory of all panels.
-    pub(crate) fn stored(self) -> usize {
+    fn stored(self) -> usize {
         self.stored_before(self.panels())
     }
 }
@@ -69,98 +123,344 @@ impl Grouping {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) grouping: Grouping,
+    pub(crate) format: Format,
+    pub(crate) order: Order,
     /// Words along the sum.
     pub(crate) steps: usize,
 }
 
 impl Layout {
+    /// The layout of an operand whose sum runs over `depth` values.
+    pub(crate) fn new(grouping: Grouping, format: Format, order: Order, depth: usize) -> Self {
+        Self {
+            grouping,
+            format,
+            order,
+            steps: format.steps(depth),
+        }
+    }
+
     pub(crate) fn words(self) -> usize {
-        self.grouping.stored() * self.steps
+        self.grouping.stored() * (self.steps + self.chunks() * self.format.header())
     }
 
     pub(crate) fn chunks(self) -> usize {
-        self.steps.div_ceil(CHUNK_STEPS)
+        self.steps.div_ceil(self.format.chunk_steps())
     }
 
-    pub(crate) fn steps_of(self, chunk: usize) -> Range<usize> {
-        chunk * CHUNK_STEPS..((chunk + 1) * CHUNK_STEPS).min(self.steps)
+    fn steps_of(self, chunk: usize) -> Range<usize> {
+        let chunk_steps = self.format.chunk_steps();
+        chunk * chunk_steps..((chunk + 1) * chunk_steps).min(self.steps)
     }
 
     /// The words of one panel within one chunk of the sum.
     pub(crate) fn panel(self, chunk: usize, panel: usize) -> Range<usize> {
-        let steps = self.steps_of(chunk);
-        let before = self.grouping.stored() * steps.start;
-        let start = before + self.grouping.stored_before(panel) * steps.len();
-        let end = before + self.grouping.stored_before(panel + 1) * steps.len();
+        let (steps, header) = (self.steps_of(chunk), self.format.header());
+        let before = self.grouping.stored() * (steps.start + chunk * header);
+        let start = before + self.grouping.stored_before(panel) * (steps.len() + header);
+        let end = before + self.grouping.stored_before(panel + 1) * (steps.len() + header);
         start..end
     }
 }
 
-/// Packs `operand`, `[lines, depth]`, as f32 into `words`.
-pub(crate) fn pack_f32(
-    threads: Threads,
-    operand: MatrixView<'_>,
-    layout: Layout,
-    words: &mut [u32],
-) {
-    for_each_panel(threads, layout, words, |lines, steps, panel| {
-        pack_panel_f32(operand, lines, steps, panel);
-    });
+/// Below this number of words an operand is packed by one thread.
+const PARALLEL_WORDS: usize = 1 << 16;
+
+/// Packs an operand; see the fields.
+#[derive(Clone, Copy)]
+pub(crate) struct Packing<'a> {
+    pub(crate) set: KernelSet,
+    pub(crate) threads: Threads,
+    /// `[lines, depth]`
+    pub(crate) operand: MatrixView<'a>,
+    pub(crate) layout: Layout,
+    /// Factor of each line before it is rounded to bytes, `[lines]`; empty for floats.
+    pub(crate) factors: &'a [f32],
 }
 
-/// Calls `pack(lines, steps, words)` for each panel of each chunk.
-pub(crate) fn for_each_panel(
-    threads: Threads,
-    layout: Layout,
-    words: &mut [u32],
-    pack: impl Fn(Range<usize>, Range<usize>, &mut [u32]) + Sync,
-) {
-    let mut rest = &mut words[..layout.words()];
-    let mut jobs = Vec::new();
-    for chunk in 0..layout.chunks() {
-        for panel in 0..layout.grouping.panels() {
-            let (words, after) = rest.split_at_mut(layout.panel(chunk, panel).len());
+impl Packing<'_> {
+    /// Fills `words`, of which there are [`Layout::words`].
+    pub(crate) fn run(self, words: &mut [u32]) {
+        let layout = self.layout;
+        let panels = layout.grouping.panels();
+        let mut rest = &mut words[..layout.words()];
+        let jobs = (0..layout.chunks() * panels).map(|index| {
+            let (chunk, panel) = (index / panels, index % panels);
+            let (words, after) =
+                std::mem::take(&mut rest).split_at_mut(layout.panel(chunk, panel).len());
             rest = after;
-            jobs.push((
-                layout.grouping.lines_of(panel),
-                layout.steps_of(chunk),
+            PackPanel {
+                packing: self,
+                lines: layout.grouping.lines_of(panel),
+                steps: layout.steps_of(chunk),
                 words,
-            ));
+            }
+        });
+        if self.threads == Threads::One || layout.words() < PARALLEL_WORDS {
+            jobs.for_each(|job| dispatch(self.set, job));
+        } else {
+            let jobs: Vec<_> = jobs.collect();
+            jobs.into_par_iter().for_each(|job| dispatch(self.set, job));
         }
     }
-    if threads == Threads::One || layout.words() < PARALLEL_WORDS {
-        jobs.into_iter()
-            .for_each(|(lines, steps, words)| pack(lines, steps, words));
-    } else {
-        jobs.into_par_iter()
-            .for_each(|(lines, steps, words)| pack(lines, steps, words));
-    }
 }
 
-fn pack_panel_f32(
-    operand: MatrixView<'_>,
+struct PackPanel<'a, 'b> {
+    packing: Packing<'a>,
     lines: Range<usize>,
     steps: Range<usize>,
-    panel: &mut [u32],
-) {
-    let width = panel.len() / steps.len().max(1);
-    if lines.len() < width {
-        panel.fill(0);
+    words: &'b mut [u32],
+}
+
+impl Kernel for PackPanel<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Layout { format, order, .. } = self.packing.layout;
+        let steps = self.steps.len();
+        let width = self.words.len() / (steps + format.header()).max(1);
+        let (header, words) = self.words.split_at_mut(width * format.header());
+        if self.lines.len() < width {
+            words.fill(0);
+        }
+        let first_value = self.steps.start * format.values_per_word();
+        let values = first_value..first_value + steps * format.values_per_word();
+        let (stride_step, stride_line) = match order {
+            Order::Steps => (width, 1),
+            Order::Lines => (1, steps),
+        };
+        if self.packing.operand.has_dense_rows() {
+            self.packing
+                .pack_along(self.lines, values, words, stride_step, stride_line);
+        } else {
+            self.packing
+                .pack_across(self.lines, values, words, stride_step, stride_line);
+        }
+        if !header.is_empty() {
+            write_header(header, words);
+        }
     }
-    if operand.has_dense_rows() {
+}
+
+/// Values that are converted at a time.
+const RUN_VALUES: usize = 512;
+
+impl Packing<'_> {
+    /// Packs an operand whose lines are dense.
+    #[inline(always)]
+    fn pack_along(
+        &self,
+        lines: Range<usize>,
+        values: Range<usize>,
+        words: &mut [u32],
+        stride_step: usize,
+        stride_line: usize,
+    ) {
+        let format = self.layout.format;
+        let per_word = format.values_per_word();
+        let end = values.end.min(self.operand.columns());
+        let mut padded = [0.0; RUN_VALUES];
+        let mut converted = [0; RUN_VALUES];
         for (index, line) in lines.enumerate() {
-            let values = operand.row_slice(line, steps.start, steps.len());
-            for (words, value) in panel.chunks_exact_mut(width).zip(values) {
-                words[index] = value.to_bits();
+            let factor = self.factors.get(line).copied().unwrap_or(1.0);
+            for start in values.clone().step_by(RUN_VALUES) {
+                let len = RUN_VALUES.min(values.end - start);
+                let there = len.min(end.saturating_sub(start));
+                let line = self.operand.row_slice(line, start.min(end), there);
+                let line = if there == len {
+                    line
+                } else {
+                    padded[..there].copy_from_slice(line);
+                    padded[there..].fill(0.0);
+                    &padded[..len]
+                };
+                let converted = &mut converted[..len / per_word];
+                convert(format, line, factor, converted);
+                let first = (start - values.start) / per_word * stride_step + index * stride_line;
+                if stride_step == 1 {
+                    words[first..first + converted.len()].copy_from_slice(converted);
+                } else {
+                    let targets = words[first..].iter_mut().step_by(stride_step);
+                    for (target, word) in targets.zip(converted.iter()) {
+                        *target = *word;
+                    }
+                }
             }
         }
-        return;
     }
-    let across = operand.transposed();
-    for (step, words) in steps.zip(panel.chunks_exact_mut(width)) {
-        let values = across.row_slice(step, lines.start, lines.len());
-        for (word, value) in words.iter_mut().zip(values) {
-            *word = value.to_bits();
+
+    /// Packs an operand that is dense across its lines.
+    #[inline(always)]
+    fn pack_across(
+        &self,
+        lines: Range<usize>,
+        values: Range<usize>,
+        words: &mut [u32],
+        stride_step: usize,
+        stride_line: usize,
+    ) {
+        let format = self.layout.format;
+        let per_word = format.values_per_word();
+        let across = self.operand.transposed();
+        let depth = self.operand.columns();
+        let mut converted = [0; RUN_VALUES];
+        for start in lines.clone().step_by(RUN_VALUES) {
+            let run = start..(start + RUN_VALUES).min(lines.end);
+            let converted = &mut converted[..run.len()];
+            for value in values.clone().step_by(per_word) {
+                converted.fill(0);
+                for part in 0..per_word.min(depth.saturating_sub(value)) {
+                    let row = across.row_slice(value + part, run.start, run.len());
+                    let factors = match self.factors {
+                        [] => &[],
+                        factors => &factors[run.clone()],
+                    };
+                    merge(format, row, factors, part, converted);
+                }
+                let first = (value - values.start) / per_word * stride_step
+                    + (run.start - lines.start) * stride_line;
+                let targets = words[first..].iter_mut().step_by(stride_line);
+                for (target, word) in targets.zip(converted.iter()) {
+                    *target = *word;
+                }
+            }
+        }
+    }
+}
+
+/// Turns values into words.
+#[inline(always)]
+fn convert(format: Format, values: &[f32], factor: f32, words: &mut [u32]) {
+    match format {
+        Format::F32 => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = value.to_bits();
+            }
+        }
+        Format::Bf16 => {
+            for (word, pair) in words.iter_mut().zip(values.chunks_exact(2)) {
+                *word = bf16_bits(pair[0]) | bf16_bits(pair[1]) << 16;
+            }
+        }
+        Format::SignedBytes => {
+            for (word, four) in words.iter_mut().zip(values.chunks_exact(4)) {
+                *word = bytes(four, factor);
+            }
+        }
+        Format::OffsetBytes => {
+            for (word, four) in words.iter_mut().zip(values.chunks_exact(4)) {
+                *word = bytes(four, factor) ^ 0x8080_8080;
+            }
+        }
+    }
+}
+
+/// Puts values into the given part of words.
+#[inline(always)]
+fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &mut [u32]) {
+    match format {
+        Format::F32 => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = value.to_bits();
+            }
+        }
+        Format::Bf16 => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word |= bf16_bits(*value) << (16 * part);
+            }
+        }
+        Format::SignedBytes | Format::OffsetBytes => {
+            let flip = match format {
+                Format::OffsetBytes => 0x80,
+                _ => 0,
+            };
+            for ((word, value), factor) in words.iter_mut().zip(values).zip(factors) {
+                *word |= (byte(value * factor) ^ flip) << (8 * part);
+            }
+        }
+    }
+}
+
+/// The bits of the nearest bf16, ties to even; a number that is none stays none.
+#[inline(always)]
+pub(crate) fn bf16_bits(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    if value.is_nan() {
+        (bits >> 16) | 0x40
+    } else {
+        rounded
+    }
+}
+
+#[inline(always)]
+fn bytes(four: &[f32], factor: f32) -> u32 {
+    byte(four[0] * factor)
+        | byte(four[1] * factor) << 8
+        | byte(four[2] * factor) << 16
+        | byte(four[3] * factor) << 24
+}
+
+/// The low byte of the nearest integer, for values in -127..=127.
+///
+/// Adding 1.5 * 2^23 moves the integer into the low bits of the sum.
+#[inline(always)]
+fn byte(value: f32) -> u32 {
+    (value + 12_582_912.0).to_bits() & 0xff
+}
+
+/// Writes `-BYTE_OFFSET` times the sum of each line; `words` is `[steps, lines]`.
+#[inline(always)]
+fn write_header(header: &mut [u32], words: &[u32]) {
+    header.fill(0);
+    for step in words.chunks_exact(header.len()) {
+        for (sum, word) in header.iter_mut().zip(step) {
+            let [a, b, c, d] = word.to_le_bytes().map(|byte| i32::from(byte as i8));
+            *sum = sum.wrapping_sub((BYTE_OFFSET * (a + b + c + d)) as u32);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bf16_rounds_to_nearest_even() {
+        let cases = [
+            (1.0, 0x3f80),
+            (f32::from_bits(0x3f80_8000), 0x3f80),
+            (f32::from_bits(0x3f81_8000), 0x3f82),
+            (f32::from_bits(0x3f80_8001), 0x3f81),
+            (f32::INFINITY, 0x7f80),
+            (-0.0, 0x8000),
+        ];
+        for (value, bits) in cases {
+            assert_eq!(bf16_bits(value), bits, "{value}");
+        }
+        assert!(f32::from_bits(bf16_bits(f32::NAN) << 16).is_nan());
+    }
+
+    #[test]
+    fn bytes_round_to_nearest() {
+        for (value, expected) in [(0.0, 0), (1.4, 1), (-1.6, -2), (127.0, 127), (-127.0, -127)] {
+            assert_eq!(byte(value) as u8 as i8, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn panels_cover_every_line_once() {
+        for lines in 1..80 {
+            for grouping in [
+                Grouping::Balanced { lines, most: 14 },
+                Grouping::Padded { lines, width: 16 },
+            ] {
+                let covered: Vec<usize> = (0..grouping.panels())
+                    .flat_map(|panel| grouping.lines_of(panel))
+                    .collect();
+                assert_eq!(covered, (0..lines).collect::<Vec<_>>());
+            }
         }
     }
 }

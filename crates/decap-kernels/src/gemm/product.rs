@@ -3,7 +3,7 @@
 use super::linear::Epilogue;
 use super::output::{Output, OutputBlock};
 use super::panels::Layout;
-use super::tile::{Accumulate, Tile, tile_f32};
+use super::tile::{Accumulate, Tile, TileKernel};
 use crate::dispatch::KernelSet;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -31,7 +31,12 @@ const WANTED_TASKS: usize = 16;
 
 pub(crate) struct Product<'a> {
     pub(crate) set: KernelSet,
+    pub(crate) kernel: TileKernel,
     pub(crate) threads: Threads,
+    /// Of a product of bytes: factors of the rows of the output; else empty.
+    pub(crate) row_scales: &'a [f32],
+    /// Of a product of bytes: factors of the columns of all panels; else empty.
+    pub(crate) column_scales: &'a [f32],
     pub(crate) a: &'a [u32],
     pub(crate) a_layout: Layout,
     pub(crate) b: &'a [u32],
@@ -95,6 +100,10 @@ impl Product<'_> {
             for b_panel in b_panels.clone() {
                 let b = &self.b[self.b_layout.panel(chunk, b_panel)];
                 let tile_columns = self.b_layout.grouping.lines_of(b_panel);
+                let column_scales = match self.column_scales {
+                    [] => &[],
+                    scales => &scales[tile_columns.start..],
+                };
                 for a_panel in a_panels.clone() {
                     let a = &self.a[self.a_layout.panel(chunk, a_panel)];
                     let tile_rows = self.a_layout.grouping.lines_of(a_panel);
@@ -104,14 +113,20 @@ impl Product<'_> {
                         tile_columns.start - columns.start,
                         tile_columns.len(),
                     );
+                    let row_scales = match self.row_scales {
+                        [] => &[],
+                        scales => &scales[tile_rows.clone()],
+                    };
                     let tile = Tile {
                         rows: tile_rows.len(),
                         a,
                         b,
+                        row_scales,
+                        column_scales,
                         accumulate,
                         out: &mut out,
                     };
-                    tile_f32(self.set, tile);
+                    self.kernel.run(self.set, tile);
                 }
             }
         }

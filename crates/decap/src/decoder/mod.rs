@@ -39,6 +39,13 @@ use crate::weights::{Folder, Tensors, write_atomically};
 use forward::{Network, Session};
 use vocabulary::VocabularyFile;
 
+#[cfg(feature = "train")]
+pub(crate) use layout::{BlockLayout, LinearLayout, NormLayout};
+#[cfg(feature = "train")]
+pub(crate) use random::RandomStream;
+#[cfg(feature = "train")]
+pub(crate) use weights::{StoredTensor, write_safetensors};
+
 /// The file with the decoder's shape and vocabulary.
 pub const CONFIG_FILE: &str = "decoder.json";
 /// The file with the decoder's parameters.
@@ -206,5 +213,7 @@ fn read_config(folder: &Folder) -> Result<(DecoderConfig, Vocabulary)> {
     Ok((file.config, vocabulary))
 }
 
+#[cfg(test)]
+pub(crate) mod golden;
 #[cfg(test)]
 mod tests;

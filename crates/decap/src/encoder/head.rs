@@ -88,15 +88,11 @@ impl Head {
         })
     }
 
-    /// The head called `name` (`image` or `text`) in a heads file, or the identity over `width`
-    /// where the file has none.
+    /// The head called `name` (`image` or `text`) in a heads file.
     ///
     /// # Errors
     /// [`Error::Model`] for tensors that are missing, misshapen or not numbers.
-    pub fn read(tensors: &Tensors, name: &str, width: usize) -> Result<Self> {
-        if !tensors.contains(&format!("{name}.weight")) {
-            return Ok(Self::Identity { width });
-        }
+    pub fn read(tensors: &Tensors, name: &str) -> Result<Self> {
         LearnedHead::read(tensors, name).map(|head| Self::Learned(Box::new(head)))
     }
 }

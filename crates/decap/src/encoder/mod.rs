@@ -1,10 +1,19 @@
 //! The frozen dual encoder: two towers, a shared space, a fingerprint.
 
 mod head;
+mod onnx;
+mod open;
 pub mod preprocess;
 
 pub use head::{Head, HiddenLayer, LearnedHead};
-pub use preprocess::Preprocess;
+pub use onnx::{
+    OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling, TooLong,
+};
+pub use open::{
+    BUNDLED, ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
+    find_folder, open, open_folder, open_for_model,
+};
+pub use preprocess::{Anchor, Channels, CropRounding, Preprocess, Resize};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +22,7 @@ use rayon::prelude::*;
 use crate::embedding::{Embedding, Embeddings};
 use crate::error::{Error, Result};
 use crate::media::RgbImage;
+use crate::tokenizer::Tokenizer;
 
 /// A frozen network that turns pixels into features.
 pub trait ImageTower: Send + Sync {
@@ -55,6 +65,12 @@ pub enum ImageViews {
 /// Opens the text tower when a sentence is first encoded: captioning photos needs none.
 type OpenTextTower = Box<dyn Fn() -> Result<Arc<dyn TextTower>> + Send + Sync>;
 
+/// Opens the tokenizer that goes with the text tower.
+type OpenTokenizer = Box<dyn Fn() -> Result<Tokenizer> + Send + Sync>;
+
+/// The reference's softmax temperature (DeCap, section 3.2).
+pub const REFERENCE_TAU: f32 = 0.01;
+
 /// Two towers and their heads: photos and sentences as unit vectors `[width]` of one space.
 pub struct Encoder {
     name: String,
@@ -65,6 +81,8 @@ pub struct Encoder {
     open_text_tower: OpenTextTower,
     text_tower: Mutex<Option<Arc<dyn TextTower>>>,
     text_head: Head,
+    open_tokenizer: OpenTokenizer,
+    tau: f32,
 }
 
 /// What an encoder is put together from.
@@ -83,6 +101,10 @@ pub struct EncoderParts {
     pub open_text_tower: OpenTextTower,
     /// From its features into the shared space.
     pub text_head: Head,
+    /// Opens the tokenizer that a decoder for this encoder learns.
+    pub open_tokenizer: OpenTokenizer,
+    /// The softmax temperature that suits projections in this space.
+    pub tau: f32,
 }
 
 /// One photo's pixels for each image tower, each `[3, size, size]`.
@@ -120,6 +142,8 @@ impl Encoder {
             open_text_tower: parts.open_text_tower,
             text_tower: Mutex::new(None),
             text_head: parts.text_head,
+            open_tokenizer: parts.open_tokenizer,
+            tau: parts.tau,
         })
     }
 
@@ -141,6 +165,24 @@ impl Encoder {
     /// The image towers.
     pub fn image_towers(&self) -> &[Arc<dyn ImageTower>] {
         &self.image_towers
+    }
+
+    /// The views of a photo that are averaged.
+    pub fn image_views(&self) -> ImageViews {
+        self.image_views
+    }
+
+    /// The softmax temperature that suits projections in this space.
+    pub fn tau(&self) -> f32 {
+        self.tau
+    }
+
+    /// The tokenizer that a decoder for this encoder learns.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Model`] where there is none, or it is damaged.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        (self.open_tokenizer)()
     }
 
     /// The embedding of one photo.

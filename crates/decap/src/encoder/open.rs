@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::onnx::{ImageTowerDescription, OnnxImageTower, OnnxTextTower, TextTowerDescription};
-use super::{Encoder, EncoderParts, Head, ImageTower, ImageViews, TextTower};
+use super::onnx::{OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower};
+use super::{Encoder, EncoderParts, Head, ImageTower, ImageViews, REFERENCE_TAU, TextTower};
 use crate::error::{Error, Result};
 use crate::model::{EncoderReference, MODEL_FILE, ModelDescription};
+use crate::tokenizer::Tokenizer;
 use crate::weights::{Folder, Tensors};
 
 /// The file that makes a folder an encoder of ONNX towers and learned heads.
@@ -38,8 +39,33 @@ pub struct EncoderDescription {
     pub image_views: ImageViews,
     /// The text tower.
     pub text_tower: TextTowerDescription,
+    /// The softmax temperature that suits projections in this space.
+    #[serde(default = "reference_tau")]
+    pub tau: f32,
     /// The file with the heads, where the towers do not end in one space by themselves.
     pub heads: Option<String>,
+}
+
+/// An ONNX image tower and how it is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageTowerDescription {
+    /// The ONNX file, relative to the description.
+    pub file: String,
+    /// Outputs, pooling, preprocessing.
+    #[serde(flatten)]
+    pub options: OnnxImageOptions,
+}
+
+/// An ONNX text tower and how it is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextTowerDescription {
+    /// The ONNX file, relative to the description.
+    pub file: String,
+    /// Its `tokenizer.json`, relative to the description.
+    pub tokenizer: String,
+    /// Output, pooling, lengths.
+    #[serde(flatten)]
+    pub options: OnnxTextOptions,
 }
 
 /// Opens the encoder that `reference` names: `tiny`, an encoder's folder, or a model's folder.
@@ -122,18 +148,18 @@ fn open_described(folder: &Folder) -> Result<Encoder> {
     let description = EncoderDescription::read(folder)?;
     let mut image_towers: Vec<Arc<dyn ImageTower>> = Vec::new();
     for tower in &description.image_towers {
-        image_towers.push(Arc::new(OnnxImageTower::open(folder, tower)?));
+        image_towers.push(Arc::new(OnnxImageTower::open(folder, &tower.file, tower.options.clone())?));
     }
     let features = image_towers.iter().map(|tower| tower.width()).sum();
-    let text_width = description.text_tower.width;
     let (image_head, text_head) = match &description.heads {
-        None => (Head::Identity { width: features }, Head::Identity { width: text_width }),
+        None => (Head::Identity { width: features }, Head::Identity { width: features }),
         Some(file) => {
             let tensors = Tensors::read(folder.path(file), folder.bytes(file)?)?;
-            (Head::read(&tensors, "image", features)?, Head::read(&tensors, "text", text_width)?)
+            (Head::read(&tensors, "image")?, Head::read(&tensors, "text")?)
         }
     };
     let (tower_folder, text_tower) = (folder.clone(), description.text_tower);
+    let (tokenizer_folder, tokenizer) = (folder.clone(), text_tower.tokenizer.clone());
     Encoder::new(EncoderParts {
         name: description.name,
         fingerprint: description.fingerprint,
@@ -141,11 +167,21 @@ fn open_described(folder: &Folder) -> Result<Encoder> {
         image_head,
         image_views: description.image_views,
         open_text_tower: Box::new(move || {
-            let tower = OnnxTextTower::open(&tower_folder, &text_tower)?;
+            let TextTowerDescription { file, tokenizer, options } = &text_tower;
+            let tower = OnnxTextTower::open(&tower_folder, file, tokenizer, options.clone())?;
             Ok(Arc::new(tower) as Arc<dyn TextTower>)
         }),
         text_head,
+        open_tokenizer: Box::new(move || {
+            let path = tokenizer_folder.path(&tokenizer);
+            Tokenizer::read(&path, &tokenizer_folder.bytes(&tokenizer)?)
+        }),
+        tau: description.tau,
     })
+}
+
+fn reference_tau() -> f32 {
+    REFERENCE_TAU
 }
 
 impl EncoderDescription {
@@ -163,6 +199,7 @@ impl EncoderDescription {
             image_towers,
             image_views: ImageViews::default(),
             text_tower,
+            tau: REFERENCE_TAU,
             heads: None,
         }
     }

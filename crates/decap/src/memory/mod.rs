@@ -27,7 +27,7 @@ pub struct Memory {
 }
 
 /// Where a memory comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MemoryInfo {
     /// Fingerprint of the encoder that made the rows.
     pub encoder_fingerprint: String,

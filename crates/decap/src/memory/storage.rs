@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use safetensors::tensor::{Dtype, View, serialize};
 
 use super::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
@@ -15,8 +16,17 @@ pub const ROWS_FILE: &str = "memory.safetensors";
 /// The sentences' file, one a line.
 pub const CAPTIONS_FILE: &str = "captions.txt";
 
-const FORMAT: &str = "decap-memory";
-const FORMAT_VERSION: &str = "1";
+/// The one entry of the rows file's metadata; one, because a map's order is not reproducible.
+const HEADER_KEY: &str = "decap-memory";
+/// The newest memory that this crate reads, and the one it writes.
+const FORMAT_VERSION: u32 = 1;
+
+/// What is written under [`HEADER_KEY`], as JSON.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format_version: u32,
+    info: MemoryInfo,
+}
 
 impl Memory {
     /// Opens the memory in `folder`; rows and captions stay mapped.
@@ -27,18 +37,16 @@ impl Memory {
     pub fn open(folder: &Folder) -> Result<Self> {
         let path = folder.path(ROWS_FILE);
         let tensors = Tensors::read(&path, folder.bytes(ROWS_FILE)?)?;
-        let metadata = tensors.metadata();
-        let entry = |key: &str| metadata.get(key).cloned().unwrap_or_default();
-        if entry("format") != FORMAT {
+        let header = tensors.metadata().get(HEADER_KEY).map(|json| serde_json::from_str(json));
+        let Some(Ok(Header { format_version, info })) = header else {
             return Err(Error::model(path, "not a memory: its header does not say so"));
-        }
-        if entry("format_version") != FORMAT_VERSION {
+        };
+        if format_version != FORMAT_VERSION {
             return Err(Error::model(
                 path,
                 format!(
-                    "expected memory format version {FORMAT_VERSION}, got `{}`: \
-                     made by a newer decap?",
-                    entry("format_version")
+                    "expected memory format version {FORMAT_VERSION}, got {format_version}: \
+                     made by a newer decap?"
                 ),
             ));
         }
@@ -68,11 +76,6 @@ impl Memory {
                 format!("expected {} captions, one a row, got {}", rows.len(), captions.len()),
             ));
         }
-        let info = MemoryInfo {
-            encoder_fingerprint: entry("encoder_fingerprint"),
-            encoder_name: entry("encoder_name"),
-            source: entry("source"),
-        };
         Self::new(rows, captions, info)
     }
 
@@ -81,13 +84,10 @@ impl Memory {
     /// # Errors
     /// [`Error::Io`].
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let metadata = HashMap::from([
-            ("format".to_owned(), FORMAT.to_owned()),
-            ("format_version".to_owned(), FORMAT_VERSION.to_owned()),
-            ("encoder_fingerprint".to_owned(), self.info.encoder_fingerprint.clone()),
-            ("encoder_name".to_owned(), self.info.encoder_name.clone()),
-            ("source".to_owned(), self.info.source.clone()),
-        ]);
+        let header = Header { format_version: FORMAT_VERSION, info: self.info.clone() };
+        let header = serde_json::to_string(&header)
+            .map_err(|error| Error::model(folder, format!("cannot be written: {error}")))?;
+        let metadata = HashMap::from([(HEADER_KEY.to_owned(), header)]);
         let mut tensors = vec![(
             "rows",
             Stored {
