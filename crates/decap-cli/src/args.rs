@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use decap::media::image::Limits;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -40,8 +41,6 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Train a captioner from a text file of captions.
     Train(TrainArgs),
-    /// Bring an image tower and a text tower into one space.
-    Align(AlignArgs),
     /// Build, inspect, search or extend a support memory.
     #[command(subcommand)]
     Memory(MemoryCommand),
@@ -144,6 +143,17 @@ pub struct LimitArgs {
     /// Largest photo, in millions of pixels.
     #[arg(long, default_value_t = 256, value_name = "MP")]
     pub max_megapixels: u64,
+}
+
+impl LimitArgs {
+    /// These limits as the library takes them.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            file_bytes: self.max_file_mib.saturating_mul(1 << 20),
+            pixels: self.max_megapixels.saturating_mul(1_000_000),
+            ..Limits::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

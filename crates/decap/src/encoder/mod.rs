@@ -1,16 +1,19 @@
 //! The frozen dual encoder: two towers, a shared space, a fingerprint.
 
 mod head;
-pub mod onnx;
+mod onnx;
 mod open;
 pub mod preprocess;
 
 pub use head::{Head, HiddenLayer, LearnedHead};
+pub use onnx::{
+    OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling, TooLong,
+};
 pub use open::{
     BUNDLED, ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
     find_folder, open, open_folder, open_for_model,
 };
-pub use preprocess::Preprocess;
+pub use preprocess::{Anchor, Channels, CropRounding, Preprocess, Resize};
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -11,6 +11,7 @@ mod dropout;
 mod evaluate;
 mod forward;
 mod metrics;
+mod model;
 mod optimizer;
 mod options;
 mod schedule;
@@ -26,6 +27,7 @@ use decap_kernels::CrossEntropy;
 
 pub use checkpoint::CHECKPOINT_FILE;
 pub use evaluate::Evaluation;
+pub use model::{ModelRecipe, embed, train_model};
 pub use metrics::{LOSS_CURVE_FILE, METRICS_FILE};
 pub use options::{
     Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions, VocabularyChoice,

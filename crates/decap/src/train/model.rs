@@ -1,7 +1,6 @@
 //! From caption files to a model folder: embed, train, build the memory, write it down.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
