@@ -44,6 +44,8 @@ pub enum Command {
     /// Build, inspect, search or extend a support memory.
     #[command(subcommand)]
     Memory(MemoryCommand),
+    /// BLEU, METEOR, ROUGE-L and CIDEr without Java.
+    Score(ScoreArgs),
     /// Say what a model is.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -381,6 +383,32 @@ pub enum MemoryCommand {
         #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
         encoder: String,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "References: COCO JSON, {\"id\": [\"ref\", ...]}, JSONL, CSV or plain lines.\n\
+    Predictions: COCO results, {\"id\": \"caption\"}, JSONL, CSV or plain lines.\n\
+    Scores are printed times 100; with --json they are fractions, as pycocoevalcap prints them.\n\n\
+    Example:\n  decap score --references refs.json --predictions captions.json --per-image scores.csv")]
+pub struct ScoreArgs {
+    /// Human captions.
+    #[arg(long, value_name = "FILE")]
+    pub references: PathBuf,
+    /// The captions to score, one an id.
+    #[arg(long, value_name = "FILE")]
+    pub predictions: PathBuf,
+    /// Print one JSON object with the field's keys.
+    #[arg(long)]
+    pub json: bool,
+    /// Write each image's scores to this CSV file.
+    #[arg(long, value_name = "FILE.csv")]
+    pub per_image: Option<PathBuf>,
+    /// Score the ids that both sides have, and say how many were left out.
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// Captions are tokens with spaces between already.
+    #[arg(long)]
+    pub tokenized: bool,
 }
 
 #[derive(Debug, Subcommand)]

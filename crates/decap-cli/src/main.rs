@@ -11,6 +11,7 @@ mod memory;
 mod model;
 mod output;
 mod progress;
+mod score;
 mod stop;
 mod train;
 
@@ -39,6 +40,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Embed(args) => embed::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Memory(command) => memory::run(&command),
+        Command::Score(args) => score::run(&args),
         Command::Model(command) => model::run(&command),
     }
 }

@@ -102,7 +102,10 @@ impl Decoder {
     pub fn open(folder: &Folder) -> Result<Self> {
         let (config, vocabulary) = read_config(folder)?;
         let tensors = Tensors::read(folder.path(WEIGHTS_FILE), folder.bytes(WEIGHTS_FILE)?)?;
-        Self::new(&DecoderWeights::from_tensors(&tensors, &config)?, vocabulary)
+        Self::new(
+            &DecoderWeights::from_tensors(&tensors, &config)?,
+            vocabulary,
+        )
     }
 
     /// Packs `weights` for the kernels; `vocabulary` says which tokens its ids stand for.
@@ -118,7 +121,11 @@ impl Decoder {
                 vocabulary.len()
             )));
         }
-        Ok(Self { network: Network::new(weights), config, vocabulary })
+        Ok(Self {
+            network: Network::new(weights),
+            config,
+            vocabulary,
+        })
     }
 
     /// The decoder's shape.
@@ -150,7 +157,10 @@ impl Decoder {
                 tokens.len()
             )));
         }
-        if let Some(token) = tokens.iter().find(|&&token| token as usize >= self.config.vocabulary_size) {
+        if let Some(token) = tokens
+            .iter()
+            .find(|&&token| token as usize >= self.config.vocabulary_size)
+        {
             return Err(Error::Usage(format!(
                 "expected token ids below {}, got {token}",
                 self.config.vocabulary_size
@@ -170,7 +180,9 @@ impl Decoder {
             )));
         }
         if let Some(value) = prefixes.iter().find(|value| !value.is_finite()) {
-            return Err(Error::Usage(format!("expected finite prefix values, got {value}")));
+            return Err(Error::Usage(format!(
+                "expected finite prefix values, got {value}"
+            )));
         }
         Ok(prefixes.len() / self.config.prefix_width)
     }
@@ -180,7 +192,12 @@ impl Decoder {
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Usage`] where a value does not fit into `dtype`.
-pub fn save(folder: &Path, weights: &DecoderWeights, vocabulary: &Vocabulary, dtype: WeightsDtype) -> Result<()> {
+pub fn save(
+    folder: &Path,
+    weights: &DecoderWeights,
+    vocabulary: &Vocabulary,
+    dtype: WeightsDtype,
+) -> Result<()> {
     weights.save(&folder.join(WEIGHTS_FILE), dtype)?;
     let file = DecoderFile {
         format_version: FORMAT_VERSION,

@@ -87,7 +87,7 @@ impl TrainedHead {
     }
 
     /// The parameters in a fixed order, and whether weight decay applies.
-    fn parameters(&mut self) -> Vec<(&mut Vec<f32>, bool)> {
+    pub(super) fn parameters(&mut self) -> Vec<(&mut Vec<f32>, bool)> {
         let head = &mut self.head;
         let mut parameters = vec![(&mut head.weight, true), (&mut head.bias, false)];
         if let Some(hidden) = &mut head.hidden {
