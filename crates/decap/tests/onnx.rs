@@ -7,11 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use decap::Embeddings;
-use decap::encoder::onnx::{
-    OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling, TooLong,
+use decap::encoder::{
+    ImageTower, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling,
+    Preprocess, Resize, TextTower, TooLong,
 };
-use decap::encoder::preprocess::{Preprocess, Resize};
-use decap::encoder::{ImageTower, TextTower};
 use decap::media::{Limits, image};
 use decap::weights::{Bytes, Folder, Tensors};
 

@@ -3,6 +3,7 @@
 //! [`train`] is the loop, [`TrainOptions`] are its knobs. No picture is needed: the prefix is the
 //! caption's own embedding (Li et al., section 3.1).
 
+pub mod align;
 mod attention;
 mod backward;
 mod batch;
