@@ -46,5 +46,5 @@ pub use gemm::{
 pub use layer_norm::{
     LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_saving,
 };
-pub use projection::{MemoryRows, Projection, project};
+pub use projection::{ExactRows, MemoryRows, Projection, project, project_with, quantize_rows};
 pub use softmax::{add_assign, scale, softmax_rows};
