@@ -14,6 +14,7 @@ mod ptb;
 mod read;
 mod rouge;
 mod score;
+mod significance;
 mod text;
 
 pub use captions::{ImageReferences, MissingIds, Predictions, References};
@@ -23,3 +24,4 @@ pub use meteor::Meteor;
 pub use ptb::PtbTokenizer;
 pub use read::{read_predictions, read_references};
 pub use score::{ImageScores, MetricValues, Note, Options, Scores, Tokenization, score};
+pub use significance::{Bootstrap, Comparison, Interval, compare, intervals};
