@@ -79,10 +79,14 @@ pub fn train_model(
 
     build_memory(encoder, &texts, &embeddings, recipe, folder)?;
     let json = tokenizer.to_json()?;
-    write_atomically(&folder.join(TOKENIZER_FILE), |file| file.write_all(json.as_bytes()))?;
+    write_atomically(&folder.join(TOKENIZER_FILE), |file| {
+        file.write_all(json.as_bytes())
+    })?;
     let description = describe(encoder, captions.len(), recipe, &report);
     let card = model_card(&description, &report);
-    write_atomically(&folder.join("README.md"), |file| file.write_all(card.as_bytes()))?;
+    write_atomically(&folder.join("README.md"), |file| {
+        file.write_all(card.as_bytes())
+    })?;
     description.write(folder)?;
     Ok(report)
 }
@@ -104,7 +108,14 @@ pub fn embed(
         }
         Ok(encoder.encode_texts(texts)?.as_slice().to_vec())
     };
-    TextEmbeddings::cached(cache, encoder.fingerprint(), encoder.width(), texts, encode, progress)
+    TextEmbeddings::cached(
+        cache,
+        encoder.fingerprint(),
+        encoder.width(),
+        texts,
+        encode,
+        progress,
+    )
 }
 
 fn build_memory(
@@ -117,7 +128,11 @@ fn build_memory(
     let chosen = MemoryBuilder::choose(texts, recipe.memory.clone())?;
     let index_of: HashMap<&str, usize> = texts.iter().copied().zip(0..).collect();
     let mut rows = vec![0.0; chosen.captions().len() * encoder.width()];
-    for (caption, row) in chosen.captions().iter().zip(rows.chunks_exact_mut(encoder.width())) {
+    for (caption, row) in chosen
+        .captions()
+        .iter()
+        .zip(rows.chunks_exact_mut(encoder.width()))
+    {
         embeddings.copy_row(index_of[caption.as_str()], row);
     }
     let info = MemoryInfo {
@@ -125,7 +140,9 @@ fn build_memory(
         encoder_name: encoder.name().to_owned(),
         source: recipe.captions_from.clone(),
     };
-    chosen.finish(&Embeddings::new(rows, encoder.width())?, info)?.save(folder)
+    chosen
+        .finish(&Embeddings::new(rows, encoder.width())?, info)?
+        .save(folder)
 }
 
 fn describe(
@@ -168,7 +185,10 @@ fn model_card(description: &ModelDescription, report: &TrainingReport) -> String
     if let Some(evaluation) = &report.evaluation {
         card += &format!(
             "\nOn {} held-out captions: loss {:.3}, token accuracy {:.3}, reconstruction BLEU-4 {:.3}.\n",
-            report.plan.held_out_captions, evaluation.loss, evaluation.token_accuracy, evaluation.reconstruction_bleu4,
+            report.plan.held_out_captions,
+            evaluation.loss,
+            evaluation.token_accuracy,
+            evaluation.reconstruction_bleu4,
         );
     }
     card
