@@ -1,5 +1,6 @@
 //! The `decap` command: parse, run, exit code.
 
+mod align;
 mod args;
 mod cache;
 mod caption;
@@ -39,6 +40,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Caption(args) => caption::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Align(args) => align::run(&args),
         Command::Memory(command) => memory::run(&command),
         Command::Score(args) => score::run(&args),
         Command::Model(command) => model::run(&command),

@@ -35,6 +35,7 @@ pub use vocabulary::Vocabulary;
 pub use weights::{DecoderWeights, WeightsDtype};
 
 use crate::error::{Error, Result};
+use crate::model::check_format;
 use crate::weights::{Folder, Tensors, write_atomically};
 use forward::{Network, Session};
 use vocabulary::VocabularyFile;
@@ -50,8 +51,10 @@ pub(crate) use weights::{StoredTensor, write_safetensors};
 pub const CONFIG_FILE: &str = "decoder.json";
 /// The file with the decoder's parameters.
 pub const WEIGHTS_FILE: &str = "decoder.safetensors";
+
+const FORMAT: &str = "decap-decoder";
 /// The newest [`CONFIG_FILE`] that this crate reads, and the one it writes.
-pub const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// A decoder ready to write captions.
 ///
@@ -88,6 +91,7 @@ pub struct Decoder {
 /// What [`CONFIG_FILE`] holds.
 #[derive(Debug, Serialize, Deserialize)]
 struct DecoderFile {
+    format: String,
     format_version: u32,
     config: DecoderConfig,
     vocabulary: Option<VocabularyFile>,
@@ -200,6 +204,7 @@ pub fn save(
 ) -> Result<()> {
     weights.save(&folder.join(WEIGHTS_FILE), dtype)?;
     let file = DecoderFile {
+        format: FORMAT.to_owned(),
         format_version: FORMAT_VERSION,
         config: weights.config().clone(),
         vocabulary: vocabulary.to_file(),
@@ -211,19 +216,8 @@ pub fn save(
 }
 
 fn read_config(folder: &Folder) -> Result<(DecoderConfig, Vocabulary)> {
-    #[derive(Deserialize)]
-    struct Version {
-        format_version: u32,
-    }
+    check_format(folder, CONFIG_FILE, FORMAT, FORMAT_VERSION)?;
     let path = folder.path(CONFIG_FILE);
-    // The version is read alone first: a later format may have other fields.
-    let Version { format_version } = folder.json(CONFIG_FILE)?;
-    if format_version != FORMAT_VERSION {
-        return Err(Error::model(
-            path,
-            format!("expected format version {FORMAT_VERSION}, got {format_version}"),
-        ));
-    }
     let file: DecoderFile = folder.json(CONFIG_FILE)?;
     file.config.validate(&path)?;
     let vocabulary = Vocabulary::from_file(file.vocabulary, file.config.vocabulary_size, &path)?;

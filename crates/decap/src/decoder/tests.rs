@@ -582,7 +582,7 @@ fn a_later_format_is_refused() {
         .unwrap_err()
         .to_string();
     assert!(
-        message.contains("expected format version 1, got 2"),
+        message.contains("expected decap-decoder version 1, got 2"),
         "{message}"
     );
 }
