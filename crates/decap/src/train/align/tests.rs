@@ -1,4 +1,3 @@
-use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -10,6 +9,7 @@ use super::features::Features;
 use super::head::{Dropout, TrainedHead};
 use super::*;
 use crate::encoder;
+use crate::weights::Folder;
 
 /// Central differences over f32 losses: the step is large, so the second order shows a little.
 const GRADIENT_TOLERANCE: f64 = 2e-2;
@@ -111,22 +111,22 @@ fn the_loss_is_that_of_clip() {
 }
 
 /// What was told while aligning.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Told {
     stages: Vec<(Stage, usize, usize)>,
     failed: Vec<PathBuf>,
     epochs: Vec<EpochReport>,
 }
 
-impl AlignProgress for RefCell<Told> {
+impl AlignProgress for Told {
     fn advanced(&mut self, stage: Stage, done: usize, total: usize) {
-        self.get_mut().stages.push((stage, done, total));
+        self.stages.push((stage, done, total));
     }
     fn photo_failed(&mut self, photo: &FailedPhoto) {
-        self.get_mut().failed.push(photo.path.clone());
+        self.failed.push(photo.path.clone());
     }
     fn epoch_done(&mut self, epoch: &EpochReport) {
-        self.get_mut().epochs.push(*epoch);
+        self.epochs.push(*epoch);
     }
 }
 
@@ -200,9 +200,9 @@ fn quick() -> AlignOptions {
 }
 
 fn run(inputs: &AlignInputs, options: &AlignOptions, out: &Path) -> Result<(AlignReport, Told)> {
-    let mut told = RefCell::new(Told::default());
+    let mut told = Told::default();
     let report = align(inputs, options, out, &mut told, &AtomicBool::new(false))?;
-    Ok((report, told.into_inner()))
+    Ok((report, told))
 }
 
 #[test]
@@ -247,8 +247,6 @@ fn colours_are_brought_to_their_sentences() {
     let owners: Vec<usize> = (0..8).collect();
     assert_eq!(Recalls::measure(&images, &texts, &owners), test);
 }
-
-use crate::weights::Folder;
 
 #[test]
 fn the_same_seed_gives_the_same_encoder_from_the_cache_too() {
