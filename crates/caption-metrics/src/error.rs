@@ -38,12 +38,13 @@ pub enum Error {
     /// References and predictions are not of the same images.
     #[error("{0}")]
     Mismatch(Missing),
+    /// Two systems were not scored on the same images.
+    #[error("expected both systems' scores to be of the same images, got {} only in the first \
+             and {} only in the second", IdList(&.0.predictions), IdList(&.0.references))]
+    DifferentImages(Missing),
     /// There is nothing to score.
     #[error("expected at least one image with references and a prediction, got none")]
     NoImages,
-    /// The METEOR resources are broken.
-    #[error("METEOR resources: {0}")]
-    Meteor(String),
     /// SPICE's Java program failed.
     #[error("SPICE: {0}")]
     Spice(String),
@@ -100,6 +101,9 @@ struct IdList<'a>(&'a [String]);
 
 impl fmt::Display for IdList<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return formatter.write_str("no ids");
+        }
         let noun = if self.0.len() == 1 { "id" } else { "ids" };
         write!(formatter, "{} {noun}: ", self.0.len())?;
         for (index, id) in self.0.iter().take(MAX_NAMED_IDS).enumerate() {

@@ -5,6 +5,7 @@ use crate::captions::{MissingIds, Pair, Predictions, References, pair};
 use crate::cider::{DocumentCounts, cider};
 use crate::document_frequencies::DocumentFrequencies;
 use crate::error::{Error, Missing};
+use crate::meteor::{MAX_WORDS, Meteor, MeteorStatistics};
 use crate::ngrams::{NgramCounts, Vocabulary};
 use crate::ptb::PtbTokenizer;
 use crate::rouge::rouge_l;
@@ -31,6 +32,8 @@ pub struct Options {
     pub missing_ids: MissingIds,
     /// CIDEr's document frequencies, where they are not to be counted over the references.
     pub document_frequencies: Option<DocumentFrequencies>,
+    /// METEOR's data; without it there is no METEOR score.
+    pub meteor: Option<Meteor>,
 }
 
 /// One value for each metric, of an image or of all.
@@ -87,6 +90,8 @@ pub enum Note {
     OneImage,
     /// So many predictions have no word left after tokenizing.
     EmptyPredictions(usize),
+    /// METEOR read the first thousand words only of so many captions.
+    LongCaptions(usize),
 }
 
 impl fmt::Display for Note {
@@ -94,6 +99,10 @@ impl fmt::Display for Note {
         match self {
             Self::OneImage => formatter.write_str(
                 "CIDEr of a single image is 0: it weighs words by how rare they are among images",
+            ),
+            Self::LongCaptions(count) => write!(
+                formatter,
+                "METEOR read the first {MAX_WORDS} words only of {count} captions"
             ),
             Self::EmptyPredictions(count) => write!(formatter, "{count} predictions are empty"),
         }
@@ -118,6 +127,7 @@ pub struct Scores {
 #[derive(Clone, Debug)]
 pub(crate) struct ImageStatistics {
     pub(crate) bleu: BleuStatistics,
+    pub(crate) meteor: Option<MeteorStatistics>,
     pub(crate) rouge_l: f64,
     pub(crate) cider: f64,
 }
@@ -151,6 +161,10 @@ pub fn score(
 ) -> Result<Scores, Error> {
     let (pairs, missing) = pair(references, predictions, options.missing_ids)?;
     let captions = tokenize(&pairs, options.tokenization);
+    let meteor = options
+        .meteor
+        .as_ref()
+        .map(|meteor| meteor.statistics(&captions.predictions, &captions.references));
     let mut vocabulary = Vocabulary::default();
     let numbered = captions.numbered(&mut vocabulary);
 
@@ -170,6 +184,7 @@ pub fn score(
                 &numbered.prediction_counts[index],
                 &numbered.reference_counts[index],
             ),
+            meteor: meteor.as_ref().map(|(statistics, _)| statistics[index]),
             rouge_l: rouge_l(&numbered.predictions[index], &numbered.references[index]),
             cider: cider[index],
         })
@@ -187,7 +202,7 @@ pub fn score(
         corpus: values(statistics.iter()),
         images: images.collect(),
         missing,
-        notes: notes(&captions, &options.document_frequencies),
+        notes: notes(&captions, options, meteor.map_or(0, |(_, num_cut)| num_cut)),
         statistics,
     })
 }
@@ -198,23 +213,27 @@ pub(crate) fn values<'a>(
 ) -> MetricValues {
     let num_images = statistics.len().max(1) as f64;
     let (mut bleu, mut rouge_l, mut cider) = (BleuStatistics::default(), 0.0, 0.0);
+    let mut meteor: Option<MeteorStatistics> = None;
     for image in statistics {
+        if let Some(one) = image.meteor {
+            *meteor.get_or_insert_default() += one;
+        }
         bleu += image.bleu;
         rouge_l += image.rouge_l;
         cider += image.cider;
     }
     MetricValues {
         bleu: bleu.bleu(),
-        meteor: None,
+        meteor: meteor.map(|meteor| meteor.score()),
         rouge_l: rouge_l / num_images,
         cider: cider / num_images,
         spice: None,
     }
 }
 
-fn notes(captions: &Captions, frequencies: &Option<DocumentFrequencies>) -> Vec<Note> {
+fn notes(captions: &Captions, options: &Options, num_long: usize) -> Vec<Note> {
     let mut notes = Vec::new();
-    if captions.predictions.len() == 1 && frequencies.is_none() {
+    if captions.predictions.len() == 1 && options.document_frequencies.is_none() {
         notes.push(Note::OneImage);
     }
     let num_empty = captions
@@ -224,6 +243,9 @@ fn notes(captions: &Captions, frequencies: &Option<DocumentFrequencies>) -> Vec<
         .count();
     if num_empty > 0 {
         notes.push(Note::EmptyPredictions(num_empty));
+    }
+    if num_long > 0 {
+        notes.push(Note::LongCaptions(num_long));
     }
     notes
 }

@@ -1,7 +1,8 @@
 //! Scores equal what pycocoevalcap prints (`tools/reference/metrics_golden.py`).
 
 use caption_metrics::{
-    MetricValues, Options, PtbTokenizer, Scores, read_predictions, read_references, score,
+    Meteor, MetricValues, Options, PtbTokenizer, Scores, meteor, read_predictions, read_references,
+    score,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -38,9 +39,23 @@ fn assert_equal(found: &MetricValues, expected: &Value, of: &str) {
     }
 }
 
+/// METEOR with the small part of its data that the captions touch.
+fn small_meteor() -> Meteor {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("meteor.bin");
+    let prepared = meteor::prepare(data("meteor"), &path).expect("resources");
+    assert_eq!(prepared.num_synonym_words, 413);
+    Meteor::open(&path).expect("resources")
+}
+
 #[test]
 fn corpus_and_image_scores_equal_the_reference() {
-    let (golden, scores) = (golden(), scores(&Options::default()));
+    let options = Options {
+        meteor: Some(small_meteor()),
+        ..Options::default()
+    };
+    let (golden, scores) = (golden(), scores(&options));
+    assert_eq!(scores.corpus.named().count(), 7);
     assert_equal(&scores.corpus, &golden["corpus"], "the corpus");
     assert_eq!(scores.images.len(), 40);
     for image in &scores.images {
@@ -62,4 +77,32 @@ fn tokens_equal_the_reference() {
             assert_eq!(expected.as_str(), Some(line.as_str()), "of {caption:?}");
         }
     }
+}
+
+#[test]
+fn without_its_data_there_is_no_meteor() {
+    let scores = scores(&Options::default());
+    assert_eq!(scores.corpus.meteor, None);
+    assert!(
+        scores
+            .images
+            .iter()
+            .all(|image| image.values.meteor.is_none())
+    );
+}
+
+#[test]
+fn other_folders_and_files_are_no_meteor_data() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("meteor.bin");
+    let missing = meteor::prepare(folder.path(), &path).expect_err("no jar");
+    assert!(missing.to_string().contains("meteor-1.5.jar"), "{missing}");
+    std::fs::write(folder.path().join("meteor-1.5.jar"), "no zip").expect("a file");
+    let broken = meteor::prepare(folder.path(), &path).expect_err("no zip");
+    assert!(broken.to_string().contains("expected a jar"), "{broken}");
+    let other = Meteor::open(data("golden.json")).expect_err("another file");
+    assert!(
+        other.to_string().contains("expected METEOR resources"),
+        "{other}"
+    );
 }

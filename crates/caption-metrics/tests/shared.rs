@@ -1,9 +1,10 @@
 //! Published systems' scores, on data that is too large to be committed.
 //!
-//! Looks in `DECAP_SHARED`, or beside the repository.
+//! Looks in `DECAP_SHARED`, or beside the repository. METEOR is checked where `DECAP_METEOR`
+//! names a resources file.
 
 use caption_metrics::{
-    MissingIds, Options, Predictions, PtbTokenizer, References, Scores, read_predictions,
+    Meteor, MissingIds, Options, Predictions, PtbTokenizer, References, Scores, read_predictions,
     read_references, score,
 };
 use serde_json::Value;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use decap::media::image::Limits;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -45,6 +46,8 @@ pub enum Command {
     /// Build, inspect, search or extend a support memory.
     #[command(subcommand)]
     Memory(MemoryCommand),
+    /// BLEU, METEOR, ROUGE-L and CIDEr without Java.
+    Score(ScoreArgs),
     /// Say what a model is.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -144,6 +147,17 @@ pub struct LimitArgs {
     /// Largest photo, in millions of pixels.
     #[arg(long, default_value_t = 256, value_name = "MP")]
     pub max_megapixels: u64,
+}
+
+impl LimitArgs {
+    /// These limits as the library takes them.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            file_bytes: self.max_file_mib.saturating_mul(1 << 20),
+            pixels: self.max_megapixels.saturating_mul(1_000_000),
+            ..Limits::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -289,9 +303,15 @@ pub struct AlignArgs {
     /// The encoder folder to make.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// A name for the encoder.
+    #[arg(long, default_value = "aligned", value_name = "NAME")]
+    pub name: String,
     /// Width of the shared space.
     #[arg(long, value_name = "N")]
     pub width: Option<usize>,
+    /// Hidden units beside the image head's linear map; 0 for a linear head.
+    #[arg(long, value_name = "N")]
+    pub hidden: Option<usize>,
     /// Passes over the pairs.
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
@@ -301,12 +321,30 @@ pub struct AlignArgs {
     /// Peak learning rate.
     #[arg(long, value_name = "LR")]
     pub learning_rate: Option<f32>,
+    /// Share of features that dropout zeroes.
+    #[arg(long, value_name = "SHARE")]
+    pub dropout: Option<f32>,
+    /// Views of a photo to learn from: 1 the photo, 2 its mirror image too, more: parts of it.
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub views: Option<usize>,
+    /// The encoder averages each photo with its mirror image: twice the work, a steadier embedding.
+    #[arg(long)]
+    pub mirror: bool,
+    /// How often photos with a `label` are seen in a pass; 0 leaves them out.
+    #[arg(long, value_name = "N")]
+    pub class_repeats: Option<usize>,
+    /// Softmax temperature that the encoder recommends for projections.
+    #[arg(long, value_name = "TAU")]
+    pub tau: Option<f32>,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub seed: u64,
-    /// Folder that keeps the towers' features for the next run.
+    /// Folder that keeps the towers' features for the next run (default: the user's cache folder).
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -371,6 +409,32 @@ pub enum MemoryCommand {
         #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
         encoder: String,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "References: COCO JSON, {\"id\": [\"ref\", ...]}, JSONL, CSV or plain lines.\n\
+    Predictions: COCO results, {\"id\": \"caption\"}, JSONL, CSV or plain lines.\n\
+    Scores are printed times 100; with --json they are fractions, as pycocoevalcap prints them.\n\n\
+    Example:\n  decap score --references refs.json --predictions captions.json --per-image scores.csv")]
+pub struct ScoreArgs {
+    /// Human captions.
+    #[arg(long, value_name = "FILE")]
+    pub references: PathBuf,
+    /// The captions to score, one an id.
+    #[arg(long, value_name = "FILE")]
+    pub predictions: PathBuf,
+    /// Print one JSON object with the field's keys.
+    #[arg(long)]
+    pub json: bool,
+    /// Write each image's scores to this CSV file.
+    #[arg(long, value_name = "FILE.csv")]
+    pub per_image: Option<PathBuf>,
+    /// Score the ids that both sides have, and say how many were left out.
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// Captions are tokens with spaces between already.
+    #[arg(long)]
+    pub tokenized: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -73,12 +73,7 @@ impl Run<'_> {
         let frames = self.args.frames;
         let load = move |path: &Path| -> Result<Loaded, Error> {
             let started = Instant::now();
-            let views = if inputs::is_video(path) {
-                let frames = media::video::sample_frames(path, &limits.video(frames))?;
-                frames.iter().map(|frame| encoder.prepare(frame)).collect()
-            } else {
-                vec![encoder.prepare(&media::image::open(path, &limits)?)]
-            };
+            let views = vec![encoder.prepare(&media::image::open(path, &limits)?)];
             Ok(Loaded { views, decode_ms: milliseconds(started) })
         };
         for_each_batch(paths, self.args.batch, load, |batch| self.caption_batch(batch))

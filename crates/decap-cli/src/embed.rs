@@ -1,6 +1,5 @@
 //! `decap embed`: photos or sentences to unit vectors.
 
-use std::io::Write;
 use std::path::Path;
 
 use decap::encoder::Encoder;

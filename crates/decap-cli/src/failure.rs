@@ -24,6 +24,8 @@ pub enum Failure {
     ReaderGone,
     /// The command line makes no sense.
     Usage(String),
+    /// References and predictions cannot be scored.
+    Scoring(String),
 }
 
 impl Failure {
@@ -47,7 +49,7 @@ impl fmt::Display for Failure {
             }
             Self::Output(error) => write!(formatter, "cannot write: {error}"),
             Self::ReaderGone => Ok(()),
-            Self::Usage(message) => write!(formatter, "{message}"),
+            Self::Usage(message) | Self::Scoring(message) => write!(formatter, "{message}"),
         }
     }
 }

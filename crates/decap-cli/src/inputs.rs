@@ -121,7 +121,7 @@ fn expand_glob(path: &Path, pattern: &str, inputs: &mut Vec<Input>) {
             for entry in found {
                 inputs.push(entry.map_err(|error| {
                     let path = error.path().to_path_buf();
-                    Error::io(path, error.into_error())
+                    Error::io(path, error.into())
                 }));
             }
         }

@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod output;
 mod progress;
+mod score;
 mod stop;
 mod train;
 
@@ -41,6 +42,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Train(args) => train::run(&args),
         Command::Align(args) => align::run(&args),
         Command::Memory(command) => memory::run(&command),
+        Command::Score(args) => score::run(&args),
         Command::Model(command) => model::run(&command),
     }
 }

@@ -57,10 +57,8 @@ impl Output {
                 for line in BufReader::new(File::open(source)?).lines() {
                     // A line cut short by a crash has no key, or is no text: it is done again.
                     let Ok(line) = line else { break };
-                    if let Some(key) = key(&line) {
-                        if kept.insert(key) {
-                            lines.push(line);
-                        }
+                    if key(&line).is_some_and(|key| kept.insert(key)) {
+                        lines.push(line);
                     }
                 }
             }

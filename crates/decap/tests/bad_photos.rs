@@ -1,5 +1,7 @@
 //! Photos that are none, or not whole, or too much: each an error that says so, never a panic.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

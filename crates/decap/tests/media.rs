@@ -1,6 +1,8 @@
 //! Decoding and preprocessing against golden files of Pillow, torchvision and transformers
 //! (`tools/reference/media_golden.py` writes them).
 
+#![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,14 @@
 //! ONNX towers against onnxruntime on tiny random networks, and against the Python originals on
 //! real ones (`tools/reference/encoder_golden.py` writes both).
 
+#![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use decap::Embeddings;
 use decap::encoder::{
-    ImageTower, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Pooling,
+    ImageTower, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling,
     Preprocess, Resize, TextTower, TooLong,
 };
 use decap::media::{Limits, image};
@@ -73,6 +75,7 @@ fn image_outputs_are_pooled_and_joined() {
 fn towers_may_be_compiled_in() {
     let folder = Folder::Compiled {
         name: "tiny",
+        prefix: String::new(),
         files: &[
             ("image.onnx", include_bytes!("data/onnx/image.onnx")),
             ("text.onnx", include_bytes!("data/onnx/text.onnx")),
@@ -132,7 +135,7 @@ fn texts_are_pooled_without_their_padding() {
             "text_mean",
             OnnxTextOptions {
                 max_tokens: 40,
-                padding: decap::encoder::Padding::MaxTokens,
+                padding: Padding::MaxTokens,
                 ..Default::default()
             },
         ),

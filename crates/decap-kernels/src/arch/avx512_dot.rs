@@ -1,7 +1,7 @@
 //! Tiles by the dot products of AVX-512 BF16 and VNNI.
 
 use super::avx512::{Avx512, has_dot_products};
-use crate::gemm::tile::{TILE_VECTORS, Tile, with_rows, write_row, write_scaled_row};
+use crate::gemm::tile::{Lines, TILE_VECTORS, Tile, with_rows, write_row, write_scaled_row};
 use std::arch::x86_64::*;
 
 const TILE_ROWS: usize = 14;
@@ -29,12 +29,13 @@ pub(crate) fn tile_int8(tile: Tile<'_, '_>) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 fn bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
     let mut acc = [[_mm512_setzero_ps(); TILE_VECTORS]; ROWS];
-    let b_steps = tile.b.chunks_exact(COLUMNS);
-    for (a, b) in tile.a.chunks_exact(ROWS).zip(b_steps) {
+    let a = Lines::<ROWS>::new(tile.a);
+    for (step, b) in tile.b.chunks_exact(COLUMNS).enumerate().take(a.steps()) {
         let b0 = as_bf16(load(&b[..LANES]));
         let b1 = as_bf16(load(&b[LANES..]));
-        for (a, acc) in a.iter().zip(&mut acc) {
-            let a = as_bf16(_mm512_set1_epi32(*a as i32));
+        for (row, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: `take` keeps the step below `a.steps()`.
+            let a = as_bf16(_mm512_set1_epi32(unsafe { a.word(row, step) } as i32));
             acc[0] = _mm512_dpbf16_ps(acc[0], a, b0);
             acc[1] = _mm512_dpbf16_ps(acc[1], a, b1);
         }
@@ -50,11 +51,13 @@ fn bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
 fn int8<const ROWS: usize>(tile: Tile<'_, '_>) {
     let (header, b) = tile.b.split_at(COLUMNS);
     let mut acc = [[load(&header[..LANES]), load(&header[LANES..])]; ROWS];
-    for (a, b) in tile.a.chunks_exact(ROWS).zip(b.chunks_exact(COLUMNS)) {
+    let a = Lines::<ROWS>::new(tile.a);
+    for (step, b) in b.chunks_exact(COLUMNS).enumerate().take(a.steps()) {
         let b0 = load(&b[..LANES]);
         let b1 = load(&b[LANES..]);
-        for (a, acc) in a.iter().zip(&mut acc) {
-            let a = _mm512_set1_epi32(*a as i32);
+        for (row, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: `take` keeps the step below `a.steps()`.
+            let a = _mm512_set1_epi32(unsafe { a.word(row, step) } as i32);
             acc[0] = _mm512_dpbusd_epi32(acc[0], a, b0);
             acc[1] = _mm512_dpbusd_epi32(acc[1], a, b1);
         }

@@ -279,16 +279,8 @@ pub(crate) fn with_packed_input<R>(
 ) -> R {
     let rows = input.rows();
     let kernel = TileKernel::choose(set, precision, rows);
-    let (format, order) = kernel.first_operand();
-    let most = kernel.rows(set);
-    let grouping = match order {
-        Order::Steps => Grouping::Balanced { lines: rows, most },
-        Order::Lines => Grouping::Padded {
-            lines: rows,
-            width: most,
-        },
-    };
-    let layout = Layout::new(grouping, format, order, input.columns());
+    let grouping = kernel.group_rows(set, rows);
+    let layout = Layout::new(grouping, kernel.input_format(), Order::Lines, input.columns());
     let scaled_rows = if precision == Precision::Int8 {
         rows
     } else {

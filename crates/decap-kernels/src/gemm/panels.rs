@@ -1,9 +1,9 @@
 //! Operands rearranged into panels, in the order in which the tiles read them.
 //!
 //! A word holds one f32, two bf16 or four bytes that follow each other along the sum. The sum is cut
-//! into chunks of words; within a chunk panels follow each other, and a panel is `[steps, lines]`:
-//! for each step the words of all its lines (rows of the first operand, columns of the second) side
-//! by side. The matrix unit reads its first operand as `[lines, steps]` instead.
+//! into chunks of words, and within a chunk panels follow each other. A panel of the first operand is
+//! `[lines, steps]`, its lines being rows; one of the second operand is `[steps, lines]`: for each
+//! step the words of all its lines, columns of the operand, side by side.
 
 use super::product::Threads;
 use super::view::MatrixView;
@@ -23,6 +23,10 @@ pub(crate) enum Format {
     SignedBytes,
     /// Four bytes to which [`BYTE_OFFSET`] was added.
     OffsetBytes,
+    /// One f32 that is rounded to bf16.
+    WideBf16,
+    /// One f32 that is rounded to an integer of a byte.
+    WideBytes,
 }
 
 /// Added to the bytes of the first operand, because the dot products want them unsigned.
@@ -31,27 +35,32 @@ pub(crate) const BYTE_OFFSET: i32 = 128;
 impl Format {
     pub(crate) fn values_per_word(self) -> usize {
         match self {
-            Self::F32 => 1,
+            Self::F32 | Self::WideBf16 | Self::WideBytes => 1,
             Self::Bf16 => 2,
             Self::SignedBytes | Self::OffsetBytes => 4,
         }
     }
 
-    /// Words along a sum of `depth` values; the matrix unit takes sixteen at a time.
+    /// Words along a sum of `depth` values; the matrix unit takes 16 times 32 bits at a time.
     fn steps(self, depth: usize) -> usize {
         match self {
             Self::F32 => depth,
-            _ => depth.div_ceil(self.values_per_word()).next_multiple_of(16),
+            Self::Bf16 => depth.div_ceil(32) * 16,
+            Self::WideBf16 => depth.next_multiple_of(32),
+            Self::SignedBytes | Self::OffsetBytes => depth.div_ceil(64) * 16,
+            Self::WideBytes => depth.next_multiple_of(64),
         }
     }
 
     /// Words of the sum that are handled at a time: a panel of the second operand stays in L1, and
     /// sums of bytes fit into 32 bits.
     fn chunk_steps(self) -> usize {
-        match self {
-            Self::F32 | Self::Bf16 => 256,
-            Self::SignedBytes | Self::OffsetBytes => 4096,
-        }
+        let values = match self {
+            Self::F32 => 256,
+            Self::Bf16 | Self::WideBf16 => 512,
+            Self::SignedBytes | Self::OffsetBytes | Self::WideBytes => 1 << 14,
+        };
+        values / self.values_per_word()
     }
 
     /// Words a line at the start of each panel.
@@ -226,16 +235,12 @@ impl Kernel for PackPanel<'_, '_> {
         }
         let first_value = self.steps.start * format.values_per_word();
         let values = first_value..first_value + steps * format.values_per_word();
-        let (stride_step, stride_line) = match order {
-            Order::Steps => (width, 1),
-            Order::Lines => (1, steps),
-        };
-        if self.packing.operand.has_dense_rows() {
-            self.packing
-                .pack_along(self.lines, values, words, stride_step, stride_line);
-        } else {
-            self.packing
-                .pack_across(self.lines, values, words, stride_step, stride_line);
+        let job = (self.lines, values, steps);
+        match (self.packing.operand.has_dense_rows(), order) {
+            (true, Order::Lines) => self.packing.copy_lines(job, words),
+            (true, Order::Steps) => self.packing.interleave_lines(job, words),
+            (false, Order::Steps) => self.packing.copy_steps(job, words),
+            (false, Order::Lines) => self.packing.transpose_steps(job, words),
         }
         if !header.is_empty() {
             write_header(header, words);
@@ -243,88 +248,102 @@ impl Kernel for PackPanel<'_, '_> {
     }
 }
 
-/// Values that are converted at a time.
-const RUN_VALUES: usize = 512;
+/// Lines and values of an operand, and the words along the sum that they become.
+type Job = (Range<usize>, Range<usize>, usize);
 
 impl Packing<'_> {
-    /// Packs an operand whose lines are dense.
+    /// Dense lines to `[lines, steps]`.
     #[inline(always)]
-    fn pack_along(
-        &self,
-        lines: Range<usize>,
-        values: Range<usize>,
-        words: &mut [u32],
-        stride_step: usize,
-        stride_line: usize,
-    ) {
-        let format = self.layout.format;
-        let per_word = format.values_per_word();
-        let end = values.end.min(self.operand.columns());
-        let mut padded = [0.0; RUN_VALUES];
-        let mut converted = [0; RUN_VALUES];
+    fn copy_lines(&self, (lines, values, steps): Job, words: &mut [u32]) {
+        for (line, words) in lines.zip(words.chunks_exact_mut(steps)) {
+            self.convert_line(line, values.clone(), words);
+        }
+    }
+
+    /// Dense lines to `[steps, lines]`.
+    #[inline(always)]
+    fn interleave_lines(&self, (lines, values, steps): Job, words: &mut [u32]) {
+        /// Words that are converted at a time.
+        const RUN: usize = 64;
+        let per_word = self.layout.format.values_per_word();
+        let width = words.len() / steps.max(1);
+        let mut converted = [0; RUN];
         for (index, line) in lines.enumerate() {
-            let factor = self.factors.get(line).copied().unwrap_or(1.0);
-            for start in values.clone().step_by(RUN_VALUES) {
-                let len = RUN_VALUES.min(values.end - start);
-                let there = len.min(end.saturating_sub(start));
-                let line = self.operand.row_slice(line, start.min(end), there);
-                let line = if there == len {
-                    line
-                } else {
-                    padded[..there].copy_from_slice(line);
-                    padded[there..].fill(0.0);
-                    &padded[..len]
-                };
-                let converted = &mut converted[..len / per_word];
-                convert(format, line, factor, converted);
-                let first = (start - values.start) / per_word * stride_step + index * stride_line;
-                if stride_step == 1 {
-                    words[first..first + converted.len()].copy_from_slice(converted);
-                } else {
-                    let targets = words[first..].iter_mut().step_by(stride_step);
-                    for (target, word) in targets.zip(converted.iter()) {
-                        *target = *word;
-                    }
+            for (run, words) in words.chunks_mut(RUN * width).enumerate() {
+                let converted = &mut converted[..words.len() / width];
+                let start = values.start + run * RUN * per_word;
+                self.convert_line(line, start..start + converted.len() * per_word, converted);
+                for (step, word) in words.chunks_exact_mut(width).zip(converted.iter()) {
+                    step[index] = *word;
                 }
             }
         }
     }
 
-    /// Packs an operand that is dense across its lines.
+    /// Converts some values of a dense line; those beyond its end are 0.
     #[inline(always)]
-    fn pack_across(
-        &self,
-        lines: Range<usize>,
-        values: Range<usize>,
-        words: &mut [u32],
-        stride_step: usize,
-        stride_line: usize,
-    ) {
+    fn convert_line(&self, line: usize, values: Range<usize>, words: &mut [u32]) {
         let format = self.layout.format;
         let per_word = format.values_per_word();
-        let across = self.operand.transposed();
-        let depth = self.operand.columns();
-        let mut converted = [0; RUN_VALUES];
-        for start in lines.clone().step_by(RUN_VALUES) {
-            let run = start..(start + RUN_VALUES).min(lines.end);
-            let converted = &mut converted[..run.len()];
-            for value in values.clone().step_by(per_word) {
-                converted.fill(0);
-                for part in 0..per_word.min(depth.saturating_sub(value)) {
-                    let row = across.row_slice(value + part, run.start, run.len());
-                    let factors = match self.factors {
-                        [] => &[],
-                        factors => &factors[run.clone()],
-                    };
-                    merge(format, row, factors, part, converted);
-                }
-                let first = (value - values.start) / per_word * stride_step
-                    + (run.start - lines.start) * stride_line;
-                let targets = words[first..].iter_mut().step_by(stride_line);
-                for (target, word) in targets.zip(converted.iter()) {
-                    *target = *word;
-                }
+        let factor = self.factors.get(line).copied().unwrap_or(1.0);
+        let end = values.end.min(self.operand.columns());
+        let there = end.saturating_sub(values.start);
+        let line = self.operand.row_slice(line, values.start.min(end), there);
+        let (whole, rest) = line.split_at(there / per_word * per_word);
+        let (words, tail) = words.split_at_mut(whole.len() / per_word);
+        convert(format, whole, factor, words);
+        tail.fill(0);
+        if !rest.is_empty() {
+            let mut padded = [0.0; 4];
+            padded[..rest.len()].copy_from_slice(rest);
+            convert(format, &padded[..per_word], factor, &mut tail[..1]);
+        }
+    }
+
+    /// An operand that is dense across its lines to `[steps, lines]`.
+    #[inline(always)]
+    fn copy_steps(&self, (lines, values, steps): Job, words: &mut [u32]) {
+        let per_word = self.layout.format.values_per_word();
+        let width = words.len() / steps.max(1);
+        let factors = self.factors_of(&lines);
+        for (value, words) in values.step_by(per_word).zip(words.chunks_exact_mut(width)) {
+            let words = &mut words[..lines.len()];
+            words.fill(0);
+            for part in 0..per_word.min(self.operand.columns().saturating_sub(value)) {
+                let across = self.operand.transposed();
+                let across = across.row_slice(value + part, lines.start, lines.len());
+                merge(self.layout.format, across, factors, part, words);
             }
+        }
+    }
+
+    /// An operand that is dense across its lines to `[lines, steps]`.
+    #[inline(always)]
+    fn transpose_steps(&self, (lines, values, steps): Job, words: &mut [u32]) {
+        /// Lines of a panel at most.
+        const LINES: usize = 32;
+        let per_word = self.layout.format.values_per_word();
+        let factors = self.factors_of(&lines);
+        let mut merged = [0; LINES];
+        let merged = &mut merged[..lines.len()];
+        for (step, value) in values.step_by(per_word).enumerate() {
+            merged.fill(0);
+            for part in 0..per_word.min(self.operand.columns().saturating_sub(value)) {
+                let across = self.operand.transposed();
+                let across = across.row_slice(value + part, lines.start, lines.len());
+                merge(self.layout.format, across, factors, part, merged);
+            }
+            for (word, words) in merged.iter().zip(words.chunks_exact_mut(steps)) {
+                words[step] = *word;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn factors_of(&self, lines: &Range<usize>) -> &[f32] {
+        match self.factors {
+            [] => &[],
+            factors => &factors[lines.clone()],
         }
     }
 }
@@ -336,6 +355,16 @@ fn convert(format: Format, values: &[f32], factor: f32, words: &mut [u32]) {
         Format::F32 => {
             for (word, value) in words.iter_mut().zip(values) {
                 *word = value.to_bits();
+            }
+        }
+        Format::WideBf16 => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = bf16_bits(*value) << 16;
+            }
+        }
+        Format::WideBytes => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
             }
         }
         Format::Bf16 => {
@@ -360,9 +389,10 @@ fn convert(format: Format, values: &[f32], factor: f32, words: &mut [u32]) {
 #[inline(always)]
 fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &mut [u32]) {
     match format {
-        Format::F32 => {
-            for (word, value) in words.iter_mut().zip(values) {
-                *word = value.to_bits();
+        Format::F32 | Format::WideBf16 => convert(format, values, 1.0, words),
+        Format::WideBytes => {
+            for ((word, value), factor) in words.iter_mut().zip(values).zip(factors) {
+                *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
             }
         }
         Format::Bf16 => {

@@ -2,7 +2,7 @@
 
 use super::linear::Precision;
 use super::output::OutputBlock;
-use super::panels::{BYTE_OFFSET, Format, Order};
+use super::panels::{Format, Grouping};
 use super::words::as_f32;
 use crate::arch::{Kernel, Simd, dispatch};
 use crate::dispatch::KernelSet;
@@ -23,9 +23,9 @@ pub(crate) const TILE_VECTORS: usize = 2;
 pub(crate) struct Tile<'a, 'b> {
     /// Rows of this tile.
     pub(crate) rows: usize,
-    /// Panel of the first operand.
+    /// Panel of the first operand, `[rows, steps]`.
     pub(crate) a: &'a [u32],
-    /// Panel of the second operand.
+    /// Panel of the second operand, `[steps, columns]`.
     pub(crate) b: &'a [u32],
     /// Of a product of bytes: factors of the rows of this tile.
     pub(crate) row_scales: &'a [f32],
@@ -77,29 +77,31 @@ impl TileKernel {
         }
     }
 
-    /// Most rows of a tile.
-    pub(crate) fn rows(self, set: KernelSet) -> usize {
+    /// How the first operand is stored.
+    pub(crate) fn input_format(self) -> Format {
         match self {
+            Self::F32 => Format::F32,
+            Self::Bf16 => Format::WideBf16,
+            Self::Int8 => Format::WideBytes,
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16Amx | Self::Int8Amx => crate::arch::amx::TILE_ROWS,
-            _ => dispatch(set, Shape).0,
+            Self::Bf16Dot | Self::Bf16Amx => Format::Bf16,
+            #[cfg(target_arch = "x86_64")]
+            Self::Int8Dot | Self::Int8Amx => Format::OffsetBytes,
         }
     }
 
-    /// How panels of the first operand are stored.
-    pub(crate) fn first_operand(self) -> (Format, Order) {
+    /// How the rows of the first operand are grouped: the matrix unit reads whole tiles.
+    pub(crate) fn group_rows(self, set: KernelSet, rows: usize) -> Grouping {
         match self {
-            Self::F32 => (Format::F32, Order::Steps),
-            Self::Bf16 => (Format::Bf16, Order::Steps),
-            Self::Int8 => (Format::OffsetBytes, Order::Steps),
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16Dot => (Format::Bf16, Order::Steps),
-            #[cfg(target_arch = "x86_64")]
-            Self::Int8Dot => (Format::OffsetBytes, Order::Steps),
-            #[cfg(target_arch = "x86_64")]
-            Self::Bf16Amx => (Format::Bf16, Order::Lines),
-            #[cfg(target_arch = "x86_64")]
-            Self::Int8Amx => (Format::OffsetBytes, Order::Lines),
+            Self::Bf16Amx | Self::Int8Amx => Grouping::Padded {
+                lines: rows,
+                width: crate::arch::amx::TILE_ROWS,
+            },
+            _ => Grouping::Balanced {
+                lines: rows,
+                most: dispatch(set, Shape).0,
+            },
         }
     }
 
@@ -156,6 +158,35 @@ macro_rules! with_rows {
 }
 pub(crate) use with_rows;
 
+/// The rows of a panel `[ROWS, steps]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<'a, const ROWS: usize>([&'a [u32]; ROWS]);
+
+impl<'a, const ROWS: usize> Lines<'a, ROWS> {
+    #[inline(always)]
+    pub(crate) fn new(panel: &'a [u32]) -> Self {
+        let steps = panel.len() / ROWS;
+        let mut rows = [&panel[..steps]; ROWS];
+        for (row, words) in rows.iter_mut().zip(panel.chunks_exact(steps.max(1))) {
+            *row = words;
+        }
+        Self(rows)
+    }
+
+    #[inline(always)]
+    pub(crate) fn steps(&self) -> usize {
+        self.0[0].len()
+    }
+
+    /// # Safety
+    /// `step` must be below [`Lines::steps`].
+    #[inline(always)]
+    pub(crate) unsafe fn word(&self, row: usize, step: usize) -> u32 {
+        // SAFETY: all rows have the same length, and the caller keeps the step below it.
+        unsafe { *self.0[row].get_unchecked(step) }
+    }
+}
+
 struct Floats<'a, 'b>(Tile<'a, 'b>);
 
 impl Kernel for Floats<'_, '_> {
@@ -170,13 +201,14 @@ impl Kernel for Floats<'_, '_> {
 #[inline(always)]
 fn floats<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
     let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
-    let a_steps = as_f32(tile.a).chunks_exact(ROWS);
+    let a = Lines::<ROWS>::new(tile.a);
     let b_steps = as_f32(tile.b).chunks_exact(TILE_VECTORS * S::LANES);
-    for (a, b) in a_steps.zip(b_steps) {
+    for (step, b) in b_steps.enumerate().take(a.steps()) {
         let b0 = simd.load(&b[..S::LANES]);
         let b1 = simd.load(&b[S::LANES..]);
-        for (a, acc) in a.iter().zip(&mut acc) {
-            let a = simd.splat(*a);
+        for (row, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: `take` keeps the step below `a.steps()`.
+            let a = simd.splat(f32::from_bits(unsafe { a.word(row, step) }));
             acc[0] = simd.mul_add(a, b0, acc[0]);
             acc[1] = simd.mul_add(a, b1, acc[1]);
         }
@@ -200,14 +232,15 @@ impl Kernel for Halves<'_, '_> {
 #[inline(always)]
 fn halves<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
     let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
-    let a_steps = tile.a.chunks_exact(ROWS);
+    let a = Lines::<ROWS>::new(tile.a);
     let b_steps = tile.b.chunks_exact(TILE_VECTORS * S::LANES);
-    for (a, b) in a_steps.zip(b_steps) {
+    for (step, b) in b_steps.enumerate().take(a.steps() / 2) {
         for part in 0..2 {
             let b0 = simd.widen_bf16(&b[..S::LANES], part);
             let b1 = simd.widen_bf16(&b[S::LANES..], part);
-            for (a, acc) in a.iter().zip(&mut acc) {
-                let a = simd.splat(f32::from_bits((a >> (16 * part)) << 16));
+            for (row, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: `take` keeps twice the step and one below `a.steps()`.
+                let a = simd.splat(f32::from_bits(unsafe { a.word(row, 2 * step + part) }));
                 acc[0] = simd.mul_add(a, b0, acc[0]);
                 acc[1] = simd.mul_add(a, b1, acc[1]);
             }
@@ -229,21 +262,20 @@ impl Kernel for Bytes<'_, '_> {
     }
 }
 
-/// The header of the panel is skipped: the offset is taken away before multiplying. Sums are exact
-/// up to 2^24.
+/// The header of the panel is skipped: there is no offset to undo. Sums are exact up to 2^24.
 #[inline(always)]
 fn bytes<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
     let columns = TILE_VECTORS * S::LANES;
     let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
-    let a_steps = tile.a.chunks_exact(ROWS);
+    let a = Lines::<ROWS>::new(tile.a);
     let b_steps = tile.b[columns..].chunks_exact(columns);
-    for (a, b) in a_steps.zip(b_steps) {
+    for (step, b) in b_steps.enumerate().take(a.steps() / 4) {
         for part in 0..4 {
             let b0 = simd.widen_i8(&b[..S::LANES], part);
             let b1 = simd.widen_i8(&b[S::LANES..], part);
-            for (a, acc) in a.iter().zip(&mut acc) {
-                let byte = (a >> (8 * part)) & 0xff;
-                let a = simd.splat((byte as i32 - BYTE_OFFSET) as f32);
+            for (row, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: `take` keeps four times the step and three below `a.steps()`.
+                let a = simd.splat(f32::from_bits(unsafe { a.word(row, 4 * step + part) }));
                 acc[0] = simd.mul_add(a, b0, acc[0]);
                 acc[1] = simd.mul_add(a, b1, acc[1]);
             }

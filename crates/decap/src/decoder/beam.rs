@@ -21,7 +21,10 @@ pub(super) fn search_beams(
     length_penalty: f32,
 ) -> Vec<Sentence> {
     let config = decoder.config();
-    let ranking = Ranking { max_tokens, length_penalty: f64::from(length_penalty) };
+    let ranking = Ranking {
+        max_tokens,
+        length_penalty: f64::from(length_penalty),
+    };
     let num_inputs = prefixes.len() / config.prefix_width;
     let mut searches: Vec<Search> = (0..num_inputs).map(|_| Search::new()).collect();
     let mut session = Session::new(&decoder.network, num_inputs, max_tokens);
@@ -32,8 +35,10 @@ pub(super) fn search_beams(
         let mut first_row = 0;
         for search in searches.iter_mut().filter(|search| !search.live.is_empty()) {
             let rows = search.live.len();
-            let place = first_row * config.vocabulary_size..(first_row + rows) * config.vocabulary_size;
-            let candidates = search.candidates(&logits[place], constraints, &mut scratch, 2 * width);
+            let place =
+                first_row * config.vocabulary_size..(first_row + rows) * config.vocabulary_size;
+            let candidates =
+                search.candidates(&logits[place], constraints, &mut scratch, 2 * width);
             for (beam, token) in search.select(candidates, config.end_token, width, ranking) {
                 parents.push(first_row + beam);
                 tokens.push(token);
@@ -56,7 +61,14 @@ pub(super) fn search_beams(
         session.reorder(&parents);
         logits = session.step(&tokens);
     }
-    searches.into_iter().map(|search| search.best.map_or_else(Sentence::default, |best| best.sentence)).collect()
+    searches
+        .into_iter()
+        .map(|search| {
+            search
+                .best
+                .map_or_else(Sentence::default, |best| best.sentence)
+        })
+        .collect()
 }
 
 #[derive(Clone, Copy)]
@@ -74,7 +86,11 @@ impl Ranking {
     /// The most that a sentence still followed can be worth: its log-probability only falls.
     fn bound(self, beam: &Beam) -> f64 {
         let next = beam.sentence.tokens.len() + 1;
-        let length = if self.length_penalty > 0.0 { self.max_tokens } else { next };
+        let length = if self.length_penalty > 0.0 {
+            self.max_tokens
+        } else {
+            next
+        };
         beam.log_weight / (length as f64).powf(self.length_penalty)
     }
 }
@@ -103,13 +119,18 @@ impl Candidate {
     /// Better first; ties go to the earlier beam, then to the lower id.
     fn order(&self, other: &Self) -> Ordering {
         let by_weight = other.log_weight.total_cmp(&self.log_weight);
-        by_weight.then(self.beam.cmp(&other.beam)).then(self.token.cmp(&other.token))
+        by_weight
+            .then(self.beam.cmp(&other.beam))
+            .then(self.token.cmp(&other.token))
     }
 }
 
 impl Search {
     fn new() -> Self {
-        Self { live: vec![Beam::default()], best: None }
+        Self {
+            live: vec![Beam::default()],
+            best: None,
+        }
     }
 
     /// The `count` best continuations by `logits` `[live beams, vocabulary_size]`, best first.
@@ -121,19 +142,31 @@ impl Search {
         count: usize,
     ) -> Vec<Candidate> {
         let mut best: Vec<Candidate> = Vec::with_capacity(count + 1);
-        for (index, (beam, raw)) in self.live.iter().zip(logits.chunks_exact(scratch.len())).enumerate() {
+        for (index, (beam, raw)) in self
+            .live
+            .iter()
+            .zip(logits.chunks_exact(scratch.len()))
+            .enumerate()
+        {
             scratch.copy_from_slice(raw);
             constraints.apply(&beam.sentence.tokens, scratch);
             let (raw_norm, norm) = (log_sum_exp(raw), log_sum_exp(scratch));
             for (token, &logit) in (0..).zip(scratch.iter()) {
                 let log_weight = beam.log_weight + f64::from(logit - norm);
-                let worst = best.last().map_or(f64::NEG_INFINITY, |worst| worst.log_weight);
+                let worst = best
+                    .last()
+                    .map_or(f64::NEG_INFINITY, |worst| worst.log_weight);
                 // Later tokens lose ties, so only a better one displaces a full list's last.
                 if logit == f32::NEG_INFINITY || (best.len() == count && log_weight <= worst) {
                     continue;
                 }
                 let log_probability = raw[token as usize] - raw_norm;
-                let candidate = Candidate { beam: index, token, log_weight, log_probability };
+                let candidate = Candidate {
+                    beam: index,
+                    token,
+                    log_weight,
+                    log_probability,
+                };
                 let place = best.partition_point(|other| other.order(&candidate) == Ordering::Less);
                 best.insert(place, candidate);
                 best.truncate(count);
@@ -160,7 +193,8 @@ impl Search {
                 continue;
             }
             let mut beam = self.live[candidate.beam].clone();
-            beam.sentence.push(candidate.token, candidate.log_probability);
+            beam.sentence
+                .push(candidate.token, candidate.log_probability);
             beam.sentence.ended = ended;
             beam.log_weight = candidate.log_weight;
             if ended {

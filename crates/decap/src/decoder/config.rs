@@ -115,7 +115,10 @@ impl DecoderConfig {
                 self.layer_norm_epsilon
             ));
         }
-        for (name, token) in [("start_token", self.start_token), ("end_token", Some(self.end_token))] {
+        for (name, token) in [
+            ("start_token", self.start_token),
+            ("end_token", Some(self.end_token)),
+        ] {
             if let Some(token) = token.filter(|&token| token as usize >= self.vocabulary_size) {
                 return refuse(format!(
                     "decoder `{name}`: expected an id below {}, got {token}",
@@ -125,15 +128,23 @@ impl DecoderConfig {
         }
         match self.checked_parameters() {
             Some(parameters) if parameters <= MAX_PARAMETERS => Ok(()),
-            _ => refuse(format!("decoder: expected at most {MAX_PARAMETERS} parameters, got more")),
+            _ => refuse(format!(
+                "decoder: expected at most {MAX_PARAMETERS} parameters, got more"
+            )),
         }
     }
 
     fn checked_parameters(&self) -> Option<usize> {
         let width = self.width;
-        let block = width.checked_mul(width)?.checked_mul(12)?.checked_add(width.checked_mul(13)?)?;
+        let block = width
+            .checked_mul(width)?
+            .checked_mul(12)?
+            .checked_add(width.checked_mul(13)?)?;
         let blocks = block.checked_mul(self.num_layers)?;
-        let rows = self.vocabulary_size.checked_add(self.num_positions)?.checked_add(self.prefix_width)?;
+        let rows = self
+            .vocabulary_size
+            .checked_add(self.num_positions)?
+            .checked_add(self.prefix_width)?;
         // The prefix bias and the last norm's weight and bias are the three further rows.
         rows.checked_add(3)?.checked_mul(width)?.checked_add(blocks)
     }
@@ -152,18 +163,26 @@ mod tests {
 
     #[test]
     fn impossible_shapes_are_refused_by_field() {
-        let cases: [(&str, fn(&mut DecoderConfig)); 6] = [
+        type Spoil = fn(&mut DecoderConfig);
+        let cases: [(&str, Spoil); 6] = [
             ("`width`", |config| config.width = 0),
             ("`num_heads`", |config| config.num_heads = 5),
-            ("`layer_norm_epsilon`", |config| config.layer_norm_epsilon = f32::NAN),
+            ("`layer_norm_epsilon`", |config| {
+                config.layer_norm_epsilon = f32::NAN
+            }),
             ("`end_token`", |config| config.end_token = 50_257),
-            ("`start_token`", |config| config.start_token = Some(u32::MAX)),
+            ("`start_token`", |config| {
+                config.start_token = Some(u32::MAX)
+            }),
             ("parameters", |config| config.num_positions = usize::MAX / 2),
         ];
         for (word, spoil) in cases {
             let mut config = DecoderConfig::default();
             spoil(&mut config);
-            let message = config.validate(Path::new("decoder.json")).unwrap_err().to_string();
+            let message = config
+                .validate(Path::new("decoder.json"))
+                .unwrap_err()
+                .to_string();
             assert!(message.contains(word), "{message}");
         }
     }

@@ -16,7 +16,11 @@ impl Constraints {
     pub fn new(decoder: &Decoder, options: &GenerateOptions) -> Self {
         let vocabulary = decoder.vocabulary();
         Self {
-            banned: options.banned_tokens.iter().filter_map(|&id| vocabulary.decoder_id(id)).collect(),
+            banned: options
+                .banned_tokens
+                .iter()
+                .filter_map(|&id| vocabulary.decoder_id(id))
+                .collect(),
             start_token: decoder.config().start_token,
             end_token: decoder.config().end_token,
             min_tokens: options.min_tokens,
@@ -27,7 +31,9 @@ impl Constraints {
 
     /// Sets the logits of forbidden tokens to minus infinity, given what was written so far.
     pub fn apply(&self, written: &[u32], logits: &mut [f32]) {
-        let words = written.strip_prefix(self.start_token.as_slice()).unwrap_or(written);
+        let words = written
+            .strip_prefix(self.start_token.as_slice())
+            .unwrap_or(written);
         if self.repetition_penalty != 1.0 {
             penalise_repetition(words, self.repetition_penalty, logits);
         }
@@ -49,7 +55,11 @@ fn penalise_repetition(words: &[u32], penalty: f32, logits: &mut [f32]) {
     for (index, &token) in words.iter().enumerate() {
         if !words[..index].contains(&token) {
             let logit = &mut logits[token as usize];
-            *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
+            *logit = if *logit < 0.0 {
+                *logit * penalty
+            } else {
+                *logit / penalty
+            };
         }
     }
 }
@@ -74,7 +84,9 @@ mod tests {
     fn forbidden(words: &[u32], size: usize) -> Vec<usize> {
         let mut logits = [0.0; 8];
         forbid_repeated_ngrams(words, size, &mut logits);
-        (0..8).filter(|&token| logits[token] == f32::NEG_INFINITY).collect()
+        (0..8)
+            .filter(|&token| logits[token] == f32::NEG_INFINITY)
+            .collect()
     }
 
     #[test]

@@ -67,8 +67,11 @@ impl Network {
                 bias: values[place.bias.clone()].to_vec(),
             }
         };
-        let prefix_weight =
-            MatrixView::row_major(&values[layout.prefix_weight.clone()], width, config.prefix_width);
+        let prefix_weight = MatrixView::row_major(
+            &values[layout.prefix_weight.clone()],
+            width,
+            config.prefix_width,
+        );
         let token_embedding = values[layout.token_embedding.clone()].to_vec();
         let output = MatrixView::row_major(&token_embedding, config.vocabulary_size, width);
         let blocks = layout
@@ -134,7 +137,14 @@ impl<'n> Session<'n> {
         let capacity = capacity.min(config.num_positions);
         let empty = || vec![0.0; rows * capacity * config.width];
         let cache = (0..config.num_layers).map(|_| [empty(), empty()]).collect();
-        Self { network, rows, length: 0, capacity, cache, buffers: Buffers::default() }
+        Self {
+            network,
+            rows,
+            length: 0,
+            capacity,
+            cache,
+            buffers: Buffers::default(),
+        }
     }
 
     /// Reads `prefixes` `[rows, prefix_width]` as the first position, then `tokens`
@@ -143,8 +153,16 @@ impl<'n> Session<'n> {
         let width = self.network.config.width;
         let new_tokens = tokens.len() / self.rows.max(1);
         let mut embedded = vec![0.0; self.rows * width];
-        let epilogue = Epilogue { bias: Some(&self.network.prefix.bias), ..Epilogue::default() };
-        linear(prefixes, &self.network.prefix.weight, epilogue, &mut embedded);
+        let epilogue = Epilogue {
+            bias: Some(&self.network.prefix.bias),
+            ..Epilogue::default()
+        };
+        linear(
+            prefixes,
+            &self.network.prefix.weight,
+            epilogue,
+            &mut embedded,
+        );
         self.buffers.stream.clear();
         for (row, prefix) in embedded.chunks_exact(width).enumerate() {
             self.buffers.stream.extend_from_slice(prefix);
@@ -170,7 +188,11 @@ impl<'n> Session<'n> {
         let used = self.length * self.network.config.width;
         for values in self.cache.iter_mut().flatten() {
             // Leaving finished sequences out keeps the order, and needs no second buffer.
-            if parents.iter().enumerate().all(|(row, &parent)| parent >= row) {
+            if parents
+                .iter()
+                .enumerate()
+                .all(|(row, &parent)| parent >= row)
+            {
                 for (row, &parent) in parents.iter().enumerate() {
                     values.copy_within(parent * stride..parent * stride + used, row * stride);
                 }
@@ -178,7 +200,8 @@ impl<'n> Session<'n> {
             } else {
                 let mut reordered = vec![0.0; parents.len() * stride];
                 for (row, &parent) in parents.iter().enumerate() {
-                    reordered[row * stride..][..used].copy_from_slice(&values[parent * stride..][..used]);
+                    reordered[row * stride..][..used]
+                        .copy_from_slice(&values[parent * stride..][..used]);
                 }
                 *values = reordered;
             }
@@ -203,16 +226,30 @@ impl<'n> Session<'n> {
         let buffers = &mut self.buffers;
         for (index, position) in buffers.stream.chunks_exact_mut(width).enumerate() {
             let place = self.length + index % new;
-            add_assign(position, &network.position_embedding[place * width..][..width]);
+            add_assign(
+                position,
+                &network.position_embedding[place * width..][..width],
+            );
         }
         buffers.resize(self.rows * new, &network.config);
         let positions = vec![self.length; self.rows];
-        let span = Span { positions, new, capacity: self.capacity };
+        let span = Span {
+            positions,
+            new,
+            capacity: self.capacity,
+        };
         for (block, cache) in network.blocks.iter().zip(&mut self.cache) {
             block.forward(&network.config, &span, cache, buffers);
         }
-        network.final_norm.forward(&buffers.stream, &mut buffers.normed);
-        linear(&buffers.normed, &network.output, Epilogue::default(), &mut buffers.logits);
+        network
+            .final_norm
+            .forward(&buffers.stream, &mut buffers.normed);
+        linear(
+            &buffers.normed,
+            &network.output,
+            Epilogue::default(),
+            &mut buffers.logits,
+        );
         self.length += new;
         &buffers.logits
     }
@@ -240,29 +277,55 @@ impl Buffers {
 
 impl Block {
     /// `x += attention(norm(x)); x += mlp(norm(x))`, x the stream `[rows * new, width]`.
-    fn forward(&self, config: &DecoderConfig, span: &Span, cache: &mut [Vec<f32>; 2], buffers: &mut Buffers) {
-        self.attention_norm.forward(&buffers.stream, &mut buffers.normed);
-        self.attention_in.forward(&buffers.normed, &mut buffers.query_key_value);
-        attend(config, span, &buffers.query_key_value, cache, &mut buffers.attended);
-        self.attention_out.forward_onto(&buffers.attended, &buffers.stream, &mut buffers.next_stream);
+    fn forward(
+        &self,
+        config: &DecoderConfig,
+        span: &Span,
+        cache: &mut [Vec<f32>; 2],
+        buffers: &mut Buffers,
+    ) {
+        self.attention_norm
+            .forward(&buffers.stream, &mut buffers.normed);
+        self.attention_in
+            .forward(&buffers.normed, &mut buffers.query_key_value);
+        attend(
+            config,
+            span,
+            &buffers.query_key_value,
+            cache,
+            &mut buffers.attended,
+        );
+        self.attention_out.forward_onto(
+            &buffers.attended,
+            &buffers.stream,
+            &mut buffers.next_stream,
+        );
         std::mem::swap(&mut buffers.stream, &mut buffers.next_stream);
 
         self.mlp_norm.forward(&buffers.stream, &mut buffers.normed);
-        self.mlp_in.forward_activated(&buffers.normed, &mut buffers.hidden);
-        self.mlp_out.forward_onto(&buffers.hidden, &buffers.stream, &mut buffers.next_stream);
+        self.mlp_in
+            .forward_activated(&buffers.normed, &mut buffers.hidden);
+        self.mlp_out
+            .forward_onto(&buffers.hidden, &buffers.stream, &mut buffers.next_stream);
         std::mem::swap(&mut buffers.stream, &mut buffers.next_stream);
     }
 }
 
 impl Linear {
     fn forward(&self, input: &[f32], output: &mut [f32]) {
-        let epilogue = Epilogue { bias: Some(&self.bias), ..Epilogue::default() };
+        let epilogue = Epilogue {
+            bias: Some(&self.bias),
+            ..Epilogue::default()
+        };
         linear(input, &self.weight, epilogue, output);
     }
 
     fn forward_activated(&self, input: &[f32], output: &mut [f32]) {
-        let epilogue =
-            Epilogue { bias: Some(&self.bias), activation: Activation::GeluNew, residual: None };
+        let epilogue = Epilogue {
+            bias: Some(&self.bias),
+            activation: Activation::GeluNew,
+            residual: None,
+        };
         linear(input, &self.weight, epilogue, output);
     }
 
@@ -301,13 +364,23 @@ fn attend(
     };
     let [keys, values] = cache;
     if span.new == 1 {
-        let cache = KeyValueCache { keys, values, capacity: span.capacity };
+        let cache = KeyValueCache {
+            keys,
+            values,
+            capacity: span.capacity,
+        };
         attention_step(query_key_value, cache, &span.positions, shape, attended);
         return;
     }
     // Several positions at once are only ever read first, so they see none but each other.
     let lengths = vec![span.new; span.positions.len()];
-    attention(query_key_value, Sequences::Packed { lengths: &lengths }, shape, None, attended);
+    attention(
+        query_key_value,
+        Sequences::Packed { lengths: &lengths },
+        shape,
+        None,
+        attended,
+    );
     for (index, new) in query_key_value.chunks_exact(3 * width).enumerate() {
         let place = (index / span.new * span.capacity + index % span.new) * width;
         keys[place..place + width].copy_from_slice(&new[width..2 * width]);

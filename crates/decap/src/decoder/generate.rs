@@ -1,10 +1,10 @@
 //! How a caption is chosen: greedily, by beam search, or by chance.
 
+use super::Decoder;
 use super::beam::search_beams;
 use super::constraints::Constraints;
 use super::forward::Session;
 use super::random::RandomStream;
-use super::Decoder;
 use crate::error::{Error, Result};
 
 /// Embeddings that are decoded side by side; more only cost memory.
@@ -82,7 +82,11 @@ impl Generated {
     /// removes their text.
     pub fn caption_ids(&self) -> Vec<u32> {
         let special = |id: &u32| Some(*id) == self.start_id || *id == self.end_id;
-        self.token_ids.iter().copied().filter(|id| !special(id)).collect()
+        self.token_ids
+            .iter()
+            .copied()
+            .filter(|id| !special(id))
+            .collect()
     }
 }
 
@@ -99,13 +103,32 @@ impl Decoder {
         let mut captions = Vec::new();
         for group in prefixes.chunks(GROUP * self.config.prefix_width) {
             let written = match options.method {
-                Method::Beam { width, length_penalty } => {
-                    search_beams(self, group, &constraints, options.max_tokens, width, length_penalty)
+                Method::Beam {
+                    width,
+                    length_penalty,
+                } => search_beams(
+                    self,
+                    group,
+                    &constraints,
+                    options.max_tokens,
+                    width,
+                    length_penalty,
+                ),
+                Method::Greedy => {
+                    self.follow(group, &constraints, options.max_tokens, &Pick::Likeliest)
                 }
-                Method::Greedy => self.follow(group, &constraints, options.max_tokens, &Pick::Likeliest),
-                Method::Sample { temperature, top_p, seed } => {
+                Method::Sample {
+                    temperature,
+                    top_p,
+                    seed,
+                } => {
                     let first_row = captions.len() as u64;
-                    let pick = Pick::Random { temperature, top_p, seed, first_row };
+                    let pick = Pick::Random {
+                        temperature,
+                        top_p,
+                        seed,
+                        first_row,
+                    };
                     self.follow(group, &constraints, options.max_tokens, &pick)
                 }
             };
@@ -115,7 +138,13 @@ impl Decoder {
     }
 
     /// Writes one token a sequence until all have ended; those that have are left out.
-    fn follow(&self, prefixes: &[f32], constraints: &Constraints, max_tokens: usize, pick: &Pick) -> Vec<Sentence> {
+    fn follow(
+        &self,
+        prefixes: &[f32],
+        constraints: &Constraints,
+        max_tokens: usize,
+        pick: &Pick,
+    ) -> Vec<Sentence> {
         let vocabulary_size = self.config.vocabulary_size;
         let rows = prefixes.len() / self.config.prefix_width;
         let mut sentences = vec![Sentence::with_capacity(max_tokens); rows];
@@ -191,15 +220,15 @@ impl Decoder {
             Method::Beam { width, .. } if !(1..=1024).contains(&width) => {
                 refuse(format!("beam width: expected 1 to 1024, got {width}"))
             }
-            Method::Beam { length_penalty, .. } if !length_penalty.is_finite() => {
-                refuse(format!("length_penalty: expected a number, got {length_penalty}"))
-            }
-            Method::Sample { temperature, .. } if !positive(temperature) => {
-                refuse(format!("temperature: expected a positive number, got {temperature}"))
-            }
-            Method::Sample { top_p, .. } if !(positive(top_p) && top_p <= 1.0) => {
-                refuse(format!("top_p: expected above 0 and at most 1, got {top_p}"))
-            }
+            Method::Beam { length_penalty, .. } if !length_penalty.is_finite() => refuse(format!(
+                "length_penalty: expected a number, got {length_penalty}"
+            )),
+            Method::Sample { temperature, .. } if !positive(temperature) => refuse(format!(
+                "temperature: expected a positive number, got {temperature}"
+            )),
+            Method::Sample { top_p, .. } if !(positive(top_p) && top_p <= 1.0) => refuse(format!(
+                "top_p: expected above 0 and at most 1, got {top_p}"
+            )),
             Method::Beam { .. } | Method::Sample { .. } => Ok(()),
         }
     }
@@ -216,7 +245,10 @@ pub(super) struct Sentence {
 
 impl Sentence {
     fn with_capacity(tokens: usize) -> Self {
-        Self { tokens: Vec::with_capacity(tokens), ..Self::default() }
+        Self {
+            tokens: Vec::with_capacity(tokens),
+            ..Self::default()
+        }
     }
 
     pub fn push(&mut self, token: u32, log_probability: f32) {
@@ -227,7 +259,12 @@ impl Sentence {
 
 enum Pick {
     Likeliest,
-    Random { temperature: f32, top_p: f32, seed: u64, first_row: u64 },
+    Random {
+        temperature: f32,
+        top_p: f32,
+        seed: u64,
+        first_row: u64,
+    },
 }
 
 impl Pick {
@@ -235,7 +272,12 @@ impl Pick {
     fn choose(&self, logits: &mut [f32], row: u64, step: u64) -> Option<u32> {
         match *self {
             Self::Likeliest => likeliest(logits),
-            Self::Random { temperature, top_p, seed, first_row } => {
+            Self::Random {
+                temperature,
+                top_p,
+                seed,
+                first_row,
+            } => {
                 let stream = RandomStream::new(&[seed, first_row + row]);
                 sample(logits, temperature, top_p, stream.uniform(step))
             }
@@ -291,7 +333,12 @@ pub(super) fn log_sum_exp(values: &[f32]) -> f32 {
     }
     let mut sum = 0.0_f64;
     for chunk in values.chunks(256) {
-        sum += f64::from(chunk.iter().map(|value| (value - largest).exp()).sum::<f32>());
+        sum += f64::from(
+            chunk
+                .iter()
+                .map(|value| (value - largest).exp())
+                .sum::<f32>(),
+        );
     }
     largest + sum.ln() as f32
 }
@@ -324,7 +371,12 @@ mod tests {
     #[test]
     fn log_sum_exp_is_stable() {
         let values: Vec<f32> = (0..1000).map(|index| 1000.0 + (index % 7) as f32).collect();
-        let exact = 1000.0 + values.iter().map(|v| f64::from(v - 1000.0).exp()).sum::<f64>().ln();
+        let exact = 1000.0
+            + values
+                .iter()
+                .map(|v| f64::from(v - 1000.0).exp())
+                .sum::<f64>()
+                .ln();
         assert!((f64::from(log_sum_exp(&values)) - exact).abs() < 1e-4 * 10.0);
         assert_eq!(log_sum_exp(&[f32::NEG_INFINITY]), f32::NEG_INFINITY);
     }

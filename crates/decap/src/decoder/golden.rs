@@ -22,7 +22,8 @@ impl Golden {
 
     /// The golden file of the reference's size, where DECAP_GOLDEN names its folder.
     pub fn full() -> Option<Self> {
-        let path = std::env::var_os("DECAP_GOLDEN").map(|it| PathBuf::from(it).join("decoder_full.safetensors"));
+        let path = std::env::var_os("DECAP_GOLDEN")
+            .map(|it| PathBuf::from(it).join("decoder_full.safetensors"));
         match path.filter(|path| path.is_file()) {
             Some(path) => Some(Self::open(&path)),
             None => {
@@ -49,10 +50,17 @@ impl Golden {
         };
         let mut weights = DecoderWeights::zeros(&config);
         for tensor in weights.layout.tensors.clone() {
-            let values = tensors.f32(&format!("weights.{}", tensor.name), &tensor.shape).unwrap();
+            let values = tensors
+                .f32(&format!("weights.{}", tensor.name), &tensor.shape)
+                .unwrap();
             weights.values[tensor.range].copy_from_slice(&values);
         }
-        Self { tensors, facts, config, weights }
+        Self {
+            tensors,
+            facts,
+            config,
+            weights,
+        }
     }
 
     pub fn f32(&self, name: &str) -> Vec<f32> {
@@ -61,7 +69,10 @@ impl Golden {
 
     pub fn i32(&self, name: &str) -> Vec<i32> {
         let bytes = self.tensors.get(name).unwrap().bytes;
-        bytes.chunks_exact(4).map(|four| i32::from_le_bytes(four.try_into().unwrap())).collect()
+        bytes
+            .chunks_exact(4)
+            .map(|four| i32::from_le_bytes(four.try_into().unwrap()))
+            .collect()
     }
 
     pub fn shape(&self, name: &str) -> Vec<usize> {
@@ -69,14 +80,21 @@ impl Golden {
     }
 
     pub fn decoder(&self) -> Decoder {
-        Decoder::new(&self.weights, Vocabulary::identity(self.config.vocabulary_size)).unwrap()
+        Decoder::new(
+            &self.weights,
+            Vocabulary::identity(self.config.vocabulary_size),
+        )
+        .unwrap()
     }
 
     /// The prefixes and tokens of the first batch.
     pub fn first_batch(&self) -> (Vec<f32>, Vec<u32>) {
         let shape = self.shape("tokens");
         let prefixes = self.f32("prefixes")[..shape[1] * self.config.prefix_width].to_vec();
-        let tokens = self.i32("tokens")[..shape[1] * shape[2]].iter().map(|&id| id as u32).collect();
+        let tokens = self.i32("tokens")[..shape[1] * shape[2]]
+            .iter()
+            .map(|&id| id as u32)
+            .collect();
         (prefixes, tokens)
     }
 }

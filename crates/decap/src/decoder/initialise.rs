@@ -29,7 +29,11 @@ impl DecoderWeights {
             if name.starts_with("clip_project") {
                 fill(values, |n| uniform * (2.0 * stream.uniform(n) - 1.0));
             } else if tensor.shape.len() == 2 {
-                let deviation = if name.ends_with("c_proj.weight") { residual } else { STANDARD_DEVIATION };
+                let deviation = if name.ends_with("c_proj.weight") {
+                    residual
+                } else {
+                    STANDARD_DEVIATION
+                };
                 fill(values, |n| deviation * stream.gaussian(n));
             } else if name.ends_with("weight") {
                 values.fill(1.0);

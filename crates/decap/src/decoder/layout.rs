@@ -70,20 +70,38 @@ impl ParameterLayout {
     pub fn new(config: &DecoderConfig) -> Self {
         let width = config.width;
         let mut tensors = TensorList::default();
-        let prefix_weight = tensors.push("clip_project.model.0.weight", &[width, config.prefix_width], 0);
+        let prefix_weight = tensors.push(
+            "clip_project.model.0.weight",
+            &[width, config.prefix_width],
+            0,
+        );
         let prefix_bias = tensors.push("clip_project.model.0.bias", &[width], 0);
         let root = "decoder.transformer";
-        let token_embedding =
-            tensors.push(&format!("{root}.wte.weight"), &[config.vocabulary_size, width], 0);
-        let position_embedding =
-            tensors.push(&format!("{root}.wpe.weight"), &[config.num_positions, width], 0);
+        let token_embedding = tensors.push(
+            &format!("{root}.wte.weight"),
+            &[config.vocabulary_size, width],
+            0,
+        );
+        let position_embedding = tensors.push(
+            &format!("{root}.wpe.weight"),
+            &[config.num_positions, width],
+            0,
+        );
         let blocks = (0..config.num_layers)
             .map(|layer| {
                 let block = format!("{root}.h.{layer}");
                 BlockLayout {
                     attention_norm: tensors.push_norm(&format!("{block}.ln_1"), width),
-                    attention_in: tensors.push_linear(&format!("{block}.attn.c_attn"), width, 3 * width),
-                    attention_out: tensors.push_linear(&format!("{block}.attn.c_proj"), width, width),
+                    attention_in: tensors.push_linear(
+                        &format!("{block}.attn.c_attn"),
+                        width,
+                        3 * width,
+                    ),
+                    attention_out: tensors.push_linear(
+                        &format!("{block}.attn.c_proj"),
+                        width,
+                        width,
+                    ),
                     mlp_norm: tensors.push_norm(&format!("{block}.ln_2"), width),
                     mlp_in: tensors.push_linear(&format!("{block}.mlp.c_fc"), width, 4 * width),
                     mlp_out: tensors.push_linear(&format!("{block}.mlp.c_proj"), 4 * width, width),

@@ -37,6 +37,7 @@ pub use vocabulary::Vocabulary;
 pub use weights::{DecoderWeights, WeightsDtype};
 
 use crate::error::{Error, Result};
+use crate::model::check_format;
 use crate::weights::{Folder, Tensors, write_atomically};
 use forward::{Network, Session};
 use vocabulary::VocabularyFile;
@@ -52,8 +53,10 @@ pub(crate) use weights::{StoredTensor, write_safetensors};
 pub const CONFIG_FILE: &str = "decoder.json";
 /// The file with the decoder's parameters.
 pub const WEIGHTS_FILE: &str = "decoder.safetensors";
+
+const FORMAT: &str = "decap-decoder";
 /// The newest [`CONFIG_FILE`] that this crate reads, and the one it writes.
-pub const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// A decoder ready to write captions.
 ///
@@ -90,6 +93,7 @@ pub struct Decoder {
 /// What [`CONFIG_FILE`] holds.
 #[derive(Debug, Serialize, Deserialize)]
 struct DecoderFile {
+    format: String,
     format_version: u32,
     config: DecoderConfig,
     vocabulary: Option<VocabularyFile>,
@@ -104,7 +108,10 @@ impl Decoder {
     pub fn open(folder: &Folder) -> Result<Self> {
         let (config, vocabulary) = read_config(folder)?;
         let tensors = Tensors::read(folder.path(WEIGHTS_FILE), folder.bytes(WEIGHTS_FILE)?)?;
-        Self::new(&DecoderWeights::from_tensors(&tensors, &config)?, vocabulary)
+        Self::new(
+            &DecoderWeights::from_tensors(&tensors, &config)?,
+            vocabulary,
+        )
     }
 
     /// Packs `weights` for the kernels; `vocabulary` says which tokens its ids stand for.
@@ -120,7 +127,11 @@ impl Decoder {
                 vocabulary.len()
             )));
         }
-        Ok(Self { network: Network::new(weights), config, vocabulary })
+        Ok(Self {
+            network: Network::new(weights),
+            config,
+            vocabulary,
+        })
     }
 
     /// The decoder's shape.
@@ -152,7 +163,10 @@ impl Decoder {
                 tokens.len()
             )));
         }
-        if let Some(token) = tokens.iter().find(|&&token| token as usize >= self.config.vocabulary_size) {
+        if let Some(token) = tokens
+            .iter()
+            .find(|&&token| token as usize >= self.config.vocabulary_size)
+        {
             return Err(Error::Usage(format!(
                 "expected token ids below {}, got {token}",
                 self.config.vocabulary_size
@@ -172,7 +186,9 @@ impl Decoder {
             )));
         }
         if let Some(value) = prefixes.iter().find(|value| !value.is_finite()) {
-            return Err(Error::Usage(format!("expected finite prefix values, got {value}")));
+            return Err(Error::Usage(format!(
+                "expected finite prefix values, got {value}"
+            )));
         }
         Ok(prefixes.len() / self.config.prefix_width)
     }
@@ -182,9 +198,15 @@ impl Decoder {
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Usage`] where a value does not fit into `dtype`.
-pub fn save(folder: &Path, weights: &DecoderWeights, vocabulary: &Vocabulary, dtype: WeightsDtype) -> Result<()> {
+pub fn save(
+    folder: &Path,
+    weights: &DecoderWeights,
+    vocabulary: &Vocabulary,
+    dtype: WeightsDtype,
+) -> Result<()> {
     weights.save(&folder.join(WEIGHTS_FILE), dtype)?;
     let file = DecoderFile {
+        format: FORMAT.to_owned(),
         format_version: FORMAT_VERSION,
         config: weights.config().clone(),
         vocabulary: vocabulary.to_file(),
@@ -196,19 +218,8 @@ pub fn save(folder: &Path, weights: &DecoderWeights, vocabulary: &Vocabulary, dt
 }
 
 fn read_config(folder: &Folder) -> Result<(DecoderConfig, Vocabulary)> {
-    #[derive(Deserialize)]
-    struct Version {
-        format_version: u32,
-    }
+    check_format(folder, CONFIG_FILE, FORMAT, FORMAT_VERSION)?;
     let path = folder.path(CONFIG_FILE);
-    // The version is read alone first: a later format may have other fields.
-    let Version { format_version } = folder.json(CONFIG_FILE)?;
-    if format_version != FORMAT_VERSION {
-        return Err(Error::model(
-            path,
-            format!("expected format version {FORMAT_VERSION}, got {format_version}"),
-        ));
-    }
     let file: DecoderFile = folder.json(CONFIG_FILE)?;
     file.config.validate(&path)?;
     let vocabulary = Vocabulary::from_file(file.vocabulary, file.config.vocabulary_size, &path)?;

@@ -17,7 +17,9 @@ impl RandomStream {
     /// The stream of these coordinates, for instance seed, step and layer.
     pub fn new(coordinates: &[u64]) -> Self {
         let fold = |key, &coordinate: &u64| finalise(mix(key, 1) ^ finalise(mix(coordinate, 2)));
-        Self { key: coordinates.iter().fold(0x6a09_e667_f3bc_c908, fold) }
+        Self {
+            key: coordinates.iter().fold(0x6a09_e667_f3bc_c908, fold),
+        }
     }
 
     /// Value `index`, all 64 bits.
@@ -76,7 +78,10 @@ mod tests {
     #[test]
     fn coordinates_make_streams_of_their_own() {
         let keys = [&[1, 2][..], &[2, 1], &[1], &[1, 2, 0], &[0, 1, 2], &[]];
-        let mut first: Vec<u64> = keys.iter().map(|key| RandomStream::new(key).bits(0)).collect();
+        let mut first: Vec<u64> = keys
+            .iter()
+            .map(|key| RandomStream::new(key).bits(0))
+            .collect();
         first.sort_unstable();
         first.dedup();
         assert_eq!(first.len(), keys.len());

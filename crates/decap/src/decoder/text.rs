@@ -26,8 +26,9 @@ pub fn detokenise(decoded: &str, case: Case) -> String {
     let mut joined = true;
     let mut words = decoded.split_whitespace().peekable();
     while let Some(word) = words.next() {
-        let next_is_letter =
-            words.peek().is_some_and(|next| next.chars().next().is_some_and(char::is_alphanumeric));
+        let next_is_letter = words
+            .peek()
+            .is_some_and(|next| next.chars().next().is_some_and(char::is_alphanumeric));
         let closes_quote = word == "\"" && quote_is_open;
         let hyphen = matches!(word, "-" | "/") && !joined && next_is_letter;
         if !(joined || closes_quote || hyphen || leans_left(word)) {
@@ -46,7 +47,12 @@ pub fn detokenise(decoded: &str, case: Case) -> String {
 /// Words that stand close to the one before: closing punctuation and the ends of contractions.
 fn leans_left(word: &str) -> bool {
     const ENDINGS: [&str; 9] = ["'s", "'t", "n't", "'re", "'ve", "'ll", "'d", "'m", "%"];
-    let closing = |letter| matches!(letter, '.' | ',' | '!' | '?' | ';' | ':' | ')' | ']' | '}' | '…');
+    let closing = |letter| {
+        matches!(
+            letter,
+            '.' | ',' | '!' | '?' | ';' | ':' | ')' | ']' | '}' | '…'
+        )
+    };
     ENDINGS.contains(&word) || word.chars().all(closing)
 }
 
@@ -57,7 +63,10 @@ fn leans_right(word: &str) -> bool {
 
 fn with_capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -71,7 +80,10 @@ mod tests {
             ("  two   spaces ", "two spaces"),
             ("a cat , a dog , and a bird !", "a cat, a dog, and a bird!"),
             ("it is n't the man 's", "it isn't the man's"),
-            ("a stop sign that says \" stop \" here", "a stop sign that says \"stop\" here"),
+            (
+                "a stop sign that says \" stop \" here",
+                "a stop sign that says \"stop\" here",
+            ),
             ("a black - and - white photo", "a black-and-white photo"),
             ("a black-and-white photo", "a black-and-white photo"),
             ("( left ) and [ right ]", "(left) and [right]"),
@@ -82,20 +94,31 @@ mod tests {
             ("été , 雪 !", "été, 雪!"),
         ];
         for (decoded, expected) in cases {
-            assert_eq!(detokenise(decoded, Case::AsWritten), expected, "{decoded:?}");
+            assert_eq!(
+                detokenise(decoded, Case::AsWritten),
+                expected,
+                "{decoded:?}"
+            );
         }
     }
 
     #[test]
     fn clean_text_stays_as_it_is() {
-        for text in ["a cat sits on a mat.", "a man's \"big\" dog, (brown)!", "5% of $3"] {
+        for text in [
+            "a cat sits on a mat.",
+            "a man's \"big\" dog, (brown)!",
+            "5% of $3",
+        ] {
             assert_eq!(detokenise(text, Case::AsWritten), text);
         }
     }
 
     #[test]
     fn sentence_case_changes_the_first_letter_alone() {
-        assert_eq!(detokenise("ein hund in Rom", Case::Sentence), "Ein hund in Rom");
+        assert_eq!(
+            detokenise("ein hund in Rom", Case::Sentence),
+            "Ein hund in Rom"
+        );
         assert_eq!(detokenise("éclair", Case::Sentence), "Éclair");
         assert_eq!(detokenise("", Case::Sentence), "");
     }

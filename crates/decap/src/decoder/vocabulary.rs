@@ -43,7 +43,10 @@ pub(crate) struct VocabularyFile {
 impl Vocabulary {
     /// Both ids are the same, for ids below `size`: the reference's way.
     pub fn identity(size: usize) -> Self {
-        Self { size, mapping: None }
+        Self {
+            size,
+            mapping: None,
+        }
     }
 
     /// Only the tokenizer ids given, in any order and number; the decoder numbers them by rising id.
@@ -55,11 +58,23 @@ impl Vocabulary {
         tokenizer_ids.sort_unstable();
         tokenizer_ids.dedup();
         if tokenizer_ids.is_empty() {
-            return Err(Error::Usage("expected at least one token in the vocabulary, got none".into()));
+            return Err(Error::Usage(
+                "expected at least one token in the vocabulary, got none".into(),
+            ));
         }
-        let decoder_ids = tokenizer_ids.iter().zip(0..).map(|(&token, id)| (token, id)).collect();
+        let decoder_ids = tokenizer_ids
+            .iter()
+            .zip(0..)
+            .map(|(&token, id)| (token, id))
+            .collect();
         let size = tokenizer_ids.len();
-        Ok(Self { size, mapping: Some(Mapping { tokenizer_ids, decoder_ids }) })
+        Ok(Self {
+            size,
+            mapping: Some(Mapping {
+                tokenizer_ids,
+                decoder_ids,
+            }),
+        })
     }
 
     /// The number of the decoder's ids.
@@ -90,21 +105,33 @@ impl Vocabulary {
 
     pub(crate) fn to_file(&self) -> Option<VocabularyFile> {
         let mapping = self.mapping.as_ref()?;
-        Some(VocabularyFile { tokenizer_ids: mapping.tokenizer_ids.clone() })
+        Some(VocabularyFile {
+            tokenizer_ids: mapping.tokenizer_ids.clone(),
+        })
     }
 
-    pub(crate) fn from_file(file: Option<VocabularyFile>, size: usize, path: &Path) -> Result<Self> {
+    pub(crate) fn from_file(
+        file: Option<VocabularyFile>,
+        size: usize,
+        path: &Path,
+    ) -> Result<Self> {
         let Some(VocabularyFile { tokenizer_ids }) = file else {
             return Ok(Self::identity(size));
         };
         if tokenizer_ids.len() != size {
             return Err(Error::model(
                 path,
-                format!("`vocabulary`: expected {size} ids, got {}", tokenizer_ids.len()),
+                format!(
+                    "`vocabulary`: expected {size} ids, got {}",
+                    tokenizer_ids.len()
+                ),
             ));
         }
         if !tokenizer_ids.is_sorted_by(|a, b| a < b) {
-            return Err(Error::model(path, "`vocabulary`: expected rising ids, got others"));
+            return Err(Error::model(
+                path,
+                "`vocabulary`: expected rising ids, got others",
+            ));
         }
         Self::compact(tokenizer_ids)
     }
@@ -119,7 +146,10 @@ mod tests {
         let vocabulary = Vocabulary::compact([50, 0, 49_407, 50, 7]).unwrap();
         assert_eq!(vocabulary.len(), 4);
         for id in 0..4 {
-            assert_eq!(vocabulary.decoder_id(vocabulary.tokenizer_id(id).unwrap()), Some(id));
+            assert_eq!(
+                vocabulary.decoder_id(vocabulary.tokenizer_id(id).unwrap()),
+                Some(id)
+            );
         }
         assert_eq!(vocabulary.tokenizer_id(4), None);
     }
@@ -132,6 +162,9 @@ mod tests {
             assert!(Vocabulary::from_file(file, 3, path).is_err());
         }
         let vocabulary = Vocabulary::compact([9, 4]).unwrap();
-        assert_eq!(Vocabulary::from_file(vocabulary.to_file(), 2, path).unwrap(), vocabulary);
+        assert_eq!(
+            Vocabulary::from_file(vocabulary.to_file(), 2, path).unwrap(),
+            vocabulary
+        );
     }
 }

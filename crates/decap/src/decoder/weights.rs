@@ -78,7 +78,11 @@ impl DecoderWeights {
         for tensor in &layout.tensors {
             values.extend(read_tensor(tensors, tensor)?);
         }
-        let weights = Self { config: config.clone(), layout, values };
+        let weights = Self {
+            config: config.clone(),
+            layout,
+            values,
+        };
         weights.check_tied_output(tensors)?;
         Ok(weights)
     }
@@ -87,7 +91,11 @@ impl DecoderWeights {
     pub(crate) fn zeros(config: &DecoderConfig) -> Self {
         let layout = ParameterLayout::new(config);
         let values = vec![0.0; layout.len()];
-        Self { config: config.clone(), layout, values }
+        Self {
+            config: config.clone(),
+            layout,
+            values,
+        }
     }
 
     /// The decoder's shape.
@@ -99,7 +107,11 @@ impl DecoderWeights {
     /// of its own.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
         self.layout.tensors.iter().map(|tensor| {
-            (tensor.name.as_str(), tensor.shape.as_slice(), &self.values[tensor.range.clone()])
+            (
+                tensor.name.as_str(),
+                tensor.shape.as_slice(),
+                &self.values[tensor.range.clone()],
+            )
         })
     }
 
@@ -111,7 +123,11 @@ impl DecoderWeights {
     pub fn save(&self, path: &Path, dtype: WeightsDtype) -> Result<()> {
         let mut stored = Vec::new();
         for tensor in &self.layout.tensors {
-            stored.extend(store_tensor(tensor, &self.values[tensor.range.clone()], dtype)?);
+            stored.extend(store_tensor(
+                tensor,
+                &self.values[tensor.range.clone()],
+                dtype,
+            )?);
         }
         write_safetensors(path, &stored, None)
     }
@@ -125,7 +141,9 @@ impl DecoderWeights {
         if output != self.values[self.layout.token_embedding.clone()] {
             return Err(Error::model(
                 tensors.path(),
-                format!("tensor `{TIED_OUTPUT}`: expected a copy of the token embedding, got other values"),
+                format!(
+                    "tensor `{TIED_OUTPUT}`: expected a copy of the token embedding, got other values"
+                ),
             ));
         }
         Ok(())
@@ -143,8 +161,16 @@ pub(crate) struct StoredTensor {
 impl StoredTensor {
     /// An f32 tensor under `name`.
     pub fn f32(name: String, shape: &[usize], values: &[f32]) -> Self {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self { name, dtype: Dtype::F32, shape: shape.to_vec(), bytes }
+        let bytes = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        Self {
+            name,
+            dtype: Dtype::F32,
+            shape: shape.to_vec(),
+            bytes,
+        }
     }
 }
 
@@ -218,7 +244,11 @@ fn output_of(tensor: &TensorLayout, index: usize) -> usize {
     }
 }
 
-fn store_tensor(tensor: &TensorLayout, values: &[f32], dtype: WeightsDtype) -> Result<Vec<StoredTensor>> {
+fn store_tensor(
+    tensor: &TensorLayout,
+    values: &[f32],
+    dtype: WeightsDtype,
+) -> Result<Vec<StoredTensor>> {
     if let Some(index) = values.iter().position(|value| !value.is_finite()) {
         return Err(Error::Usage(format!(
             "tensor `{}`: value {index} is {}, expected a number",
@@ -232,7 +262,11 @@ fn store_tensor(tensor: &TensorLayout, values: &[f32], dtype: WeightsDtype) -> R
         bytes,
     };
     Ok(match dtype {
-        WeightsDtype::F32 => vec![StoredTensor::f32(tensor.name.clone(), &tensor.shape, values)],
+        WeightsDtype::F32 => vec![StoredTensor::f32(
+            tensor.name.clone(),
+            &tensor.shape,
+            values,
+        )],
         WeightsDtype::F16 => {
             let limit = f16::MAX.to_f32();
             if let Some(value) = values.iter().find(|value| value.abs() > limit) {
@@ -241,19 +275,30 @@ fn store_tensor(tensor: &TensorLayout, values: &[f32], dtype: WeightsDtype) -> R
                     tensor.name
                 )));
             }
-            let bytes = values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes());
+            let bytes = values
+                .iter()
+                .flat_map(|&value| f16::from_f32(value).to_le_bytes());
             vec![stored(Dtype::F16, bytes.collect())]
         }
         WeightsDtype::Bf16 => {
-            let bytes = values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes());
+            let bytes = values
+                .iter()
+                .flat_map(|&value| bf16::from_f32(value).to_le_bytes());
             vec![stored(Dtype::BF16, bytes.collect())]
         }
         WeightsDtype::Int8 if tensor.shape.len() == 2 => {
             let (steps, scales) = quantise(tensor, values);
             let scale_name = format!("{}{SCALE_SUFFIX}", tensor.name);
-            vec![stored(Dtype::I8, steps), StoredTensor::f32(scale_name, &[scales.len()], &scales)]
+            vec![
+                stored(Dtype::I8, steps),
+                StoredTensor::f32(scale_name, &[scales.len()], &scales),
+            ]
         }
-        WeightsDtype::Int8 => vec![StoredTensor::f32(tensor.name.clone(), &tensor.shape, values)],
+        WeightsDtype::Int8 => vec![StoredTensor::f32(
+            tensor.name.clone(),
+            &tensor.shape,
+            values,
+        )],
     })
 }
 

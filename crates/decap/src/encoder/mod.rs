@@ -10,6 +10,7 @@ pub use head::{Head, HiddenLayer, LearnedHead};
 pub use onnx::{
     OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling, TooLong,
 };
+pub(crate) use open::hexadecimal;
 pub use open::{
     BUNDLED, ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
     find_folder, open, open_folder, open_for_model,

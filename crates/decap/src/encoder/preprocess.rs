@@ -88,8 +88,8 @@ impl Default for Preprocess {
             filter: Filter::Bicubic,
             crop_rounding: CropRounding::HalfToEven,
             divisor: 255.0,
-            mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-            std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+            mean: [0.481_454_67, 0.457_827_5, 0.408_210_72],
+            std: [0.268_629_54, 0.261_302_6, 0.275_777_1],
             channels: Channels::Rgb,
         }
     }

@@ -169,7 +169,7 @@ impl RgbImage {
 }
 
 /// The content of the file at `path`, which may be a pipe: never more than the limit is read.
-fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
     let failed = |source| Error::io(path, source);
     let file = File::open(path).map_err(failed)?;
     let declared = file.metadata().map_err(failed)?.len();

@@ -12,7 +12,12 @@ use crate::decoder::DecoderConfig;
 
 /// Values of all attention probabilities, `[num_heads, length, length]` for each sequence.
 pub(super) fn probabilities_len(config: &DecoderConfig, batch: &Batch) -> usize {
-    config.num_heads * batch.lengths.iter().map(|length| length * length).sum::<usize>()
+    config.num_heads
+        * batch
+            .lengths
+            .iter()
+            .map(|length| length * length)
+            .sum::<usize>()
 }
 
 /// `attended = drop(softmax(causal(q k' / sqrt(head_width)))) v` for each head.
@@ -27,8 +32,16 @@ pub(super) fn attend(
     probabilities: &mut [f32],
     attended: &mut [f32],
 ) {
-    let sequences = Sequences::Packed { lengths: &batch.lengths };
-    attention(query_key_value, sequences, heads(config), Some(probabilities), attended);
+    let sequences = Sequences::Packed {
+        lengths: &batch.lengths,
+    };
+    attention(
+        query_key_value,
+        sequences,
+        heads(config),
+        Some(probabilities),
+        attended,
+    );
     let Some(mask) = mask else {
         return;
     };
@@ -59,9 +72,18 @@ pub(super) fn attend_backward(
     gradient: &mut [f32],
 ) {
     let Some(mask) = mask else {
-        let sequences = Sequences::Packed { lengths: &batch.lengths };
+        let sequences = Sequences::Packed {
+            lengths: &batch.lengths,
+        };
         let shape = heads(config);
-        attention_backward(query_key_value, probabilities, attended_gradient, sequences, shape, gradient);
+        attention_backward(
+            query_key_value,
+            probabilities,
+            attended_gradient,
+            sequences,
+            shape,
+            gradient,
+        );
         return;
     };
     let width = config.width;
@@ -74,35 +96,56 @@ pub(super) fn attend_backward(
         .zip(split(&batch.lengths, attended_gradient, width))
         .zip(split_probabilities(config, &batch.lengths, probabilities))
         .zip(split_probabilities(config, &batch.lengths, &factors));
-    tasks.for_each(|((((inputs, gradient), attended_gradient), probabilities), factors)| {
-        let length = attended_gradient.len() / width;
-        gradient.fill(0.0);
-        // First the gradient of each probability, and that of the values.
-        let mut scores = vec![0.0; probabilities.len()];
-        for_each_pair(config, length, |head, query, key, pair| {
-            let upstream = &attended_gradient[query * width..][head.clone()];
-            let value = &inputs[key * 3 * width + 2 * width..][head.clone()];
-            scores[pair] = factors[pair] * dot(upstream, value);
-            let weight = factors[pair] * probabilities[pair];
-            add_scaled(&mut gradient[key * 3 * width + 2 * width..][head], weight, upstream);
-        });
-        // Then through the softmax, a row at a time; masked pairs have probability 0.
-        for (scores, probabilities) in scores.chunks_exact_mut(length).zip(probabilities.chunks_exact(length)) {
-            let mean = dot(scores, probabilities);
-            for (score, probability) in scores.iter_mut().zip(probabilities) {
-                *score = scale * probability * (*score - mean);
+    tasks.for_each(
+        |((((inputs, gradient), attended_gradient), probabilities), factors)| {
+            let length = attended_gradient.len() / width;
+            gradient.fill(0.0);
+            // First the gradient of each probability, and that of the values.
+            let mut scores = vec![0.0; probabilities.len()];
+            for_each_pair(config, length, |head, query, key, pair| {
+                let upstream = &attended_gradient[query * width..][head.clone()];
+                let value = &inputs[key * 3 * width + 2 * width..][head.clone()];
+                scores[pair] = factors[pair] * dot(upstream, value);
+                let weight = factors[pair] * probabilities[pair];
+                add_scaled(
+                    &mut gradient[key * 3 * width + 2 * width..][head],
+                    weight,
+                    upstream,
+                );
+            });
+            // Then through the softmax, a row at a time; masked pairs have probability 0.
+            for (scores, probabilities) in scores
+                .chunks_exact_mut(length)
+                .zip(probabilities.chunks_exact(length))
+            {
+                let mean = dot(scores, probabilities);
+                for (score, probability) in scores.iter_mut().zip(probabilities) {
+                    *score = scale * probability * (*score - mean);
+                }
             }
-        }
-        for_each_pair(config, length, |head, query, key, pair| {
-            let (query, key) = (query * 3 * width, key * 3 * width + width);
-            add_scaled(&mut gradient[query..][head.clone()], scores[pair], &inputs[key..][head.clone()]);
-            add_scaled(&mut gradient[key..][head.clone()], scores[pair], &inputs[query..][head]);
-        });
-    });
+            for_each_pair(config, length, |head, query, key, pair| {
+                let (query, key) = (query * 3 * width, key * 3 * width + width);
+                add_scaled(
+                    &mut gradient[query..][head.clone()],
+                    scores[pair],
+                    &inputs[key..][head.clone()],
+                );
+                add_scaled(
+                    &mut gradient[key..][head.clone()],
+                    scores[pair],
+                    &inputs[query..][head],
+                );
+            });
+        },
+    );
 }
 
 fn heads(config: &DecoderConfig) -> Attention {
-    Attention { num_heads: config.num_heads, head_width: config.head_width(), mask: Mask::Causal }
+    Attention {
+        num_heads: config.num_heads,
+        head_width: config.head_width(),
+        mask: Mask::Causal,
+    }
 }
 
 /// Calls `visit(head's columns, query, key, index of the pair in [heads, length, length])` for
@@ -117,7 +160,12 @@ fn for_each_pair(
         let columns = head * head_width..(head + 1) * head_width;
         for query in 0..length {
             for key in 0..=query {
-                visit(columns.clone(), query, key, (head * length + query) * length + key);
+                visit(
+                    columns.clone(),
+                    query,
+                    key,
+                    (head * length + query) * length + key,
+                );
             }
         }
     }
@@ -141,13 +189,19 @@ fn split_mut<'v>(lengths: &[usize], mut values: &'v mut [f32], width: usize) -> 
     lengths.iter().map(cut).collect()
 }
 
-fn split_probabilities<'v>(config: &DecoderConfig, lengths: &[usize], values: &'v [f32]) -> Vec<&'v [f32]> {
+fn split_probabilities<'v>(
+    config: &DecoderConfig,
+    lengths: &[usize],
+    values: &'v [f32],
+) -> Vec<&'v [f32]> {
     let squares: Vec<usize> = lengths.iter().map(|length| length * length).collect();
     split(&squares, values, config.num_heads)
 }
 
 fn add_scaled(sum: &mut [f32], factor: f32, values: &[f32]) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * value);
+    sum.iter_mut()
+        .zip(values)
+        .for_each(|(sum, value)| *sum += factor * value);
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

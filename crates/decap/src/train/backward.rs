@@ -50,19 +50,28 @@ impl Gradients {
                 0 => &activations.embedded,
                 _ => &activations.blocks[layer - 1].output,
             };
-            self.through_block(weights, batch, &activations.blocks[layer], input, dropout, layer);
+            self.through_block(
+                weights,
+                batch,
+                &activations.blocks[layer],
+                input,
+                dropout,
+                layer,
+            );
         }
         if let Some(mask) = dropout.embedding() {
             mask.apply(&mut self.stream);
         }
-        self.into_embeddings(weights, batch);
+        self.through_embeddings(weights, batch);
         loss
     }
 
     fn resize(&mut self, weights: &DecoderWeights, batch: &Batch) {
         let (rows, width) = (batch.rows(), weights.config().width);
         self.values.resize(weights.values.len(), 0.0);
-        self.values.par_chunks_mut(1 << 16).for_each(|chunk| chunk.fill(0.0));
+        self.values
+            .par_chunks_mut(1 << 16)
+            .for_each(|chunk| chunk.fill(0.0));
         self.stream.resize(rows * width, 0.0);
         self.inner.resize(rows * width, 0.0);
         self.added.resize(rows * width, 0.0);
@@ -93,9 +102,22 @@ impl Gradients {
             settings,
             Some(gradients),
         );
-        let input = activations.blocks.last().map_or(&activations.embedded, |block| &block.output);
-        let norm = Norm { place: &weights.layout.final_norm, statistics: &activations.final_statistics, input };
-        norm.backward(weights, &mut self.values, &self.inner, Accumulate::Overwrite, &mut self.stream);
+        let input = activations
+            .blocks
+            .last()
+            .map_or(&activations.embedded, |block| &block.output);
+        let norm = Norm {
+            place: &weights.layout.final_norm,
+            statistics: &activations.final_statistics,
+            input,
+        };
+        norm.backward(
+            weights,
+            &mut self.values,
+            &self.inner,
+            Accumulate::Overwrite,
+            &mut self.stream,
+        );
         loss
     }
 
@@ -113,18 +135,49 @@ impl Gradients {
         if let Some(mask) = dropout.mlp_out(layer) {
             mask.apply(&mut self.added);
         }
-        backward_linear(weights, &mut self.values, &place.mlp_out, &block.hidden, &self.added, &mut self.hidden);
+        backward_linear(
+            weights,
+            &mut self.values,
+            &place.mlp_out,
+            &block.hidden,
+            &self.added,
+            &mut self.hidden,
+        );
         gelu_new_backward(&block.hidden_input, &mut self.hidden);
-        backward_linear(weights, &mut self.values, &place.mlp_in, &block.mlp_normed, &self.hidden, &mut self.inner);
-        let norm = Norm { place: &place.mlp_norm, statistics: &block.mlp_statistics, input: &block.middle };
-        norm.backward(weights, &mut self.values, &self.inner, Accumulate::Add, &mut self.stream);
+        backward_linear(
+            weights,
+            &mut self.values,
+            &place.mlp_in,
+            &block.mlp_normed,
+            &self.hidden,
+            &mut self.inner,
+        );
+        let norm = Norm {
+            place: &place.mlp_norm,
+            statistics: &block.mlp_statistics,
+            input: &block.middle,
+        };
+        norm.backward(
+            weights,
+            &mut self.values,
+            &self.inner,
+            Accumulate::Add,
+            &mut self.stream,
+        );
 
         self.added.copy_from_slice(&self.stream);
         if let Some(mask) = dropout.attention_out(layer) {
             mask.apply(&mut self.added);
         }
         let out = &place.attention_out;
-        backward_linear(weights, &mut self.values, out, &block.attended, &self.added, &mut self.inner);
+        backward_linear(
+            weights,
+            &mut self.values,
+            out,
+            &block.attended,
+            &self.added,
+            &mut self.inner,
+        );
         attend_backward(
             weights.config(),
             batch,
@@ -135,21 +188,48 @@ impl Gradients {
             &mut self.query_key_value,
         );
         let (qkv, normed) = (&place.attention_in, &block.attention_normed);
-        backward_linear(weights, &mut self.values, qkv, normed, &self.query_key_value, &mut self.inner);
-        let norm = Norm { place: &place.attention_norm, statistics: &block.attention_statistics, input };
-        norm.backward(weights, &mut self.values, &self.inner, Accumulate::Add, &mut self.stream);
+        backward_linear(
+            weights,
+            &mut self.values,
+            qkv,
+            normed,
+            &self.query_key_value,
+            &mut self.inner,
+        );
+        let norm = Norm {
+            place: &place.attention_norm,
+            statistics: &block.attention_statistics,
+            input,
+        };
+        norm.backward(
+            weights,
+            &mut self.values,
+            &self.inner,
+            Accumulate::Add,
+            &mut self.stream,
+        );
     }
 
     /// Positions, tokens, and the prefix layer.
-    fn into_embeddings(&mut self, weights: &DecoderWeights, batch: &Batch) {
+    fn through_embeddings(&mut self, weights: &DecoderWeights, batch: &Batch) {
         let config = weights.config();
         let (width, layout) = (config.width, &weights.layout);
         let mut prefixes = self.prefixes.chunks_exact_mut(width);
-        let rows = self.stream.chunks_exact(width).zip(&batch.inputs).zip(batch.places());
+        let rows = self
+            .stream
+            .chunks_exact(width)
+            .zip(&batch.inputs)
+            .zip(batch.places());
         for ((gradient, &token), place) in rows {
-            add(&mut self.values[layout.position_embedding.start + place * width..][..width], gradient);
+            add(
+                &mut self.values[layout.position_embedding.start + place * width..][..width],
+                gradient,
+            );
             match place {
-                0 => prefixes.next().unwrap_or_default().copy_from_slice(gradient),
+                0 => prefixes
+                    .next()
+                    .unwrap_or_default()
+                    .copy_from_slice(gradient),
                 _ => {
                     let start = layout.token_embedding.start + token as usize * width;
                     add(&mut self.values[start..start + width], gradient);
@@ -197,7 +277,11 @@ impl Norm<'_> {
             self.statistics,
             output_gradient,
             accumulate,
-            LayerNormGradients { input: input_gradient, weight, bias },
+            LayerNormGradients {
+                input: input_gradient,
+                weight,
+                bias,
+            },
         );
     }
 }
@@ -234,13 +318,17 @@ fn backward_linear(
 /// Adds up the rows of `values` `[rows, columns]`; a column is summed by one task, in order.
 fn sum_rows(values: &[f32], sums: &mut [f32]) {
     let columns = sums.len();
-    sums.par_chunks_mut(SUM_COLUMNS).enumerate().for_each(|(chunk, sums)| {
-        for row in values.chunks_exact(columns) {
-            add(sums, &row[chunk * SUM_COLUMNS..][..sums.len()]);
-        }
-    });
+    sums.par_chunks_mut(SUM_COLUMNS)
+        .enumerate()
+        .for_each(|(chunk, sums)| {
+            for row in values.chunks_exact(columns) {
+                add(sums, &row[chunk * SUM_COLUMNS..][..sums.len()]);
+            }
+        });
 }
 
 fn add(sum: &mut [f32], values: &[f32]) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    sum.iter_mut()
+        .zip(values)
+        .for_each(|(sum, value)| *sum += value);
 }

@@ -73,7 +73,9 @@ impl Corpus {
         Ok(Self {
             start_token,
             end_token,
-            ignored_token: options.ignored_token.and_then(|id| vocabulary.decoder_id(id)),
+            ignored_token: options
+                .ignored_token
+                .and_then(|id| vocabulary.decoder_id(id)),
             left_out: text.captions.len() - sequences.len(),
             vocabulary,
             sequences,
@@ -121,13 +123,21 @@ impl Corpus {
         let stride = self.sequences.len().div_ceil(1000).max(1);
         for (index, sequence) in self.sequences.iter().enumerate() {
             hasher.update((sequence.tokens.len() as u64).to_le_bytes());
-            sequence.tokens.iter().for_each(|token| hasher.update(token.to_le_bytes()));
+            sequence
+                .tokens
+                .iter()
+                .for_each(|token| hasher.update(token.to_le_bytes()));
             if index % stride == 0 {
                 text.embeddings.copy_row(sequence.row, &mut row);
-                row.iter().for_each(|value| hasher.update(value.to_le_bytes()));
+                row.iter()
+                    .for_each(|value| hasher.update(value.to_le_bytes()));
             }
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hasher
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -157,7 +167,12 @@ impl Batch {
             targets.extend_from_slice(tokens);
             lengths.push(tokens.len());
         }
-        Self { prefixes, inputs, targets, lengths }
+        Self {
+            prefixes,
+            inputs,
+            targets,
+            lengths,
+        }
     }
 
     /// Positions in all.
@@ -187,7 +202,9 @@ impl Batch {
                 index += 1;
             }
             let norm = squares.sqrt().max(f64::MIN_POSITIVE);
-            prefix.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
+            prefix
+                .iter_mut()
+                .for_each(|value| *value = (f64::from(*value) / norm) as f32);
         }
     }
 }
@@ -210,8 +227,14 @@ fn choose_vocabulary(text: &TrainingText<'_>, options: &TrainOptions) -> Result<
 fn is_held_out(tokens: &[u32], options: &TrainOptions) -> bool {
     let mut hasher = Sha256::new();
     hasher.update(options.seed.to_le_bytes());
-    tokens.iter().for_each(|token| hasher.update(token.to_le_bytes()));
+    tokens
+        .iter()
+        .for_each(|token| hasher.update(token.to_le_bytes()));
     let digest = hasher.finalize();
-    let share = digest.iter().take(8).rev().fold(0.0, |share, &byte| (share + f64::from(byte)) / 256.0);
+    let share = digest
+        .iter()
+        .take(8)
+        .rev()
+        .fold(0.0, |share, &byte| (share + f64::from(byte)) / 256.0);
     share < f64::from(options.held_out)
 }

@@ -34,7 +34,13 @@ pub(super) struct CheckpointFacts {
 }
 
 impl CheckpointFacts {
-    pub fn new(step: u64, steps: u64, options: &TrainOptions, config: &DecoderConfig, corpus: &str) -> Self {
+    pub fn new(
+        step: u64,
+        steps: u64,
+        options: &TrainOptions,
+        config: &DecoderConfig,
+        corpus: &str,
+    ) -> Self {
         Self {
             format: FORMAT.to_owned(),
             format_version: FORMAT_VERSION,
@@ -48,7 +54,12 @@ impl CheckpointFacts {
 }
 
 /// Writes the checkpoint; it appears whole or not at all.
-pub(super) fn save(path: &Path, facts: &CheckpointFacts, weights: &DecoderWeights, optimizer: &Optimizer) -> Result<()> {
+pub(super) fn save(
+    path: &Path,
+    facts: &CheckpointFacts,
+    weights: &DecoderWeights,
+    optimizer: &Optimizer,
+) -> Result<()> {
     let groups = [
         ("parameters", &weights.values),
         ("first_moments", &optimizer.first_moments),
@@ -121,14 +132,24 @@ fn read_facts(tensors: &Tensors) -> Result<CheckpointFacts> {
 fn check_same_run(path: &Path, found: &CheckpointFacts, expected: &CheckpointFacts) -> Result<()> {
     let values = |facts: &CheckpointFacts| serde_json::to_value(facts).unwrap_or_default();
     let (found_values, expected_values) = (values(found), values(expected));
-    for (group, fields) in [("options", true), ("config", true), ("corpus", false), ("steps", false)] {
+    for (group, fields) in [
+        ("options", true),
+        ("config", true),
+        ("corpus", false),
+        ("steps", false),
+    ] {
         let (found, expected) = (&found_values[group], &expected_values[group]);
         if found == expected {
             continue;
         }
-        let differing = expected.as_object().filter(|_| fields).and_then(|expected| {
-            expected.iter().find(|(name, value)| found.get(name) != Some(value))
-        });
+        let differing = expected
+            .as_object()
+            .filter(|_| fields)
+            .and_then(|expected| {
+                expected
+                    .iter()
+                    .find(|(name, value)| found.get(name) != Some(value))
+            });
         let message = match differing {
             Some((name, value)) => format!(
                 "`{name}`: the run to resume has {}, this one {value}",

@@ -21,7 +21,11 @@ impl DropoutMask {
     pub fn new(stream: RandomStream, rate: f32) -> Option<Self> {
         let threshold = (rate * 65_536.0).round().min(65_535.0) as u16;
         let scale = (65_536.0 / (65_536.0 - f64::from(threshold))) as f32;
-        (threshold > 0).then_some(Self { stream, threshold, scale })
+        (threshold > 0).then_some(Self {
+            stream,
+            threshold,
+            scale,
+        })
     }
 
     /// What value `index` is multiplied by: 0, or one over the share kept.
@@ -40,9 +44,12 @@ impl DropoutMask {
 
     /// Multiplies each value by its factor, in the forward and the backward pass alike.
     pub fn apply(&self, values: &mut [f32]) {
-        values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
-            self.apply_from(chunk * CHUNK, values);
-        });
+        values
+            .par_chunks_mut(CHUNK)
+            .enumerate()
+            .for_each(|(chunk, values)| {
+                self.apply_from(chunk * CHUNK, values);
+            });
     }
 
     /// As [`DropoutMask::apply`] for values that begin at `first`, a multiple of 4.
@@ -66,13 +73,21 @@ mod tests {
             let mask = DropoutMask::new(RandomStream::new(&[3]), rate).unwrap();
             let mut values = vec![1.0; count];
             mask.apply(&mut values);
-            let dropped = values.iter().filter(|&&value| value == 0.0).count() as f32 / count as f32;
+            let dropped =
+                values.iter().filter(|&&value| value == 0.0).count() as f32 / count as f32;
             // Five standard errors of a share of a million.
             let error = 5.0 * (rate * (1.0 - rate) / count as f32).sqrt();
             assert!((dropped - rate).abs() < error, "{dropped}");
             let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count as f64;
-            assert!((mean - 1.0).abs() < f64::from(error / (1.0 - rate)), "{mean}");
-            assert!((0..count).step_by(997).all(|index| values[index] == mask.factor(index)));
+            assert!(
+                (mean - 1.0).abs() < f64::from(error / (1.0 - rate)),
+                "{mean}"
+            );
+            assert!(
+                (0..count)
+                    .step_by(997)
+                    .all(|index| values[index] == mask.factor(index))
+            );
         }
     }
 

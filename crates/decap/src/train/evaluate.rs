@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use decap_kernels::{CrossEntropy, MatrixView, MatrixViewMut, Accumulate, linear_cross_entropy, matmul};
+use decap_kernels::{
+    Accumulate, CrossEntropy, MatrixView, MatrixViewMut, linear_cross_entropy, matmul,
+};
 use serde::{Deserialize, Serialize};
 
 use super::TrainingText;
@@ -54,14 +56,21 @@ pub(super) fn evaluate(
         ..GenerateOptions::default()
     };
     let mut prefixes = vec![0.0; written.len() * text.embeddings.width()];
-    for (&index, prefix) in written.iter().zip(prefixes.chunks_exact_mut(text.embeddings.width())) {
+    for (&index, prefix) in written
+        .iter()
+        .zip(prefixes.chunks_exact_mut(text.embeddings.width()))
+    {
         text.embeddings.copy_row(corpus.row(index), prefix);
     }
     let candidates = decoder.generate(&prefixes, &options)?;
     let pairs: Vec<(Vec<u32>, &[u32])> = candidates
         .iter()
         .map(|candidate| candidate.caption_ids())
-        .zip(written.iter().map(|&index| text.captions[corpus.row(index)].as_slice()))
+        .zip(
+            written
+                .iter()
+                .map(|&index| text.captions[corpus.row(index)].as_slice()),
+        )
         .collect();
     Ok(Some(Evaluation {
         step,
@@ -72,11 +81,19 @@ pub(super) fn evaluate(
     }))
 }
 
-fn score(text: &TrainingText<'_>, corpus: &Corpus, weights: &DecoderWeights, indices: &[usize]) -> (f64, f64) {
+fn score(
+    text: &TrainingText<'_>,
+    corpus: &Corpus,
+    weights: &DecoderWeights,
+    indices: &[usize],
+) -> (f64, f64) {
     let width = weights.config().width;
     let vocabulary_size = weights.config().vocabulary_size;
     let embedding = &weights.values[weights.layout.token_embedding.clone()];
-    let settings = CrossEntropy { label_smoothing: 0.0, ignore_index: corpus.ignored_token };
+    let settings = CrossEntropy {
+        label_smoothing: 0.0,
+        ignore_index: corpus.ignored_token,
+    };
     let mut activations = Activations::default();
     let (mut loss_sum, mut correct, mut counted) = (0.0, 0, 0);
     for indices in indices.chunks(BATCH) {
@@ -94,7 +111,9 @@ fn score(text: &TrainingText<'_>, corpus: &Corpus, weights: &DecoderWeights, ind
             MatrixViewMut::row_major(&mut logits, batch.rows(), vocabulary_size),
         );
         for (row, &target) in logits.chunks_exact(vocabulary_size).zip(&batch.targets) {
-            let likeliest = (0..).zip(row).max_by(|a: &(u32, _), b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
+            let likeliest = (0..)
+                .zip(row)
+                .max_by(|a: &(u32, _), b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
             let counts = Some(target) != corpus.ignored_token;
             correct += usize::from(counts && likeliest.is_some_and(|(token, _)| token == target));
         }
@@ -123,7 +142,10 @@ fn bleu4(pairs: &[(Vec<u32>, &[u32])]) -> f64 {
     if matches.contains(&0.0) {
         return 0.0;
     }
-    let log_precision = (0..4).map(|order| (matches[order] / totals[order]).ln()).sum::<f64>() / 4.0;
+    let log_precision = (0..4)
+        .map(|order| (matches[order] / totals[order]).ln())
+        .sum::<f64>()
+        / 4.0;
     let brevity = (1.0 - wanted / written).min(0.0);
     (log_precision + brevity).exp()
 }

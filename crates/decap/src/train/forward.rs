@@ -23,12 +23,24 @@ pub(super) struct StepDropout {
 impl StepDropout {
     /// The masks of training step `step`.
     pub fn new(options: &TrainOptions, step: u64) -> Self {
-        Self { rates: options.dropout, seed: options.seed, step }
+        Self {
+            rates: options.dropout,
+            seed: options.seed,
+            step,
+        }
     }
 
     /// Nothing is dropped: evaluation.
     pub fn none() -> Self {
-        Self { rates: Dropout { embedding: 0.0, attention: 0.0, residual: 0.0 }, seed: 0, step: 0 }
+        Self {
+            rates: Dropout {
+                embedding: 0.0,
+                attention: 0.0,
+                residual: 0.0,
+            },
+            seed: 0,
+            step: 0,
+        }
     }
 
     pub fn embedding(&self) -> Option<DropoutMask> {
@@ -97,24 +109,39 @@ impl Activations {
             mask.apply(&mut self.embedded);
         }
         let mut input: &[f32] = &self.embedded;
-        for (layer, (block, place)) in self.blocks.iter_mut().zip(&weights.layout.blocks).enumerate() {
+        for (layer, (block, place)) in self
+            .blocks
+            .iter_mut()
+            .zip(&weights.layout.blocks)
+            .enumerate()
+        {
             block.forward(weights, place, batch, input, dropout, layer);
             input = &block.output;
         }
         let norm = &weights.layout.final_norm;
-        forward_norm(weights, norm, input, &mut self.final_statistics, &mut self.final_normed);
+        forward_norm(
+            weights,
+            norm,
+            input,
+            &mut self.final_statistics,
+            &mut self.final_normed,
+        );
     }
 
     fn resize(&mut self, config: &DecoderConfig, batch: &Batch) {
         let (rows, width) = (batch.rows(), config.width);
-        self.embedded_prefixes.resize(batch.lengths.len() * width, 0.0);
+        self.embedded_prefixes
+            .resize(batch.lengths.len() * width, 0.0);
         self.embedded.resize(rows * width, 0.0);
         self.final_normed.resize(rows * width, 0.0);
-        self.blocks.resize_with(config.num_layers, BlockActivations::default);
+        self.blocks
+            .resize_with(config.num_layers, BlockActivations::default);
         for block in &mut self.blocks {
             block.attention_normed.resize(rows * width, 0.0);
             block.query_key_value.resize(rows * 3 * width, 0.0);
-            block.probabilities.resize(probabilities_len(config, batch), 0.0);
+            block
+                .probabilities
+                .resize(probabilities_len(config, batch), 0.0);
             block.attended.resize(rows * width, 0.0);
             block.middle.resize(rows * width, 0.0);
             block.mlp_normed.resize(rows * width, 0.0);
@@ -129,24 +156,38 @@ impl Activations {
         let config = weights.config();
         let (width, layout, values) = (config.width, &weights.layout, &weights.values);
         let sequences = batch.lengths.len();
-        fill_rows(&mut self.embedded_prefixes, &values[layout.prefix_bias.clone()]);
+        fill_rows(
+            &mut self.embedded_prefixes,
+            &values[layout.prefix_bias.clone()],
+        );
         matmul(
             MatrixView::row_major(&batch.prefixes, sequences, config.prefix_width),
-            MatrixView::row_major(&values[layout.prefix_weight.clone()], width, config.prefix_width).transposed(),
+            MatrixView::row_major(
+                &values[layout.prefix_weight.clone()],
+                width,
+                config.prefix_width,
+            )
+            .transposed(),
             Accumulate::Add,
             MatrixViewMut::row_major(&mut self.embedded_prefixes, sequences, width),
         );
         let tokens = &values[layout.token_embedding.clone()];
         let positions = &values[layout.position_embedding.clone()];
         let mut prefixes = self.embedded_prefixes.chunks_exact(width);
-        let rows = self.embedded.chunks_exact_mut(width).zip(&batch.inputs).zip(batch.places());
+        let rows = self
+            .embedded
+            .chunks_exact_mut(width)
+            .zip(&batch.inputs)
+            .zip(batch.places());
         for ((row, &token), place) in rows {
             let read = match place {
                 0 => prefixes.next().unwrap_or_default(),
                 _ => &tokens[token as usize * width..][..width],
             };
             row.copy_from_slice(&positions[place * width..][..width]);
-            row.iter_mut().zip(read).for_each(|(sum, value)| *sum += value);
+            row.iter_mut()
+                .zip(read)
+                .for_each(|(sum, value)| *sum += value);
         }
     }
 }
@@ -164,8 +205,19 @@ impl BlockActivations {
         layer: usize,
     ) {
         let norm = &place.attention_norm;
-        forward_norm(weights, norm, input, &mut self.attention_statistics, &mut self.attention_normed);
-        forward_linear(weights, &place.attention_in, &self.attention_normed, &mut self.query_key_value);
+        forward_norm(
+            weights,
+            norm,
+            input,
+            &mut self.attention_statistics,
+            &mut self.attention_normed,
+        );
+        forward_linear(
+            weights,
+            &place.attention_in,
+            &self.attention_normed,
+            &mut self.query_key_value,
+        );
         attend(
             weights.config(),
             batch,
@@ -174,12 +226,28 @@ impl BlockActivations {
             &mut self.probabilities,
             &mut self.attended,
         );
-        forward_linear(weights, &place.attention_out, &self.attended, &mut self.middle);
+        forward_linear(
+            weights,
+            &place.attention_out,
+            &self.attended,
+            &mut self.middle,
+        );
         drop_and_add(&mut self.middle, dropout.attention_out(layer), input);
 
         let norm = &place.mlp_norm;
-        forward_norm(weights, norm, &self.middle, &mut self.mlp_statistics, &mut self.mlp_normed);
-        forward_linear(weights, &place.mlp_in, &self.mlp_normed, &mut self.hidden_input);
+        forward_norm(
+            weights,
+            norm,
+            &self.middle,
+            &mut self.mlp_statistics,
+            &mut self.mlp_normed,
+        );
+        forward_linear(
+            weights,
+            &place.mlp_in,
+            &self.mlp_normed,
+            &mut self.hidden_input,
+        );
         self.hidden.copy_from_slice(&self.hidden_input);
         gelu_new(&mut self.hidden);
         forward_linear(weights, &place.mlp_out, &self.hidden, &mut self.output);
@@ -196,11 +264,23 @@ fn forward_norm(
 ) {
     let weight = &weights.values[place.weight.clone()];
     let bias = &weights.values[place.bias.clone()];
-    layer_norm_saving(input, weight, bias, weights.config().layer_norm_epsilon, statistics, output);
+    layer_norm_saving(
+        input,
+        weight,
+        bias,
+        weights.config().layer_norm_epsilon,
+        statistics,
+        output,
+    );
 }
 
 /// `output = input weight + bias`; `input` is `[rows, in]`, `weight` `[in, out]`.
-fn forward_linear(weights: &DecoderWeights, place: &LinearLayout, input: &[f32], output: &mut [f32]) {
+fn forward_linear(
+    weights: &DecoderWeights,
+    place: &LinearLayout,
+    input: &[f32],
+    output: &mut [f32],
+) {
     let outputs = place.bias.len();
     let inputs = place.weight.len() / outputs;
     let rows = input.len() / inputs;
@@ -214,7 +294,8 @@ fn forward_linear(weights: &DecoderWeights, place: &LinearLayout, input: &[f32],
 }
 
 fn fill_rows(rows: &mut [f32], row: &[f32]) {
-    rows.chunks_exact_mut(row.len()).for_each(|slot| slot.copy_from_slice(row));
+    rows.chunks_exact_mut(row.len())
+        .for_each(|slot| slot.copy_from_slice(row));
 }
 
 fn drop_and_add(values: &mut [f32], mask: Option<DropoutMask>, residual: &[f32]) {

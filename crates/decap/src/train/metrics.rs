@@ -23,8 +23,15 @@ const CURVE_POINTS: usize = 400;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Step { step: u64, loss: f64, learning_rate: f32, gradient_norm: f64 },
-    Evaluation { held_out: Evaluation },
+    Step {
+        step: u64,
+        loss: f64,
+        learning_rate: f32,
+        gradient_norm: f64,
+    },
+    Evaluation {
+        held_out: Evaluation,
+    },
 }
 
 impl Line {
@@ -52,25 +59,52 @@ impl Metrics {
             _ => read(&path)?,
         };
         kept.retain(|(line, _)| line.step() <= keep);
-        write_atomically(&path, |file| kept.iter().try_for_each(|(_, text)| writeln!(file, "{text}")))?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(|source| Error::io(&path, source))?;
-        Ok(Self { path, file: BufWriter::new(file) })
+        write_atomically(&path, |file| {
+            kept.iter()
+                .try_for_each(|(_, text)| writeln!(file, "{text}"))
+        })?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(|source| Error::io(&path, source))?;
+        Ok(Self {
+            path,
+            file: BufWriter::new(file),
+        })
     }
 
     /// Notes a step: how many are done with it, its loss, rate and norm.
-    pub fn step(&mut self, step: u64, loss: f64, learning_rate: f32, gradient_norm: f64) -> Result<()> {
-        self.write(&Line::Step { step, loss, learning_rate, gradient_norm })
+    pub fn step(
+        &mut self,
+        step: u64,
+        loss: f64,
+        learning_rate: f32,
+        gradient_norm: f64,
+    ) -> Result<()> {
+        self.write(&Line::Step {
+            step,
+            loss,
+            learning_rate,
+            gradient_norm,
+        })
     }
 
     /// Notes figures on held-out captions.
     pub fn evaluation(&mut self, evaluation: Evaluation) -> Result<()> {
-        self.write(&Line::Evaluation { held_out: evaluation })
+        self.write(&Line::Evaluation {
+            held_out: evaluation,
+        })
     }
 
     /// Brings all lines to disk and draws the curve.
     pub fn flush(&mut self, folder: &Path) -> Result<()> {
-        self.file.flush().map_err(|source| Error::io(&self.path, source))?;
-        let lines: Vec<Line> = read(&self.path)?.into_iter().map(|(line, _)| line).collect();
+        self.file
+            .flush()
+            .map_err(|source| Error::io(&self.path, source))?;
+        let lines: Vec<Line> = read(&self.path)?
+            .into_iter()
+            .map(|(line, _)| line)
+            .collect();
         draw_loss_curve(&folder.join(LOSS_CURVE_FILE), &lines)
     }
 
@@ -91,7 +125,11 @@ fn read(path: &Path) -> Result<Vec<(Line, String)>> {
     for line in BufReader::new(file).lines() {
         let line = line.map_err(|source| Error::io(path, source))?;
         // A run that was killed may have left half a line.
-        lines.extend(serde_json::from_str(&line).ok().map(|parsed| (parsed, line)));
+        lines.extend(
+            serde_json::from_str(&line)
+                .ok()
+                .map(|parsed| (parsed, line)),
+        );
     }
     Ok(lines)
 }
@@ -110,8 +148,14 @@ fn draw_loss_curve(path: &Path, lines: &[Line]) -> Result<()> {
     let Some(last_step) = points().map(|point| point.0).reduce(f64::max) else {
         return Ok(());
     };
-    let lowest = points().map(|point| point.1).fold(f64::INFINITY, f64::min).floor();
-    let highest = points().map(|point| point.1).fold(f64::NEG_INFINITY, f64::max).ceil();
+    let lowest = points()
+        .map(|point| point.1)
+        .fold(f64::INFINITY, f64::min)
+        .floor();
+    let highest = points()
+        .map(|point| point.1)
+        .fold(f64::NEG_INFINITY, f64::max)
+        .ceil();
     let mut svg = String::new();
     let drawn = (|| {
         let area = SVGBackend::with_string(&mut svg, (800, 450)).into_drawing_area();
@@ -129,8 +173,14 @@ fn draw_loss_curve(path: &Path, lines: &[Line]) -> Result<()> {
             .x_desc("step")
             .y_desc("cross-entropy of a token (grey: training, red: held out)")
             .draw()?;
-        chart.draw_series(LineSeries::new(training.iter().copied(), &RGBColor(110, 110, 110)))?;
-        chart.draw_series(LineSeries::new(held_out.iter().copied(), RED.stroke_width(2)))?;
+        chart.draw_series(LineSeries::new(
+            training.iter().copied(),
+            &RGBColor(110, 110, 110),
+        ))?;
+        chart.draw_series(LineSeries::new(
+            held_out.iter().copied(),
+            RED.stroke_width(2),
+        ))?;
         area.present()
     })();
     drawn.map_err(|error| Error::model(path, format!("cannot be drawn: {error}")))?;
@@ -150,7 +200,10 @@ fn smooth(lines: &[Line]) -> Vec<(f64, f64)> {
         let last = steps.last().map_or(0, |step| step.0);
         (last as f64, sum / steps.len() as f64)
     };
-    steps.chunks(steps.len().div_ceil(CURVE_POINTS).max(1)).map(mean).collect()
+    steps
+        .chunks(steps.len().div_ceil(CURVE_POINTS).max(1))
+        .map(mean)
+        .collect()
 }
 
 #[cfg(test)]
@@ -162,7 +215,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut metrics = Metrics::open(folder.path(), 0).unwrap();
         for step in 1..=5 {
-            metrics.step(step, 5.0 - step as f64 / 2.0, 1e-3, 1.0).unwrap();
+            metrics
+                .step(step, 5.0 - step as f64 / 2.0, 1e-3, 1.0)
+                .unwrap();
         }
         metrics.flush(folder.path()).unwrap();
         drop(metrics);
@@ -171,7 +226,11 @@ mod tests {
         text.push_str("{\"step\":6,\"lo");
         fs::write(&path, text).unwrap();
         drop(Metrics::open(folder.path(), 3).unwrap());
-        let steps: Vec<u64> = read(&path).unwrap().iter().map(|(line, _)| line.step()).collect();
+        let steps: Vec<u64> = read(&path)
+            .unwrap()
+            .iter()
+            .map(|(line, _)| line.step())
+            .collect();
         assert_eq!(steps, [1, 2, 3]);
     }
 
@@ -180,9 +239,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut metrics = Metrics::open(folder.path(), 0).unwrap();
         metrics.flush(folder.path()).unwrap();
-        assert!(!folder.path().join(LOSS_CURVE_FILE).exists(), "nothing to draw yet");
+        assert!(
+            !folder.path().join(LOSS_CURVE_FILE).exists(),
+            "nothing to draw yet"
+        );
         for step in 1..=1000 {
-            metrics.step(step, 8.0 / (step as f64).sqrt(), 1e-3, 1.0).unwrap();
+            metrics
+                .step(step, 8.0 / (step as f64).sqrt(), 1e-3, 1.0)
+                .unwrap();
         }
         let figures = Evaluation {
             step: 1000,

@@ -3,6 +3,7 @@
 //! [`train`] is the loop, [`TrainOptions`] are its knobs. No picture is needed: the prefix is the
 //! caption's own embedding (Li et al., section 3.1).
 
+pub mod align;
 mod attention;
 mod backward;
 mod batch;
@@ -203,10 +204,13 @@ pub fn train(
         let report = run.learn(indices, epoch, began)?;
         progress.stepped(&report);
 
-        let epoch_is_over = run.step.is_multiple_of(run.steps_per_epoch) || run.step == run.plan.steps;
+        let epoch_is_over =
+            run.step.is_multiple_of(run.steps_per_epoch) || run.step == run.plan.steps;
         if epoch_is_over {
             evaluation = run.evaluate()?;
-            evaluation.iter().for_each(|evaluation| progress.evaluated(evaluation));
+            evaluation
+                .iter()
+                .for_each(|evaluation| progress.evaluated(evaluation));
         }
         let stopped = stop.load(Ordering::Relaxed);
         if stopped || epoch_is_over || run.step.is_multiple_of(options.checkpoint_every) {
@@ -217,7 +221,12 @@ pub fn train(
             return Err(Error::Interrupted);
         }
     }
-    decoder::save(folder, &run.weights, &run.corpus.vocabulary, options.weights_dtype)?;
+    decoder::save(
+        folder,
+        &run.weights,
+        &run.corpus.vocabulary,
+        options.weights_dtype,
+    )?;
     Ok(TrainingReport {
         plan: run.plan,
         evaluation,
@@ -246,7 +255,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(text: &'a TrainingText<'a>, options: &'a TrainOptions, folder: &'a Path, start: Start) -> Result<Self> {
+    fn new(
+        text: &'a TrainingText<'a>,
+        options: &'a TrainOptions,
+        folder: &'a Path,
+        start: Start,
+    ) -> Result<Self> {
         options.validate()?;
         if text.captions.len() != text.embeddings.len() {
             return Err(Error::Mismatch(format!(
@@ -260,7 +274,9 @@ impl<'a> Run<'a> {
         let batch_size = options.batch_size.min(corpus.training.len());
         // As the reference's loader (`drop_last=True`), an epoch leaves an incomplete batch out.
         let steps_per_epoch = (corpus.training.len() / batch_size) as u64;
-        let steps = options.max_steps.unwrap_or(steps_per_epoch.saturating_mul(options.epochs as u64));
+        let steps = options
+            .max_steps
+            .unwrap_or(steps_per_epoch.saturating_mul(options.epochs as u64));
 
         let mut weights = DecoderWeights::random(&config, options.seed)?;
         let mut optimizer = Optimizer::new(config.num_parameters());
@@ -269,8 +285,14 @@ impl<'a> Run<'a> {
         let step = match start {
             Start::Fresh => 0,
             Start::Resume => {
-                let expected = CheckpointFacts::new(0, steps, options, &config, &corpus_fingerprint);
-                checkpoint::resume(&folder.join(CHECKPOINT_FILE), &expected, &mut weights, &mut optimizer)?
+                let expected =
+                    CheckpointFacts::new(0, steps, options, &config, &corpus_fingerprint);
+                checkpoint::resume(
+                    &folder.join(CHECKPOINT_FILE),
+                    &expected,
+                    &mut weights,
+                    &mut optimizer,
+                )?
             }
         };
         let plan = Plan {
@@ -329,7 +351,9 @@ impl<'a> Run<'a> {
             ignore_index: self.corpus.ignored_token,
         };
         self.activations.forward(&self.weights, batch, dropout);
-        let loss = self.gradients.backward(&self.weights, batch, &self.activations, dropout, settings);
+        let loss =
+            self.gradients
+                .backward(&self.weights, batch, &self.activations, dropout, settings);
         let norm = self.optimizer.update(
             self.options,
             rate,
@@ -340,9 +364,18 @@ impl<'a> Run<'a> {
         (loss.mean, norm)
     }
 
-    fn report(&mut self, loss: f64, learning_rate: f32, gradient_norm: f64, epoch: u64, began: Instant) -> StepReport {
+    fn report(
+        &mut self,
+        loss: f64,
+        learning_rate: f32,
+        gradient_norm: f64,
+        epoch: u64,
+        began: Instant,
+    ) -> StepReport {
         let keep = 0.5_f64.powf(1.0 / SMOOTHING_STEPS);
-        let smoothed_loss = self.smoothed_loss.map_or(loss, |mean| keep * mean + (1.0 - keep) * loss);
+        let smoothed_loss = self
+            .smoothed_loss
+            .map_or(loss, |mean| keep * mean + (1.0 - keep) * loss);
         self.smoothed_loss = Some(smoothed_loss);
         let seconds = began.elapsed().as_secs_f64().max(1e-9);
         let steps_here = (self.step - self.plan.steps_done) as f64;
@@ -362,7 +395,13 @@ impl<'a> Run<'a> {
 
     fn evaluate(&mut self) -> Result<Option<Evaluation>> {
         let max_tokens = self.options.max_tokens;
-        let evaluation = evaluate(self.text, &self.corpus, &self.weights, self.step, max_tokens)?;
+        let evaluation = evaluate(
+            self.text,
+            &self.corpus,
+            &self.weights,
+            self.step,
+            max_tokens,
+        )?;
         if let Some(evaluation) = evaluation {
             self.metrics.evaluation(evaluation)?;
         }
@@ -377,12 +416,21 @@ impl<'a> Run<'a> {
             &self.plan.config,
             &self.corpus_fingerprint,
         );
-        checkpoint::save(&self.folder.join(CHECKPOINT_FILE), &facts, &self.weights, &self.optimizer)?;
+        checkpoint::save(
+            &self.folder.join(CHECKPOINT_FILE),
+            &facts,
+            &self.weights,
+            &self.optimizer,
+        )?;
         self.metrics.flush(self.folder)
     }
 }
 
-fn decoder_config(text: &TrainingText<'_>, options: &TrainOptions, corpus: &Corpus) -> DecoderConfig {
+fn decoder_config(
+    text: &TrainingText<'_>,
+    options: &TrainOptions,
+    corpus: &Corpus,
+) -> DecoderConfig {
     DecoderConfig {
         vocabulary_size: corpus.vocabulary.len(),
         prefix_width: text.embeddings.width(),

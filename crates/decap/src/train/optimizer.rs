@@ -17,7 +17,10 @@ pub(super) struct Optimizer {
 impl Optimizer {
     /// Moments of zero for so many parameters.
     pub fn new(parameters: usize) -> Self {
-        Self { first_moments: vec![0.0; parameters], second_moments: vec![0.0; parameters] }
+        Self {
+            first_moments: vec![0.0; parameters],
+            second_moments: vec![0.0; parameters],
+        }
     }
 
     /// Changes `parameters` by one step, the `step`th (from 1); gives the gradients' norm before

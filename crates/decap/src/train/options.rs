@@ -164,7 +164,11 @@ impl TrainOptions {
             weight_decay: 0.0,
             max_gradient_norm: None,
             label_smoothing: 0.1,
-            dropout: Dropout { embedding: 0.1, attention: 0.1, residual: 0.1 },
+            dropout: Dropout {
+                embedding: 0.1,
+                attention: 0.1,
+                residual: 0.1,
+            },
             noise_variance: 0.0,
             held_out: 0.0,
             seed: 42,
@@ -201,7 +205,11 @@ impl TrainOptions {
             weight_decay: 0.01,
             max_gradient_norm: Some(1.0),
             label_smoothing: 0.1,
-            dropout: Dropout { embedding: 0.0, attention: 0.0, residual: 0.0 },
+            dropout: Dropout {
+                embedding: 0.0,
+                attention: 0.0,
+                residual: 0.0,
+            },
             noise_variance: 0.0,
             held_out: 0.01,
             seed: 42,
@@ -219,8 +227,15 @@ impl TrainOptions {
         let at_least_one = [
             ("batch_size", self.batch_size),
             ("epochs", self.epochs),
-            ("checkpoint_every", usize::try_from(self.checkpoint_every).unwrap_or(usize::MAX)),
-            ("max_steps", self.max_steps.map_or(1, |steps| usize::try_from(steps).unwrap_or(usize::MAX))),
+            (
+                "checkpoint_every",
+                usize::try_from(self.checkpoint_every).unwrap_or(usize::MAX),
+            ),
+            (
+                "max_steps",
+                self.max_steps
+                    .map_or(1, |steps| usize::try_from(steps).unwrap_or(usize::MAX)),
+            ),
         ];
         for (name, value) in at_least_one {
             if value == 0 {
@@ -244,7 +259,9 @@ impl TrainOptions {
         ];
         for (name, share) in shares {
             if !(0.0..1.0).contains(&share) {
-                return Err(Error::Usage(format!("{name}: expected at least 0 and below 1, got {share}")));
+                return Err(Error::Usage(format!(
+                    "{name}: expected at least 0 and below 1, got {share}"
+                )));
             }
         }
         let amounts = [
@@ -256,7 +273,9 @@ impl TrainOptions {
         ];
         for (name, amount) in amounts {
             if !(amount.is_finite() && amount >= 0.0) {
-                return Err(Error::Usage(format!("{name}: expected at least 0, got {amount}")));
+                return Err(Error::Usage(format!(
+                    "{name}: expected at least 0, got {amount}"
+                )));
             }
         }
         Ok(())
@@ -272,13 +291,17 @@ mod tests {
         for options in [TrainOptions::paper(), TrainOptions::fast()] {
             options.validate().unwrap();
             let json = serde_json::to_string(&options).unwrap();
-            assert_eq!(serde_json::from_str::<TrainOptions>(&json).unwrap(), options);
+            assert_eq!(
+                serde_json::from_str::<TrainOptions>(&json).unwrap(),
+                options
+            );
         }
     }
 
     #[test]
     fn senseless_knobs_are_refused_by_name() {
-        let cases: [(&str, fn(&mut TrainOptions)); 6] = [
+        type Spoil = fn(&mut TrainOptions);
+        let cases: [(&str, Spoil); 6] = [
             ("batch_size", |options| options.batch_size = 0),
             ("max_tokens", |options| options.max_tokens = 65),
             ("dropout.residual", |options| options.dropout.residual = 1.0),

@@ -27,17 +27,44 @@ mod tests {
 
     #[test]
     fn rates_rise_and_fall_as_in_transformers() {
-        let mut options = TrainOptions { learning_rate: 1.0, warmup_steps: 10, ..TrainOptions::paper() };
+        let mut options = TrainOptions {
+            learning_rate: 1.0,
+            warmup_steps: 10,
+            ..TrainOptions::paper()
+        };
         // transformers 5.23: get_{linear,cosine}_schedule_with_warmup(optimizer, 10, 110).
         let cases = [
-            (Schedule::Linear, [(0, 0.0), (5, 0.5), (10, 1.0), (60, 0.5), (110, 0.0), (200, 0.0)]),
-            (Schedule::Cosine, [(0, 0.0), (5, 0.5), (10, 1.0), (60, 0.5), (85, 0.146_446_6), (110, 0.0)]),
+            (
+                Schedule::Linear,
+                [
+                    (0, 0.0),
+                    (5, 0.5),
+                    (10, 1.0),
+                    (60, 0.5),
+                    (110, 0.0),
+                    (200, 0.0),
+                ],
+            ),
+            (
+                Schedule::Cosine,
+                [
+                    (0, 0.0),
+                    (5, 0.5),
+                    (10, 1.0),
+                    (60, 0.5),
+                    (85, 0.146_446_6),
+                    (110, 0.0),
+                ],
+            ),
         ];
         for (schedule, points) in cases {
             options.schedule = schedule;
             for (step, expected) in points {
                 let found = learning_rate(&options, step, 110);
-                assert!((found - expected).abs() < 1e-6, "{schedule:?} {step}: {found}");
+                assert!(
+                    (found - expected).abs() < 1e-6,
+                    "{schedule:?} {step}: {found}"
+                );
             }
         }
     }

@@ -82,7 +82,10 @@ impl TextEmbeddings {
         let mut shards = Vec::with_capacity(texts.len().div_ceil(SHARD_TEXTS));
         let (mut done, mut from_cache) = (0, 0);
         for texts_of_shard in texts.chunks(SHARD_TEXTS) {
-            let name = format!("{}.safetensors", cache_key(fingerprint, width, texts_of_shard));
+            let name = format!(
+                "{}.safetensors",
+                cache_key(fingerprint, width, texts_of_shard)
+            );
             let path = cache.join(name);
             let shape = [texts_of_shard.len(), width];
             let shard = match open_shard(&path, &shape) {
@@ -100,7 +103,8 @@ impl TextEmbeddings {
                         )));
                     }
                     let embeddings = Embeddings::new(values, width)?;
-                    let tensor = StoredTensor::f32(TENSOR.to_owned(), &shape, embeddings.as_slice());
+                    let tensor =
+                        StoredTensor::f32(TENSOR.to_owned(), &shape, embeddings.as_slice());
                     write_safetensors(&path, &[tensor], None)?;
                     open_shard(&path, &shape)
                         .ok_or_else(|| Error::model(&path, "cannot be read back"))?
@@ -108,9 +112,17 @@ impl TextEmbeddings {
             };
             shards.push(shard);
             done += texts_of_shard.len();
-            progress(EncodingProgress { done, total: texts.len(), from_cache });
+            progress(EncodingProgress {
+                done,
+                total: texts.len(),
+                from_cache,
+            });
         }
-        Ok(Self { width, len: texts.len(), shards })
+        Ok(Self {
+            width,
+            len: texts.len(),
+            shards,
+        })
     }
 
     /// The number of texts.
@@ -133,7 +145,11 @@ impl TextEmbeddings {
     /// # Panics
     /// If there is no such embedding, or `row` is of another width.
     pub fn copy_row(&self, index: usize, row: &mut [f32]) {
-        assert!(index < self.len && row.len() == self.width, "row {index} of {}", self.len);
+        assert!(
+            index < self.len && row.len() == self.width,
+            "row {index} of {}",
+            self.len
+        );
         match &self.shards[index / SHARD_TEXTS] {
             Shard::Memory(values) => {
                 row.copy_from_slice(&values[index % SHARD_TEXTS * self.width..][..self.width]);
@@ -156,7 +172,9 @@ impl From<&Embeddings> for TextEmbeddings {
         Self {
             width,
             len: embeddings.len(),
-            shards: shards.map(|values| Shard::Memory(values.to_vec())).collect(),
+            shards: shards
+                .map(|values| Shard::Memory(values.to_vec()))
+                .collect(),
         }
     }
 }
@@ -178,7 +196,11 @@ fn cache_key(fingerprint: &str, width: usize, texts: &[&str]) -> String {
         hasher.update(text.as_bytes());
     }
     hasher.update((width as u64).to_le_bytes());
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -186,11 +208,16 @@ mod tests {
     use super::*;
 
     fn encode(texts: &[&str]) -> Result<Vec<f32>> {
-        Ok(texts.iter().flat_map(|text| [1.0 + text.len() as f32, 2.0, 3.0]).collect())
+        Ok(texts
+            .iter()
+            .flat_map(|text| [1.0 + text.len() as f32, 2.0, 3.0])
+            .collect())
     }
 
     fn numbered(count: usize) -> Vec<String> {
-        (0..count).map(|number| "x".repeat(number % 50) + &number.to_string()).collect()
+        (0..count)
+            .map(|number| "x".repeat(number % 50) + &number.to_string())
+            .collect()
     }
 
     #[test]
@@ -221,7 +248,8 @@ mod tests {
                 encode(texts)
             };
             let progress = |progress: EncodingProgress| from_cache = progress.from_cache;
-            TextEmbeddings::cached(cache.path(), fingerprint, 3, texts, counting, progress).unwrap();
+            TextEmbeddings::cached(cache.path(), fingerprint, 3, texts, counting, progress)
+                .unwrap();
             assert_eq!(encoded + from_cache, texts.len());
             encoded
         };
@@ -246,7 +274,11 @@ mod tests {
         let mut calls = 0;
         let failing = |texts: &[&str]| {
             calls += 1;
-            if calls == 1 { encode(texts) } else { Err(Error::Interrupted) }
+            if calls == 1 {
+                encode(texts)
+            } else {
+                Err(Error::Interrupted)
+            }
         };
         let result = TextEmbeddings::cached(cache.path(), "e", 3, &texts, failing, |_| ());
         assert!(matches!(result, Err(Error::Interrupted)));

@@ -43,11 +43,13 @@ impl Session {
                 std::fs::File::open(&path).map_err(|source| Error::io(&path, source))?;
                 Ok(Model::load_file(&path))
             }
-            Folder::Compiled { files, .. } => files
-                .iter()
-                .find(|(file, _)| *file == name)
-                .map(|(_, bytes)| Model::load_static_slice(bytes))
-                .ok_or_else(|| Error::io(&path, std::io::ErrorKind::NotFound.into())),
+            Folder::Compiled { .. } => {
+                let bytes = folder.bytes(name)?;
+                Ok(match bytes.as_static() {
+                    Some(bytes) => Model::load_static_slice(bytes),
+                    None => Model::load(bytes.to_vec()),
+                })
+            }
         };
         // The engine's own checks are many, and yet it was not written for hostile files.
         let loaded = catch_unwind(AssertUnwindSafe(load))
