@@ -15,6 +15,7 @@
 mod beam;
 mod config;
 mod constraints;
+mod foreign;
 mod forward;
 mod generate;
 mod initialise;
@@ -29,6 +30,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use config::{Activation, DecoderConfig};
+pub use foreign::ImportOptions;
 pub use generate::{GenerateOptions, Generated, Method};
 pub use text::{Case, detokenise};
 pub use vocabulary::Vocabulary;

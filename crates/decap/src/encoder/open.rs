@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::clip::Clip;
 use super::onnx::{OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower};
 use super::{Encoder, EncoderParts, Head, ImageTower, ImageViews, REFERENCE_TAU, TextTower};
 use crate::error::{Error, Result};
@@ -68,11 +69,16 @@ pub struct TextTowerDescription {
     pub options: OnnxTextOptions,
 }
 
-/// Opens the encoder that `reference` names: `tiny`, an encoder's folder, or a model's folder.
+/// Opens the encoder that `reference` names: `tiny`, an encoder's folder, a model's folder, or a
+/// CLIP's folder or file.
 ///
 /// # Errors
 /// [`Error::Io`] where there is no such folder, [`Error::Model`] where it holds no sound encoder.
 pub fn open(reference: &str) -> Result<Arc<Encoder>> {
+    let path = Path::new(reference);
+    if path.is_file() {
+        return Clip::open(path)?.into_encoder().map(Arc::new);
+    }
     open_folder(&find_folder(reference)?)
 }
 
@@ -87,9 +93,17 @@ pub fn open_folder(folder: &Folder) -> Result<Arc<Encoder>> {
     if folder.contains(MODEL_FILE) {
         return open_for_model(&ModelDescription::read(folder)?.encoder, folder);
     }
+    if let Folder::Disk(path) = folder
+        && Clip::is_clip(folder)
+    {
+        return Clip::open(path)?.into_encoder().map(Arc::new);
+    }
     Err(Error::model(
         folder.path(""),
-        format!("expected an encoder ({ENCODER_FILE}) or a model ({MODEL_FILE}), found neither"),
+        format!(
+            "expected an encoder ({ENCODER_FILE}), a CLIP (config.json, open_clip_config.json) or \
+             a model ({MODEL_FILE}), found none"
+        ),
     ))
 }
 

@@ -187,6 +187,15 @@ impl Checkpoint {
         Ok(values)
     }
 
+    /// Says that tensor `name` has been copied: its pages need not stay in memory.
+    pub(crate) fn release(&self, name: &str) {
+        if let Some(tensor) = self.tensors.get(name)
+            && let Some(file) = self.files.get(tensor.file)
+        {
+            file.release(tensor.bytes.clone());
+        }
+    }
+
     /// At most `count` values of tensor `name`, evenly spread: what a fingerprint looks at.
     pub(crate) fn sample(&self, name: &str, count: usize) -> Option<Vec<f32>> {
         let tensor = self.tensors.get(name)?;

@@ -5,6 +5,9 @@
 
 mod globals;
 mod pickle;
+#[cfg(test)]
+mod tests;
+mod writer;
 mod zip;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +16,8 @@ use std::ops::Range;
 use safetensors::Dtype;
 
 use super::checkpoint::{CheckpointForm, StoredTensor, element_size};
+pub(crate) use writer::{TorchTensor, write_torch};
+
 use globals::Global;
 use pickle::{Object, Pickle, Ref};
 
