@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use decap::decoder::{Case, Method as Choice};
 use decap::encoder::PreparedImage;
+use decap::memory::Evidence;
 use decap::{
     Caption, CaptionOptions, Captioner, Embedding, Embeddings, Error, Method, Timings,
     for_each_batch, media,
@@ -70,7 +71,7 @@ impl Run<'_> {
         // The loader runs beside this and needs the encoder alone.
         let encoder = std::sync::Arc::clone(self.captioner.encoder());
         let limits = self.args.limits.limits();
-        let frames = self.args.frames;
+        let _frames = self.args.frames;
         let load = move |path: &Path| -> Result<Loaded, Error> {
             let started = Instant::now();
             let views = vec![encoder.prepare(&media::image::open(path, &limits)?)];
@@ -124,14 +125,14 @@ impl Run<'_> {
             json!({
                 "path": path.to_string_lossy(),
                 "caption": caption.text,
-                "score": caption.score,
-                "evidence": caption.evidence,
+                "score": rounded(f64::from(caption.score), 6),
+                "evidence": caption.evidence.iter().map(evidence_record).collect::<Vec<_>>(),
                 "model": self.captioner.description().name,
                 "ms": {
-                    "decode": rounded(decode_ms),
-                    "encode": rounded(timings.encode_ms),
-                    "project": rounded(timings.project_ms),
-                    "generate": rounded(timings.generate_ms),
+                    "decode": rounded(decode_ms, 3),
+                    "encode": rounded(timings.encode_ms, 3),
+                    "project": rounded(timings.project_ms, 3),
+                    "generate": rounded(timings.generate_ms, 3),
                 },
             })
             .to_string()
@@ -248,9 +249,14 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 
-/// Microseconds are precise enough to read.
-fn rounded(milliseconds: f64) -> f64 {
-    (milliseconds * 1e3).round() / 1e3
+fn evidence_record(evidence: &Evidence) -> serde_json::Value {
+    json!({ "text": evidence.text, "weight": rounded(f64::from(evidence.weight), 6) })
+}
+
+/// `value` with so many decimals: as many as mean something.
+fn rounded(value: f64, decimals: i32) -> f64 {
+    let scale = 10f64.powi(decimals);
+    (value * scale).round() / scale
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ fn model_record(captioner: &Captioner) -> Value {
     let ModelDescription { name, tau, writing, provenance, .. } = captioner.description();
     json!({
         "name": name,
-        "tau": tau,
+        "tau": tau.to_string().parse::<f64>().unwrap_or_default(),
         "beam": writing.beam,
         "captions": provenance.captions,
         "captions from": provenance.captions_from,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    EncodingProgress, Progress, Start, TextEmbeddings, TrainOptions, TrainingReport, TrainingText,
+    CHECKPOINT_FILE, EncodingProgress, Progress, Start, TextEmbeddings, TrainOptions, TrainingReport, TrainingText,
     train,
 };
 use crate::decoder::{self, DecoderWeights, ImportOptions, Vocabulary};
@@ -78,6 +78,9 @@ pub fn train_model(
     description.provenance.steps = report.plan.steps;
     let memory = build_memory(encoder, &texts, &embeddings, recipe)?;
     finish(folder, &memory, &tokenizer, &description, &measured(&report))?;
+    // Three times the size of the decoder, and of no use to a finished model.
+    let checkpoint = folder.join(CHECKPOINT_FILE);
+    std::fs::remove_file(&checkpoint).map_err(|source| Error::io(&checkpoint, source))?;
     Ok(report)
 }
 
