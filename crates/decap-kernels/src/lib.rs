@@ -1,1 +1,51 @@
 //! CPU kernels of the decap captioner behind safe functions.
+//!
+//! Matrices are dense, row-major slices of f32 with their sizes beside them. The instruction set is
+//! chosen at run time ([`KernelSet`]), threads are those of the current rayon pool, and no result
+//! depends on the number of threads.
+//!
+//! ```
+//! use decap_kernels::{Epilogue, MatrixView, PackedMatrix, Precision, linear};
+//!
+//! let weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2 inputs, 3 outputs]
+//! let packed = PackedMatrix::pack(MatrixView::row_major(&weight, 2, 3), Precision::F32);
+//! let epilogue = Epilogue { bias: Some(&[0.0, 0.0, 1.0]), ..Epilogue::default() };
+//! let mut output = [0.0; 3];
+//! linear(&[1.0, 10.0], &packed, epilogue, &mut output);
+//! assert_eq!(output, [41.0, 52.0, 64.0]);
+//! ```
+
+mod activation;
+mod adamw;
+mod arch;
+mod attention;
+mod cross_entropy;
+mod dispatch;
+mod gemm;
+mod layer_norm;
+pub mod mapped_file;
+mod parallel;
+mod projection;
+mod softmax;
+#[cfg(test)]
+mod testing;
+
+pub use activation::{Activation, gelu, gelu_new, gelu_new_backward, quick_gelu, relu};
+pub use adamw::{AdamW, adamw_step, sum_of_squares};
+pub use attention::{
+    Attention, KeyValueCache, Mask, Sequences, attention, attention_backward, attention_step,
+};
+pub use cross_entropy::{
+    CrossEntropy, LinearCrossEntropyGradients, Loss, cross_entropy, linear_cross_entropy,
+    linear_cross_entropy_with,
+};
+pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
+pub use gemm::{
+    Accumulate, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear, matmul,
+    matmul_with,
+};
+pub use layer_norm::{
+    LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_saving,
+};
+pub use projection::{ExactRows, MemoryRows, Projection, project, project_with, quantize_rows};
+pub use softmax::{add_assign, scale, softmax_rows};

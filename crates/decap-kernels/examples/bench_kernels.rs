@@ -1,0 +1,290 @@
+//! Times the kernels in the shapes of the captioner and prints one JSON object a line:
+//! what was reached, and which share of the peak that the same run measured.
+//!
+//! `cargo run --release -p decap-kernels --example bench_kernels [NAME]...` times the workloads whose
+//! name contains one of the words. Run it on an idle machine; `DECAP_KERNELS` and
+//! `RAYON_NUM_THREADS` choose kernels and threads.
+
+use decap_kernels::*;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const TIME_PER_WORKLOAD: Duration = Duration::from_millis(600);
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let bench = Bench {
+        words,
+        peak_gflops: peak_gflops(),
+        peak_gbytes: peak_gbytes(),
+    };
+    println!(
+        "{{\"work\":\"peak\",\"gflops_f32\":{:.0},\"gbytes_per_s\":{:.1},\"kernels\":\"{}\",\"threads\":{}}}",
+        bench.peak_gflops,
+        bench.peak_gbytes,
+        active_kernels(),
+        rayon::current_num_threads()
+    );
+    linear_layers(&bench);
+    products(&bench);
+    rows(&bench);
+    attention_layers(&bench);
+    training(&bench);
+    projections(&bench);
+}
+
+struct Bench {
+    words: Vec<String>,
+    peak_gflops: f64,
+    peak_gbytes: f64,
+}
+
+impl Bench {
+    fn wants(&self, name: &str) -> bool {
+        self.words.is_empty() || self.words.iter().any(|word| name.contains(word.as_str()))
+    }
+
+    /// Times `work` and prints its rates, given the operations and bytes of one run.
+    fn time(&self, name: &str, flops: f64, bytes: f64, mut work: impl FnMut()) {
+        let seconds = median_seconds(&mut work);
+        let (gflops, gbytes) = (flops / seconds / 1e9, bytes / seconds / 1e9);
+        println!(
+            "{{\"work\":\"{name}\",\"ms\":{:.3},\"gflops\":{gflops:.0},\"of_f32_peak\":{:.2},\"gbytes_per_s\":{gbytes:.1},\"of_bandwidth\":{:.2}}}",
+            seconds * 1e3,
+            gflops / self.peak_gflops,
+            gbytes / self.peak_gbytes,
+        );
+    }
+}
+
+fn median_seconds(mut work: impl FnMut()) -> f64 {
+    (0..3).for_each(|_| work());
+    let start = Instant::now();
+    let mut times = Vec::new();
+    while start.elapsed() < TIME_PER_WORKLOAD || times.len() < 5 {
+        let start = Instant::now();
+        work();
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// The best rate of a product whose operands stay in the caches: the ceiling of f32 work.
+fn peak_gflops() -> f64 {
+    let (m, k, n) = (448, 256, 1024);
+    let (a, b) = (random(m * k, 1.0), random(k * n, 1.0));
+    let packed = PackedMatrix::pack(MatrixView::row_major(&b, k, n), Precision::F32);
+    let mut out = vec![0.0; m * n];
+    let seconds = median_seconds(|| linear(&a, &packed, Epilogue::default(), &mut out));
+    2.0 * (m * k * n) as f64 / seconds / 1e9
+}
+
+/// The rate at which all threads together read memory.
+fn peak_gbytes() -> f64 {
+    let values = random(64 << 20, 1.0);
+    let seconds = median_seconds(|| {
+        black_box(sum_of_squares(black_box(&values)));
+    });
+    size_of_val(&values[..]) as f64 / seconds / 1e9
+}
+
+/// `len` values in `-scale..scale`.
+fn random(len: usize, scale: f32) -> Vec<f32> {
+    let mut state = 0x9E37_79B9_7F4A_7C15u64 ^ len as u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * scale
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+const LAYERS: [(usize, usize); 5] = [
+    (768, 3072),
+    (3072, 768),
+    (768, 2304),
+    (512, 2048),
+    (768, 49408),
+];
+
+fn linear_layers(bench: &Bench) {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        for (k, n) in LAYERS {
+            if !bench.wants(&format!("linear_{precision:?}_{k}x{n}")) {
+                continue;
+            }
+            let weight = random(k * n, 0.05);
+            let packed = PackedMatrix::pack(MatrixView::row_major(&weight, k, n), precision);
+            let bias = random(n, 1.0);
+            for m in [1, 8, 50, 64, 800, 1300, 5000] {
+                if m * n > 16 << 20 {
+                    continue;
+                }
+                let name = format!("linear_{precision:?}_{k}x{n}_m{m}");
+                let input = random(m * k, 1.0);
+                let mut out = vec![0.0; m * n];
+                let epilogue = Epilogue {
+                    bias: Some(&bias),
+                    ..Epilogue::default()
+                };
+                let bytes = packed.size_bytes() + 4 * (input.len() + out.len());
+                bench.time(&name, 2.0 * (m * k * n) as f64, bytes as f64, || {
+                    linear(&input, &packed, epilogue, &mut out);
+                });
+            }
+        }
+    }
+}
+
+fn products(bench: &Bench) {
+    for (m, k, n) in [(1280, 768, 768), (768, 1280, 3072), (1280, 3072, 768)] {
+        let name = format!("matmul_{m}x{k}x{n}");
+        if bench.wants(&name) {
+            let (a, b) = (random(m * k, 1.0), random(k * n, 1.0));
+            let mut out = vec![0.0; m * n];
+            let bytes = 4 * (m * k + k * n + m * n);
+            bench.time(&name, 2.0 * (m * k * n) as f64, bytes as f64, || {
+                matmul(
+                    MatrixView::row_major(&a, k, m).transposed(),
+                    MatrixView::row_major(&b, k, n),
+                    Accumulate::Overwrite,
+                    MatrixViewMut::row_major(&mut out, m, n),
+                );
+            });
+        }
+    }
+}
+
+fn rows(bench: &Bench) {
+    let (rows, width) = (1280, 768);
+    let input = random(rows * width, 1.0);
+    let mut output = vec![0.0; rows * width];
+    let (weight, bias) = (random(width, 1.0), random(width, 1.0));
+    let bytes = 8.0 * (rows * width) as f64;
+    if bench.wants("layer_norm") {
+        bench.time("layer_norm_1280x768", 0.0, bytes, || {
+            layer_norm(&input, &weight, &bias, 1e-5, &mut output);
+        });
+    }
+    for activation in [Activation::GeluNew, Activation::QuickGelu, Activation::Gelu] {
+        let name = format!("{activation:?}_1280x768");
+        if bench.wants(&name) {
+            bench.time(&name, 0.0, bytes, || activation.apply(&mut output));
+        }
+    }
+    if bench.wants("softmax") {
+        bench.time("softmax_1280x768", 0.0, bytes, || {
+            softmax_rows(&mut output, width)
+        });
+    }
+}
+
+fn attention_layers(bench: &Bench) {
+    for (name, batch, tokens, num_heads, mask) in [
+        ("attention_image_b1", 1, 50, 12, Mask::Full),
+        ("attention_image_b16", 16, 50, 12, Mask::Full),
+        ("attention_text_64x77", 64, 77, 8, Mask::Causal),
+        ("attention_text_64x16", 64, 16, 8, Mask::Causal),
+    ] {
+        if !bench.wants(name) {
+            continue;
+        }
+        let shape = Attention {
+            num_heads,
+            head_width: 64,
+            mask,
+        };
+        let lengths = vec![tokens; batch];
+        let sequences = Sequences::Packed { lengths: &lengths };
+        let qkv = random(sequences.rows() * 3 * shape.width(), 1.0);
+        let mut output = vec![0.0; sequences.rows() * shape.width()];
+        let flops = 4 * batch * tokens * tokens * shape.width();
+        let bytes = 4 * (qkv.len() + output.len());
+        bench.time(name, flops as f64, bytes as f64, || {
+            attention(&qkv, sequences, shape, None, &mut output);
+        });
+    }
+}
+
+fn training(bench: &Bench) {
+    if bench.wants("adamw") {
+        let len = 32 << 20;
+        let (mut p, g) = (random(len, 0.04), random(len, 0.01));
+        let (mut m, mut v) = (vec![0.0; len], vec![0.0; len]);
+        bench.time("adamw_32M", 0.0, 28.0 * len as f64, || {
+            adamw_step(&mut p, &g, &mut m, &mut v, AdamW::default(), 10, 1.0);
+        });
+    }
+    if bench.wants("linear_cross_entropy") {
+        let (rows, width, classes) = (1280, 768, 49408);
+        let (hidden, embedding) = (random(rows * width, 1.0), random(classes * width, 0.02));
+        let targets: Vec<u32> = (0..rows).map(|row| (row * 7919 % classes) as u32).collect();
+        let settings = CrossEntropy {
+            label_smoothing: 0.1,
+            ignore_index: None,
+        };
+        let mut hidden_gradient = vec![0.0; hidden.len()];
+        let mut embedding_gradient = vec![0.0; embedding.len()];
+        let flops = 6.0 * (rows * width * classes) as f64;
+        bench.time("linear_cross_entropy_1280x768x49408", flops, 0.0, || {
+            let gradients = LinearCrossEntropyGradients {
+                hidden: &mut hidden_gradient,
+                embedding: &mut embedding_gradient,
+            };
+            linear_cross_entropy(
+                &hidden,
+                &embedding,
+                width,
+                &targets,
+                settings,
+                Some(gradients),
+            );
+        });
+    }
+}
+
+fn projections(bench: &Bench) {
+    if !bench.wants("project") {
+        return;
+    }
+    let (rows, width) = (500_000, 512);
+    let mut memory = random(rows * width, 1.0);
+    for row in memory.chunks_mut(width) {
+        let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|x| *x /= norm);
+    }
+    let scales: Vec<f32> = memory
+        .chunks(width)
+        .map(|row| row.iter().fold(0.0, |largest: f32, x| largest.max(x.abs())) / 127.0)
+        .collect();
+    let bytes: Vec<i8> = memory
+        .chunks(width)
+        .zip(&scales)
+        .flat_map(|(row, scale)| row.iter().map(move |x| (x / scale).round() as i8))
+        .collect();
+    for (kind, size, rows_of) in [
+        ("f32", 4, MemoryRows::F32(&memory)),
+        (
+            "int8",
+            1,
+            MemoryRows::Int8 {
+                rows: &bytes,
+                scales: &scales,
+            },
+        ),
+    ] {
+        for count in [1, 32] {
+            let name = format!("project_500k_{kind}_q{count}");
+            if bench.wants(&name) {
+                // Near some row, as a real embedding is.
+                let queries = random(count * width, 0.1);
+                let flops = 2.0 * (count * rows * width) as f64;
+                bench.time(&name, flops, (size * rows * width) as f64, || {
+                    black_box(project(&queries, rows_of, width, 0.01, 5));
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Tiles by the dot products of AVX-512 BF16 and VNNI.
+
+use super::avx512::{Avx512, has_dot_products};
+use crate::gemm::tile::{Lines, TILE_VECTORS, Tile, with_rows, write_row, write_scaled_row};
+use std::arch::x86_64::*;
+
+const TILE_ROWS: usize = 14;
+const LANES: usize = 16;
+const COLUMNS: usize = TILE_VECTORS * LANES;
+
+/// A tile of bf16 pairs, summed in f32.
+pub(crate) fn tile_bf16(tile: Tile<'_, '_>) {
+    assert!(has_dot_products(), "bf16 dot products called without them");
+    with_rows!(tile, TILE_ROWS, |ROWS| {
+        // SAFETY: the assertion above checked every feature that the function enables.
+        unsafe { bf16::<ROWS>(tile) }
+    });
+}
+
+/// A tile of bytes, summed in 32-bit integers.
+pub(crate) fn tile_int8(tile: Tile<'_, '_>) {
+    assert!(has_dot_products(), "byte dot products called without them");
+    with_rows!(tile, TILE_ROWS, |ROWS| {
+        // SAFETY: the assertion above checked every feature that the function enables.
+        unsafe { int8::<ROWS>(tile) }
+    });
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+fn bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
+    let mut acc = [[_mm512_setzero_ps(); TILE_VECTORS]; ROWS];
+    let a = Lines::<ROWS>::new(tile.a);
+    for (step, b) in tile.b.chunks_exact(COLUMNS).enumerate().take(a.steps()) {
+        let b0 = as_bf16(load(&b[..LANES]));
+        let b1 = as_bf16(load(&b[LANES..]));
+        for (row, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: `take` keeps the step below `a.steps()`.
+            let a = as_bf16(_mm512_set1_epi32(unsafe { a.word(row, step) } as i32));
+            acc[0] = _mm512_dpbf16_ps(acc[0], a, b0);
+            acc[1] = _mm512_dpbf16_ps(acc[1], a, b1);
+        }
+    }
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    for (row, acc) in acc.into_iter().enumerate() {
+        write_row(simd, acc, tile.accumulate, tile.out.row(row));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+fn int8<const ROWS: usize>(tile: Tile<'_, '_>) {
+    let (header, b) = tile.b.split_at(COLUMNS);
+    let mut acc = [[load(&header[..LANES]), load(&header[LANES..])]; ROWS];
+    let a = Lines::<ROWS>::new(tile.a);
+    for (step, b) in b.chunks_exact(COLUMNS).enumerate().take(a.steps()) {
+        let b0 = load(&b[..LANES]);
+        let b1 = load(&b[LANES..]);
+        for (row, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: `take` keeps the step below `a.steps()`.
+            let a = _mm512_set1_epi32(unsafe { a.word(row, step) } as i32);
+            acc[0] = _mm512_dpbusd_epi32(acc[0], a, b0);
+            acc[1] = _mm512_dpbusd_epi32(acc[1], a, b1);
+        }
+    }
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    for (row, acc) in acc.into_iter().enumerate() {
+        let sums = [_mm512_cvtepi32_ps(acc[0]), _mm512_cvtepi32_ps(acc[1])];
+        write_scaled_row(
+            simd,
+            sums,
+            &tile.row_scales[row],
+            tile.column_scales,
+            tile.accumulate,
+            tile.out.row(row),
+        );
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(words: &[u32]) -> __m512i {
+    let words = &words[..LANES];
+    // SAFETY: the slice has sixteen words.
+    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn as_bf16(words: __m512i) -> __m512bh {
+    // SAFETY: both types are 512 bits without invalid values.
+    unsafe { std::mem::transmute::<__m512i, __m512bh>(words) }
+}

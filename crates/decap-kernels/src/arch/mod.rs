@@ -1,0 +1,173 @@
+//! One vector interface, one file an instruction set.
+//!
+//! A value of a type that implements [`Simd`] is a proof that the processor has the instructions:
+//! only [`dispatch`] makes one, after the run-time check. Kernels are written once over the trait,
+//! in safe code; [`scalar`] is the twin that every other set is compared with.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512_dot;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+pub(crate) mod scalar;
+
+use crate::dispatch::KernelSet;
+
+/// A computation written once for all instruction sets.
+pub(crate) trait Kernel {
+    type Output;
+
+    /// Must be `#[inline(always)]`, so that it is compiled with the instructions of `S`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Runs `kernel` with the instructions of `set`.
+pub(crate) fn dispatch<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        KernelSet::Avx512 | KernelSet::Avx512Bf16 | KernelSet::Amx => avx512::run(kernel),
+        #[cfg(target_arch = "x86_64")]
+        KernelSet::Avx2 => avx2::run(kernel),
+        #[cfg(target_arch = "aarch64")]
+        KernelSet::Neon => neon::run(kernel),
+        _ => kernel.run(scalar::Scalar),
+    }
+}
+
+/// Lanes of f32 and the operations that the kernels need.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// `LANES` values of f32.
+    type V: Copy;
+    const LANES: usize;
+    /// Rows of a tile of a matrix product: as many as keep all sums in registers.
+    const TILE_ROWS: usize;
+
+    fn splat(self, value: f32) -> Self::V;
+    /// The first `LANES` values. Panics when there are fewer.
+    fn load(self, source: &[f32]) -> Self::V;
+    /// The first `LANES` values, or all and then zeros.
+    fn load_partial(self, source: &[f32]) -> Self::V;
+    /// Writes `LANES` values. Panics when there is no room.
+    fn store(self, vector: Self::V, target: &mut [f32]);
+    /// Writes as many values as there is room for, at most `LANES`.
+    fn store_partial(self, vector: Self::V, target: &mut [f32]);
+    /// The first `LANES` IEEE half-precision values, given as bits.
+    fn load_f16(self, source: &[u16]) -> Self::V;
+    /// The first `LANES` bytes as numbers.
+    fn load_i8(self, source: &[i8]) -> Self::V;
+
+    /// Half `part` (0 low, 1 high) of the first `LANES` words, each half a bf16.
+    fn widen_bf16(self, words: &[u32], part: usize) -> Self::V;
+    /// Byte `part` (0 lowest) of the first `LANES` words, as signed numbers.
+    fn widen_i8(self, words: &[u32], part: usize) -> Self::V;
+
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, fused where the processor does so.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// To the nearest integer.
+    fn round(self, a: Self::V) -> Self::V;
+    /// `2^n` for integer-valued `n` in -126..=127.
+    fn exp2_integer(self, n: Self::V) -> Self::V;
+    /// Lane by lane `x < bound ? low : high`.
+    fn select_less(self, x: Self::V, bound: Self::V, low: Self::V, high: Self::V) -> Self::V;
+    fn sum(self, a: Self::V) -> f32;
+    fn maximum(self, a: Self::V) -> f32;
+
+    #[inline(always)]
+    fn zero(self) -> Self::V {
+        self.splat(0.0)
+    }
+
+    /// `e^x`, relative error below 3e-7; exactly 0 below -80, so that no result is denormal.
+    ///
+    /// The polynomial is Cephes' `expf`.
+    #[inline(always)]
+    fn exp(self, x: Self::V) -> Self::V {
+        let clamped = self.min(self.max(x, self.splat(-87.0)), self.splat(88.0));
+        let n = self.round(self.mul(clamped, self.splat(std::f32::consts::LOG2_E)));
+        let r = self.mul_add(n, self.splat(-0.693_359_4), clamped);
+        let r = self.mul_add(n, self.splat(2.121_944_4e-4), r);
+        let mut p = self.splat(1.987_569_1e-4);
+        for c in [
+            1.398_199_9e-3,
+            8.333_452e-3,
+            4.166_579_6e-2,
+            1.666_666_5e-1,
+            0.5,
+        ] {
+            p = self.mul_add(p, r, self.splat(c));
+        }
+        let e = self.add(self.mul_add(p, self.mul(r, r), r), self.splat(1.0));
+        let result = self.mul(e, self.exp2_integer(n));
+        self.select_less(x, self.splat(-80.0), self.zero(), result)
+    }
+}
+
+/// Replaces every vector `x` of a slice by an expression.
+///
+/// A macro, because a closure is compiled without the instructions of the function around it.
+macro_rules! map_lanes {
+    ($simd:ident, $simd_type:ident, $values:expr, |$x:ident| $map:expr) => {{
+        let mut chunks = $values.chunks_exact_mut($simd_type::LANES);
+        for chunk in &mut chunks {
+            let $x = $simd.load(chunk);
+            let result = $map;
+            $simd.store(result, chunk);
+        }
+        let rest = chunks.into_remainder();
+        if !rest.is_empty() {
+            let $x = $simd.load_partial(rest);
+            let result = $map;
+            $simd.store_partial(result, rest);
+        }
+    }};
+}
+pub(crate) use map_lanes;
+
+/// Sum of products, four accumulators wide.
+#[inline(always)]
+pub(crate) fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
+    let mut acc = [simd.zero(); 4];
+    let mut a_chunks = a.chunks_exact(4 * S::LANES);
+    let mut b_chunks = b.chunks_exact(4 * S::LANES);
+    for (a, b) in (&mut a_chunks).zip(&mut b_chunks) {
+        for (i, acc) in acc.iter_mut().enumerate() {
+            let at = i * S::LANES;
+            *acc = simd.mul_add(simd.load(&a[at..]), simd.load(&b[at..]), *acc);
+        }
+    }
+    let (a, b) = (a_chunks.remainder(), b_chunks.remainder());
+    for (a, b) in a.chunks(S::LANES).zip(b.chunks(S::LANES)) {
+        acc[0] = simd.mul_add(simd.load_partial(a), simd.load_partial(b), acc[0]);
+    }
+    simd.sum(simd.add(simd.add(acc[0], acc[1]), simd.add(acc[2], acc[3])))
+}
+
+/// `target += factor * source`.
+#[inline(always)]
+pub(crate) fn add_scaled<S: Simd>(simd: S, target: &mut [f32], factor: f32, source: &[f32]) {
+    let factor = simd.splat(factor);
+    let mut targets = target.chunks_exact_mut(S::LANES);
+    let mut sources = source.chunks_exact(S::LANES);
+    for (t, s) in (&mut targets).zip(&mut sources) {
+        let sum = simd.mul_add(simd.load(s), factor, simd.load(t));
+        simd.store(sum, t);
+    }
+    let rest = targets.into_remainder();
+    if !rest.is_empty() {
+        let s = simd.load_partial(sources.remainder());
+        let sum = simd.mul_add(s, factor, simd.load_partial(rest));
+        simd.store_partial(sum, rest);
+    }
+}

@@ -1,0 +1,471 @@
+//! Softmax cross-entropy, on given logits or fused with the tied output layer.
+
+use crate::arch::{Kernel, Simd, dispatch, map_lanes};
+use crate::dispatch::KernelSet;
+use crate::gemm::{
+    Accumulate, MatrixView, MatrixViewMut, Precision, matmul_with, with_f32_scratch,
+};
+use crate::softmax::{exp_sum, maximum};
+use rayon::prelude::*;
+
+/// Settings of the loss, as `torch.nn.functional.cross_entropy` names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CrossEntropy {
+    /// Share of the target that is spread evenly over all classes, 0 to 1.
+    pub label_smoothing: f32,
+    /// Rows with this target do not count.
+    pub ignore_index: Option<u32>,
+}
+
+/// A loss and what it is the mean of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// Mean over the rows that count; 0 when none does (PyTorch: not a number).
+    pub mean: f64,
+    /// Rows that count.
+    pub counted: usize,
+}
+
+/// Mean cross-entropy of `logits`, `[rows, classes]`, against `targets`, `[rows]`.
+///
+/// When `gradient`, `[rows, classes]`, is given, it is overwritten by the gradient of the mean.
+///
+/// # Panics
+/// When the lengths do not agree or a target that counts is not below `classes`.
+pub fn cross_entropy(
+    logits: &[f32],
+    classes: usize,
+    targets: &[u32],
+    settings: CrossEntropy,
+    gradient: Option<&mut [f32]>,
+) -> Loss {
+    assert_eq!(
+        logits.len(),
+        targets.len() * classes,
+        "logits of a cross-entropy"
+    );
+    let counts = |&target: &u32| Some(target) != settings.ignore_index;
+    let counted = targets.iter().filter(|target| counts(target)).count();
+    if counted == 0 {
+        if let Some(gradient) = gradient {
+            gradient.fill(0.0);
+        }
+        return Loss::default();
+    }
+    let row_loss = RowLoss {
+        set: KernelSet::active(),
+        label_smoothing: settings.label_smoothing,
+        factor: 1.0 / counted as f32,
+    };
+    let losses: Vec<f64> = match gradient {
+        Some(gradient) => {
+            assert_eq!(gradient.len(), logits.len(), "gradient of a cross-entropy");
+            gradient
+                .par_chunks_exact_mut(classes)
+                .zip(logits.par_chunks_exact(classes))
+                .zip(targets)
+                .map(|((gradient, logits), target)| {
+                    if counts(target) {
+                        gradient.copy_from_slice(logits);
+                        row_loss.replace(gradient, *target)
+                    } else {
+                        gradient.fill(0.0);
+                        0.0
+                    }
+                })
+                .collect()
+        }
+        None => logits
+            .par_chunks_exact(classes)
+            .zip(targets)
+            .filter(|(_, target)| counts(target))
+            .map(|(logits, target)| {
+                with_f32_scratch(classes, |row| {
+                    row.copy_from_slice(logits);
+                    row_loss.replace(row, *target)
+                })
+            })
+            .collect(),
+    };
+    Loss {
+        mean: losses.iter().sum::<f64>() / counted as f64,
+        counted,
+    }
+}
+
+/// Gradients that [`linear_cross_entropy`] computes.
+#[derive(Debug)]
+pub struct LinearCrossEntropyGradients<'a> {
+    /// Gradient of the hidden states, `[rows, width]`; overwritten.
+    pub hidden: &'a mut [f32],
+    /// Gradient of the embedding matrix, `[classes, width]`; added to.
+    pub embedding: &'a mut [f32],
+}
+
+/// Rows whose logits are in memory at a time.
+const LOGIT_ROWS: usize = 256;
+
+/// Cross-entropy of `logits = hidden embedding'` without ever holding all logits.
+///
+/// `hidden` is `[rows, width]`, `embedding` `[classes, width]` (tied with the input embedding),
+/// `targets` `[rows]`. Rows that do not count cost nothing.
+///
+/// # Panics
+/// When the lengths do not agree or a target that counts is not below `classes`.
+pub fn linear_cross_entropy(
+    hidden: &[f32],
+    embedding: &[f32],
+    width: usize,
+    targets: &[u32],
+    settings: CrossEntropy,
+    gradients: Option<LinearCrossEntropyGradients<'_>>,
+) -> Loss {
+    linear_cross_entropy_with(
+        Precision::F32,
+        hidden,
+        embedding,
+        width,
+        targets,
+        settings,
+        gradients,
+    )
+}
+
+/// [`linear_cross_entropy`] whose products are of `precision`, as those of
+/// [`matmul_with`](crate::matmul_with); softmax and loss stay f32.
+///
+/// # Panics
+/// When the lengths do not agree or a target that counts is not below `classes`.
+pub fn linear_cross_entropy_with(
+    precision: Precision,
+    hidden: &[f32],
+    embedding: &[f32],
+    width: usize,
+    targets: &[u32],
+    settings: CrossEntropy,
+    mut gradients: Option<LinearCrossEntropyGradients<'_>>,
+) -> Loss {
+    assert_eq!(
+        hidden.len(),
+        targets.len() * width,
+        "hidden states of a cross-entropy"
+    );
+    assert!(
+        width > 0 && embedding.len().is_multiple_of(width),
+        "embedding of a cross-entropy"
+    );
+    let classes = embedding.len() / width;
+    if let Some(gradients) = &mut gradients {
+        assert_eq!(gradients.hidden.len(), hidden.len(), "hidden gradient");
+        assert_eq!(
+            gradients.embedding.len(),
+            embedding.len(),
+            "embedding gradient"
+        );
+        gradients.hidden.fill(0.0);
+    }
+    let counted: Vec<usize> = (0..targets.len())
+        .filter(|&row| Some(targets[row]) != settings.ignore_index)
+        .collect();
+    let row_loss = RowLoss {
+        set: KernelSet::active(),
+        label_smoothing: settings.label_smoothing,
+        factor: 1.0 / counted.len() as f32,
+    };
+    let embedding = MatrixView::row_major(embedding, classes, width);
+    let mut total = 0.0;
+    for rows in counted.chunks(LOGIT_ROWS) {
+        let gathered: Vec<f32> = rows
+            .iter()
+            .flat_map(|row| &hidden[row * width..(row + 1) * width])
+            .copied()
+            .collect();
+        let gathered = MatrixView::row_major(&gathered, rows.len(), width);
+        total += with_f32_scratch(rows.len() * classes, |logits| {
+            let view = MatrixViewMut::row_major(logits, rows.len(), classes);
+            matmul_with(
+                precision,
+                gathered,
+                embedding.transposed(),
+                Accumulate::Overwrite,
+                view,
+            );
+            let losses: Vec<f64> = logits
+                .par_chunks_exact_mut(classes)
+                .zip(rows)
+                .map(|(logits, &row)| row_loss.replace(logits, targets[row]))
+                .collect();
+            if let Some(gradients) = &mut gradients {
+                let logits = MatrixView::row_major(logits, rows.len(), classes);
+                let mut scattered = vec![0.0; rows.len() * width];
+                let view = MatrixViewMut::row_major(&mut scattered, rows.len(), width);
+                matmul_with(precision, logits, embedding, Accumulate::Overwrite, view);
+                for (row, values) in rows.iter().zip(scattered.chunks_exact(width)) {
+                    gradients.hidden[row * width..(row + 1) * width].copy_from_slice(values);
+                }
+                let view = MatrixViewMut::row_major(gradients.embedding, classes, width);
+                matmul_with(
+                    precision,
+                    logits.transposed(),
+                    gathered,
+                    Accumulate::Add,
+                    view,
+                );
+            }
+            losses.iter().sum::<f64>()
+        });
+    }
+    Loss {
+        mean: total / counted.len().max(1) as f64,
+        counted: counted.len(),
+    }
+}
+
+/// Loss of one row.
+#[derive(Clone, Copy)]
+struct RowLoss {
+    set: KernelSet,
+    label_smoothing: f32,
+    /// Factor of the gradient.
+    factor: f32,
+}
+
+impl RowLoss {
+    /// Replaces the logits by their gradient and returns the loss of the row.
+    fn replace(self, row: &mut [f32], target: u32) -> f64 {
+        let target = target as usize;
+        assert!(
+            target < row.len(),
+            "target {target} of {} classes",
+            row.len()
+        );
+        dispatch(
+            self.set,
+            Replace {
+                settings: self,
+                row,
+                target,
+            },
+        )
+    }
+}
+
+struct Replace<'a> {
+    settings: RowLoss,
+    row: &'a mut [f32],
+    target: usize,
+}
+
+impl Kernel for Replace<'_> {
+    type Output = f64;
+
+    /// With `q = (1 - s) onehot + s / n`: `loss = logsumexp(x) - sum(q x)`, `dx = softmax(x) - q`.
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        let RowLoss {
+            label_smoothing,
+            factor,
+            ..
+        } = self.settings;
+        let classes = self.row.len() as f64;
+        let largest = maximum(simd, self.row);
+        let logit = f64::from(self.row[self.target]);
+        let mean = sum(simd, self.row) / classes;
+        let exponentials = exp_sum(simd, self.row, 1.0, -largest);
+        let log_sum = f64::from(largest) + f64::from(exponentials).ln();
+        let spread = label_smoothing / classes as f32 * factor;
+        let (scale, offset) = (simd.splat(factor / exponentials), simd.splat(-spread));
+        map_lanes!(simd, S, self.row, |e| simd.mul_add(e, scale, offset));
+        self.row[self.target] -= (1.0 - label_smoothing) * factor;
+        let smoothing = f64::from(label_smoothing);
+        (1.0 - smoothing) * (log_sum - logit) + smoothing * (log_sum - mean)
+    }
+}
+
+/// Sum of a long row: f32 over short runs, f64 over the runs.
+#[inline(always)]
+fn sum<S: Simd>(simd: S, row: &[f32]) -> f64 {
+    let mut total = 0.0;
+    for run in row.chunks(64 * S::LANES) {
+        let mut lanes = simd.zero();
+        for values in run.chunks(S::LANES) {
+            lanes = simd.add(lanes, simd.load_partial(values));
+        }
+        total += f64::from(simd.sum(lanes));
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::with_kernels;
+    use crate::testing::{assert_close, random};
+
+    /// exp is good to 3e-7, sums of thousands of them to a few of these.
+    const TOLERANCE: f32 = 3e-6;
+
+    /// Loss and gradient of the logits in f64.
+    fn exact(logits: &[f64], classes: usize, targets: &[u32], s: CrossEntropy) -> (f64, Vec<f64>) {
+        let counted = targets
+            .iter()
+            .filter(|&&t| Some(t) != s.ignore_index)
+            .count();
+        let (mut loss, mut gradient) = (0.0, Vec::new());
+        let smoothing = f64::from(s.label_smoothing);
+        for (row, &target) in logits.chunks(classes).zip(targets) {
+            if Some(target) == s.ignore_index {
+                gradient.extend(vec![0.0; classes]);
+                continue;
+            }
+            let log_sum = row.iter().map(|x| x.exp()).sum::<f64>().ln();
+            for (class, x) in row.iter().enumerate() {
+                let hot = if class == target as usize {
+                    1.0 - smoothing
+                } else {
+                    0.0
+                };
+                let wanted = hot + smoothing / classes as f64;
+                loss -= wanted * (x - log_sum) / counted as f64;
+                gradient.push(((x - log_sum).exp() - wanted) / counted as f64);
+            }
+        }
+        (loss, gradient)
+    }
+
+    const CASES: [(usize, usize, CrossEntropy); 4] = [
+        (
+            1,
+            1,
+            CrossEntropy {
+                label_smoothing: 0.0,
+                ignore_index: None,
+            },
+        ),
+        (
+            3,
+            7,
+            CrossEntropy {
+                label_smoothing: 0.1,
+                ignore_index: None,
+            },
+        ),
+        (
+            9,
+            65,
+            CrossEntropy {
+                label_smoothing: 0.1,
+                ignore_index: Some(0),
+            },
+        ),
+        (
+            300,
+            1000,
+            CrossEntropy {
+                label_smoothing: 0.0,
+                ignore_index: Some(3),
+            },
+        ),
+    ];
+
+    fn targets(rows: usize, classes: usize) -> Vec<u32> {
+        (0..rows).map(|row| (row * 7919 % classes) as u32).collect()
+    }
+
+    #[test]
+    fn loss_and_gradient_agree_with_f64_under_every_set() {
+        for set in KernelSet::supported() {
+            for (rows, classes, settings) in CASES {
+                let logits: Vec<f32> = random(rows * classes, 1).iter().map(|x| 4.0 * x).collect();
+                let targets = targets(rows, classes);
+                let wide: Vec<f64> = logits.iter().map(|&x| f64::from(x)).collect();
+                let (loss, gradient) = exact(&wide, classes, &targets, settings);
+                let expected: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
+                let mut got = vec![f32::NAN; logits.len()];
+                with_kernels(set, || {
+                    let with = cross_entropy(&logits, classes, &targets, settings, Some(&mut got));
+                    let without = cross_entropy(&logits, classes, &targets, settings, None);
+                    assert_eq!(with, without);
+                    assert!(
+                        (with.mean - loss).abs() < 1e-6 * loss.max(1.0),
+                        "{set} {with:?} {loss}"
+                    );
+                });
+                assert_close(
+                    &got,
+                    &expected,
+                    TOLERANCE,
+                    &format!("{set} {rows}x{classes}"),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn fused_loss_agrees_with_f64_under_every_set() {
+        let width = 33;
+        for set in KernelSet::supported() {
+            for (rows, classes, settings) in CASES {
+                let (hidden, embedding) = (random(rows * width, 2), random(classes * width, 3));
+                let targets = targets(rows, classes);
+                let at = |values: &[f32], i: usize, l: usize| f64::from(values[i * width + l]);
+                let logits: Vec<f64> = (0..rows * classes)
+                    .map(|i| {
+                        let (row, class) = (i / classes, i % classes);
+                        (0..width)
+                            .map(|l| at(&hidden, row, l) * at(&embedding, class, l))
+                            .sum()
+                    })
+                    .collect();
+                let (loss, slope) = exact(&logits, classes, &targets, settings);
+                let mut expected_hidden = vec![0.0; rows * width];
+                let mut expected_embedding = vec![1.0; classes * width];
+                for (i, slope) in slope.iter().enumerate() {
+                    let (row, class) = (i / classes, i % classes);
+                    for l in 0..width {
+                        expected_hidden[row * width + l] +=
+                            (slope * at(&embedding, class, l)) as f32;
+                        expected_embedding[class * width + l] +=
+                            (slope * at(&hidden, row, l)) as f32;
+                    }
+                }
+                let mut hidden_gradient = vec![f32::NAN; rows * width];
+                let mut embedding_gradient = vec![1.0; classes * width];
+                let got = with_kernels(set, || {
+                    let gradients = LinearCrossEntropyGradients {
+                        hidden: &mut hidden_gradient,
+                        embedding: &mut embedding_gradient,
+                    };
+                    linear_cross_entropy(
+                        &hidden,
+                        &embedding,
+                        width,
+                        &targets,
+                        settings,
+                        Some(gradients),
+                    )
+                });
+                let what = format!("{set} {rows}x{classes}");
+                assert!(
+                    (got.mean - loss).abs() < 1e-6 * loss.max(1.0),
+                    "{what}: {got:?} {loss}"
+                );
+                assert_close(&hidden_gradient, &expected_hidden, TOLERANCE, &what);
+                assert_close(&embedding_gradient, &expected_embedding, TOLERANCE, &what);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_counted_is_no_loss() {
+        let settings = CrossEntropy {
+            ignore_index: Some(0),
+            ..CrossEntropy::default()
+        };
+        let mut gradient = [1.0; 4];
+        let loss = cross_entropy(&[1.0; 4], 2, &[0, 0], settings, Some(&mut gradient));
+        assert_eq!((loss, gradient), (Loss::default(), [0.0; 4]));
+        let loss = linear_cross_entropy(&[1.0; 4], &[1.0; 6], 2, &[0, 0], settings, None);
+        assert_eq!(loss, Loss::default());
+    }
+}

@@ -1,0 +1,264 @@
+//! Matrix products: rows or columns dense ([`matmul`]), or with weights packed ahead ([`linear`]).
+//!
+//! The blocking is BLIS' (Van Zee and van de Geijn, 2015): panels of both operands, tiles of the
+//! output held in registers. The output is cut into tasks by its size alone and the sum is never
+//! split between threads, so results do not depend on the number of threads.
+
+mod linear;
+mod output;
+mod panels;
+mod product;
+pub(crate) mod tile;
+mod view;
+mod words;
+
+pub use linear::{Epilogue, PackedMatrix, Precision, linear};
+pub use tile::Accumulate;
+pub use view::{MatrixView, MatrixViewMut};
+
+use crate::dispatch::KernelSet;
+use linear::with_packed_input;
+pub(crate) use output::{Output, OutputBlock};
+use panels::{Grouping, Layout, Order, Packing};
+use product::Product;
+pub(crate) use product::Threads;
+use tile::tile_columns;
+pub(crate) use words::with_f32_scratch;
+use words::with_scratch;
+
+/// Columns of the second operand are packed in runs of about this many words.
+const RUN_WORDS: usize = 1 << 22;
+
+/// `out = a b` or `out += a b`, all f32: `a` `[m, k]`, `b` `[k, n]`, `out` `[m, n]`.
+///
+/// Uses the threads of the current rayon pool; the result does not depend on their number.
+///
+/// # Panics
+/// When the sizes do not agree.
+pub fn matmul(
+    a: MatrixView<'_>,
+    b: MatrixView<'_>,
+    accumulate: Accumulate,
+    out: MatrixViewMut<'_>,
+) {
+    matmul_with(Precision::F32, a, b, accumulate, out);
+}
+
+/// [`matmul`] whose operands are rounded to `precision` first; sums and `out` stay f32.
+///
+/// `Int8` is taken as `Bf16`: gradients do not fit into bytes.
+///
+/// # Panics
+/// When the sizes do not agree.
+pub fn matmul_with(
+    precision: Precision,
+    a: MatrixView<'_>,
+    b: MatrixView<'_>,
+    accumulate: Accumulate,
+    out: MatrixViewMut<'_>,
+) {
+    let how = How {
+        set: KernelSet::active(),
+        threads: Threads::All,
+        precision,
+    };
+    multiply(how, a, b, accumulate, &mut Output::new(out));
+}
+
+/// Kernels, threads and precision of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub(crate) set: KernelSet,
+    pub(crate) threads: Threads,
+    pub(crate) precision: Precision,
+}
+
+/// [`matmul_with`] with kernels and threads given.
+pub(crate) fn multiply(
+    how: How,
+    a: MatrixView<'_>,
+    b: MatrixView<'_>,
+    accumulate: Accumulate,
+    out: &mut Output<'_>,
+) {
+    assert_eq!(a.columns(), b.rows(), "inner sizes of a product");
+    assert_eq!(a.rows(), out.rows(), "rows of a product");
+    assert_eq!(b.columns(), out.columns(), "columns of a product");
+    if out.rows() == 0 || out.columns() == 0 {
+        return;
+    }
+    let How { set, threads, .. } = how;
+    let precision = match how.precision {
+        Precision::F32 => Precision::F32,
+        Precision::Bf16 | Precision::Int8 => Precision::Bf16,
+    };
+    let width = tile_columns(set);
+    let run = (RUN_WORDS / b.rows().max(1))
+        .next_multiple_of(width)
+        .max(8 * width);
+    with_packed_input(set, threads, precision, a, |packed| {
+        for start in (0..b.columns()).step_by(run) {
+            let columns = run.min(b.columns() - start);
+            let grouping = Grouping::Padded {
+                lines: columns,
+                width,
+            };
+            let format = precision.weight_format();
+            let b_layout = Layout::new(grouping, format, Order::Steps, b.rows());
+            with_scratch(b_layout.words(), |b_words| {
+                let packing = Packing {
+                    set,
+                    threads,
+                    operand: b.columns_range(start, columns).transposed(),
+                    layout: b_layout,
+                    factors: &[],
+                };
+                packing.run(b_words);
+                let product = Product {
+                    set,
+                    kernel: packed.kernel,
+                    threads,
+                    row_scales: &[],
+                    column_scales: &[],
+                    a: packed.words,
+                    a_layout: packed.layout,
+                    b: b_words,
+                    b_layout,
+                    accumulate,
+                    epilogue: Epilogue::default(),
+                };
+                // SAFETY: `out` is borrowed mutably, and this is its only block until it is dropped.
+                let mut block = unsafe { out.block(0, a.rows(), start, columns) };
+                product.run(&block.as_output());
+            });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::with_kernels;
+    use crate::testing::{assert_close, random, sizes};
+
+    /// f32 sums of a few hundred products of values in -1..1, against f64.
+    const TOLERANCE: f32 = 2e-5;
+
+    fn reference(a: &[f32], b: &[f32], m: usize, k: usize, n: usize) -> Vec<f32> {
+        let mut out = vec![0.0; m * n];
+        for (i, row) in out.chunks_exact_mut(n.max(1)).enumerate().take(m) {
+            for (j, out) in row.iter_mut().enumerate() {
+                let products = (0..k).map(|l| f64::from(a[i * k + l]) * f64::from(b[l * n + j]));
+                *out = products.sum::<f64>() as f32;
+            }
+        }
+        out
+    }
+
+    fn transpose(data: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+        let mut out = vec![0.0; data.len()];
+        for i in 0..rows {
+            for j in 0..columns {
+                out[j * rows + i] = data[i * columns + j];
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn products_of_awkward_shapes_agree_with_f64_under_every_set() {
+        for set in KernelSet::supported() {
+            for &m in &sizes() {
+                for &n in &sizes() {
+                    for &k in &[0, 1, 7, 64, 300] {
+                        let (a, b) = (random(m * k, 1), random(k * n, 2));
+                        let expected = reference(&a, &b, m, k, n);
+                        let mut out = vec![f32::NAN; m * n];
+                        with_kernels(set, || {
+                            matmul(
+                                MatrixView::row_major(&a, m, k),
+                                MatrixView::row_major(&b, k, n),
+                                Accumulate::Overwrite,
+                                MatrixViewMut::row_major(&mut out, m, n),
+                            );
+                        });
+                        assert_close(&out, &expected, TOLERANCE, &format!("{set} {m}x{k}x{n}"));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn transposed_and_accumulated_products_agree() {
+        for set in KernelSet::supported() {
+            for (m, k, n) in [(1, 1, 1), (17, 65, 33), (63, 7, 130), (5, 300, 40)] {
+                let (a, b) = (random(m * k, 3), random(k * n, 4));
+                let (a_t, b_t) = (transpose(&a, m, k), transpose(&b, k, n));
+                let mut expected = reference(&a, &b, m, k, n);
+                expected.iter_mut().for_each(|value| *value += 0.5);
+                for transpose_a in [false, true] {
+                    for transpose_b in [false, true] {
+                        let a = match transpose_a {
+                            false => MatrixView::row_major(&a, m, k),
+                            true => MatrixView::row_major(&a_t, k, m).transposed(),
+                        };
+                        let b = match transpose_b {
+                            false => MatrixView::row_major(&b, k, n),
+                            true => MatrixView::row_major(&b_t, n, k).transposed(),
+                        };
+                        let mut out = vec![0.5; m * n];
+                        let view = MatrixViewMut::row_major(&mut out, m, n);
+                        with_kernels(set, || matmul(a, b, Accumulate::Add, view));
+                        assert_close(&out, &expected, TOLERANCE, &format!("{set} {m}x{k}x{n}"));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_between_strides_are_left_alone() {
+        let (a, b) = (random(3 * 4, 5), random(4 * 2, 6));
+        let mut out = [7.0; 3 * 5];
+        matmul(
+            MatrixView::row_major(&a, 3, 4),
+            MatrixView::row_major(&b, 4, 2),
+            Accumulate::Overwrite,
+            MatrixViewMut::with_row_stride(&mut out[1..], 3, 2, 5),
+        );
+        let expected = reference(&a, &b, 3, 4, 2);
+        for row in 0..3 {
+            let [left, x, y, more @ ..] = &out[row * 5..row * 5 + 5] else {
+                unreachable!()
+            };
+            assert_eq!((left, more), (&7.0, &[7.0, 7.0][..]));
+            assert_close(
+                &[*x, *y],
+                &expected[row * 2..row * 2 + 2],
+                TOLERANCE,
+                "strided",
+            );
+        }
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        let (m, k, n) = (130, 515, 700);
+        let (a, b) = (random(m * k, 7), random(k * n, 8));
+        let with_threads = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let mut out = vec![0.0; m * n];
+            pool.unwrap().install(|| {
+                matmul(
+                    MatrixView::row_major(&a, m, k),
+                    MatrixView::row_major(&b, k, n),
+                    Accumulate::Overwrite,
+                    MatrixViewMut::row_major(&mut out, m, n),
+                );
+            });
+            out
+        };
+        assert_eq!(with_threads(1), with_threads(3));
+    }
+}

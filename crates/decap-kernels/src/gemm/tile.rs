@@ -1,0 +1,337 @@
+//! The inner loop: one tile of the output from one panel of each operand.
+
+use super::linear::Precision;
+use super::output::OutputBlock;
+use super::panels::{Format, Grouping};
+use super::words::as_f32;
+use crate::arch::{Kernel, Simd, dispatch};
+use crate::dispatch::KernelSet;
+
+/// Whether a product replaces what is in the output or is added to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accumulate {
+    /// `out = a b`
+    Overwrite,
+    /// `out += a b`
+    Add,
+}
+
+/// Vectors side by side in a tile; each panel of the second operand is this many vectors wide.
+pub(crate) const TILE_VECTORS: usize = 2;
+
+/// One tile `[rows, columns]` of a product.
+pub(crate) struct Tile<'a, 'b> {
+    /// Rows of this tile.
+    pub(crate) rows: usize,
+    /// Panel of the first operand, `[rows, steps]`.
+    pub(crate) a: &'a [u32],
+    /// Panel of the second operand, `[steps, columns]`.
+    pub(crate) b: &'a [u32],
+    /// Of a product of bytes: factors of the rows of this tile.
+    pub(crate) row_scales: &'a [f32],
+    /// Of a product of bytes: factors of all columns of the panel.
+    pub(crate) column_scales: &'a [f32],
+    pub(crate) accumulate: Accumulate,
+    pub(crate) out: &'a mut OutputBlock<'b>,
+}
+
+/// A way to compute tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TileKernel {
+    F32,
+    /// bf16 widened to f32.
+    Bf16,
+    /// Bytes widened to f32.
+    Int8,
+    #[cfg(target_arch = "x86_64")]
+    Bf16Dot,
+    #[cfg(target_arch = "x86_64")]
+    Int8Dot,
+    #[cfg(target_arch = "x86_64")]
+    Bf16Amx,
+    #[cfg(target_arch = "x86_64")]
+    Int8Amx,
+}
+
+/// Rows below which the matrix unit, which always computes sixteen, does not pay.
+#[cfg(target_arch = "x86_64")]
+const AMX_ROWS: usize = 5;
+
+impl TileKernel {
+    /// The fastest kernel of a set for a product with `rows` rows.
+    pub(crate) fn choose(set: KernelSet, precision: Precision, rows: usize) -> Self {
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = rows;
+        match (precision, set) {
+            (Precision::F32, _) => Self::F32,
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Bf16, KernelSet::Amx) if rows >= AMX_ROWS => Self::Bf16Amx,
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Int8, KernelSet::Amx) if rows >= AMX_ROWS => Self::Int8Amx,
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Bf16, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::Bf16Dot,
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Int8, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::Int8Dot,
+            (Precision::Bf16, _) => Self::Bf16,
+            (Precision::Int8, _) => Self::Int8,
+        }
+    }
+
+    /// How the first operand is stored.
+    pub(crate) fn input_format(self) -> Format {
+        match self {
+            Self::F32 => Format::F32,
+            Self::Bf16 => Format::WideBf16,
+            Self::Int8 => Format::WideBytes,
+            #[cfg(target_arch = "x86_64")]
+            Self::Bf16Dot | Self::Bf16Amx => Format::Bf16,
+            #[cfg(target_arch = "x86_64")]
+            Self::Int8Dot | Self::Int8Amx => Format::OffsetBytes,
+        }
+    }
+
+    /// How the rows of the first operand are grouped: the matrix unit reads whole tiles.
+    pub(crate) fn group_rows(self, set: KernelSet, rows: usize) -> Grouping {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Bf16Amx | Self::Int8Amx => Grouping::Padded {
+                lines: rows,
+                width: crate::arch::amx::TILE_ROWS,
+            },
+            _ => Grouping::Balanced {
+                lines: rows,
+                most: dispatch(set, Shape).0,
+            },
+        }
+    }
+
+    /// Computes one tile.
+    pub(crate) fn run(self, set: KernelSet, tile: Tile<'_, '_>) {
+        match self {
+            Self::F32 => dispatch(set, Floats(tile)),
+            Self::Bf16 => dispatch(set, Halves(tile)),
+            Self::Int8 => dispatch(set, Bytes(tile)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Bf16Dot => crate::arch::avx512_dot::tile_bf16(tile),
+            #[cfg(target_arch = "x86_64")]
+            Self::Int8Dot => crate::arch::avx512_dot::tile_int8(tile),
+            #[cfg(target_arch = "x86_64")]
+            Self::Bf16Amx => crate::arch::amx::tile_bf16(tile),
+            #[cfg(target_arch = "x86_64")]
+            Self::Int8Amx => crate::arch::amx::tile_int8(tile),
+        }
+    }
+}
+
+/// Columns of a tile of a kernel set, in every precision.
+pub(crate) fn tile_columns(set: KernelSet) -> usize {
+    dispatch(set, Shape).1
+}
+
+struct Shape;
+
+impl Kernel for Shape {
+    type Output = (usize, usize);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> (usize, usize) {
+        (S::TILE_ROWS, TILE_VECTORS * S::LANES)
+    }
+}
+
+/// Calls a function with the number of rows as a constant.
+macro_rules! with_rows {
+    ($tile:expr, $most:expr, |$rows:ident| $call:expr) => {
+        crate::gemm::tile::with_rows!(
+            @match $tile, $most, $rows, $call, 1 2 3 4 5 6 7 8 9 10 11 12 13 14
+        )
+    };
+    (@match $tile:expr, $most:expr, $rows:ident, $call:expr, $($literal:literal)*) => {
+        match $tile.rows {
+            $($literal if $literal <= $most => {
+                const $rows: usize = $literal;
+                $call
+            })*
+            rows => unreachable!("tile of {rows} rows"),
+        }
+    };
+}
+pub(crate) use with_rows;
+
+/// The rows of a panel `[ROWS, steps]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<'a, const ROWS: usize>([&'a [u32]; ROWS]);
+
+impl<'a, const ROWS: usize> Lines<'a, ROWS> {
+    #[inline(always)]
+    pub(crate) fn new(panel: &'a [u32]) -> Self {
+        let steps = panel.len() / ROWS;
+        let mut rows = [&panel[..steps]; ROWS];
+        for (row, words) in rows.iter_mut().zip(panel.chunks_exact(steps.max(1))) {
+            *row = words;
+        }
+        Self(rows)
+    }
+
+    #[inline(always)]
+    pub(crate) fn steps(&self) -> usize {
+        self.0[0].len()
+    }
+
+    /// # Safety
+    /// `step` must be below [`Lines::steps`].
+    #[inline(always)]
+    pub(crate) unsafe fn word(&self, row: usize, step: usize) -> u32 {
+        // SAFETY: all rows have the same length, and the caller keeps the step below it.
+        unsafe { *self.0[row].get_unchecked(step) }
+    }
+}
+
+struct Floats<'a, 'b>(Tile<'a, 'b>);
+
+impl Kernel for Floats<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        with_rows!(self.0, S::TILE_ROWS, |ROWS| floats::<S, ROWS>(simd, self.0));
+    }
+}
+
+#[inline(always)]
+fn floats<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
+    let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
+    let a = Lines::<ROWS>::new(tile.a);
+    let b_steps = as_f32(tile.b).chunks_exact(TILE_VECTORS * S::LANES);
+    for (step, b) in b_steps.enumerate().take(a.steps()) {
+        let b0 = simd.load(&b[..S::LANES]);
+        let b1 = simd.load(&b[S::LANES..]);
+        for (row, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: `take` keeps the step below `a.steps()`.
+            let a = simd.splat(f32::from_bits(unsafe { a.word(row, step) }));
+            acc[0] = simd.mul_add(a, b0, acc[0]);
+            acc[1] = simd.mul_add(a, b1, acc[1]);
+        }
+    }
+    for (row, acc) in acc.into_iter().enumerate() {
+        write_row(simd, acc, tile.accumulate, tile.out.row(row));
+    }
+}
+
+struct Halves<'a, 'b>(Tile<'a, 'b>);
+
+impl Kernel for Halves<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        with_rows!(self.0, S::TILE_ROWS, |ROWS| halves::<S, ROWS>(simd, self.0));
+    }
+}
+
+#[inline(always)]
+fn halves<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
+    let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
+    let a = Lines::<ROWS>::new(tile.a);
+    let b_steps = tile.b.chunks_exact(TILE_VECTORS * S::LANES);
+    for (step, b) in b_steps.enumerate().take(a.steps() / 2) {
+        for part in 0..2 {
+            let b0 = simd.widen_bf16(&b[..S::LANES], part);
+            let b1 = simd.widen_bf16(&b[S::LANES..], part);
+            for (row, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: `take` keeps twice the step and one below `a.steps()`.
+                let a = simd.splat(f32::from_bits(unsafe { a.word(row, 2 * step + part) }));
+                acc[0] = simd.mul_add(a, b0, acc[0]);
+                acc[1] = simd.mul_add(a, b1, acc[1]);
+            }
+        }
+    }
+    for (row, acc) in acc.into_iter().enumerate() {
+        write_row(simd, acc, tile.accumulate, tile.out.row(row));
+    }
+}
+
+struct Bytes<'a, 'b>(Tile<'a, 'b>);
+
+impl Kernel for Bytes<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        with_rows!(self.0, S::TILE_ROWS, |ROWS| bytes::<S, ROWS>(simd, self.0));
+    }
+}
+
+/// The header of the panel is skipped: there is no offset to undo. Sums are exact up to 2^24.
+#[inline(always)]
+fn bytes<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
+    let columns = TILE_VECTORS * S::LANES;
+    let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
+    let a = Lines::<ROWS>::new(tile.a);
+    let b_steps = tile.b[columns..].chunks_exact(columns);
+    for (step, b) in b_steps.enumerate().take(a.steps() / 4) {
+        for part in 0..4 {
+            let b0 = simd.widen_i8(&b[..S::LANES], part);
+            let b1 = simd.widen_i8(&b[S::LANES..], part);
+            for (row, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: `take` keeps four times the step and three below `a.steps()`.
+                let a = simd.splat(f32::from_bits(unsafe { a.word(row, 4 * step + part) }));
+                acc[0] = simd.mul_add(a, b0, acc[0]);
+                acc[1] = simd.mul_add(a, b1, acc[1]);
+            }
+        }
+    }
+    for (row, acc) in acc.into_iter().enumerate() {
+        write_scaled_row(
+            simd,
+            acc,
+            &tile.row_scales[row],
+            tile.column_scales,
+            tile.accumulate,
+            tile.out.row(row),
+        );
+    }
+}
+
+/// Writes sums of bytes times their factors.
+#[inline(always)]
+pub(crate) fn write_scaled_row<S: Simd>(
+    simd: S,
+    sums: [S::V; TILE_VECTORS],
+    row_scale: &f32,
+    column_scales: &[f32],
+    accumulate: Accumulate,
+    row: &mut [f32],
+) {
+    let row_scale = simd.splat(*row_scale);
+    let mut values = sums;
+    for (value, scales) in values.iter_mut().zip(column_scales.chunks_exact(S::LANES)) {
+        *value = simd.mul(*value, simd.mul(simd.load(scales), row_scale));
+    }
+    write_row(simd, values, accumulate, row);
+}
+
+/// Writes a row of a tile, as many values as the row has.
+#[inline(always)]
+pub(crate) fn write_row<S: Simd>(
+    simd: S,
+    values: [S::V; TILE_VECTORS],
+    accumulate: Accumulate,
+    row: &mut [f32],
+) {
+    for (value, out) in values.into_iter().zip(row.chunks_mut(S::LANES)) {
+        if out.len() == S::LANES {
+            let value = match accumulate {
+                Accumulate::Overwrite => value,
+                Accumulate::Add => simd.add(value, simd.load(out)),
+            };
+            simd.store(value, out);
+        } else {
+            let value = match accumulate {
+                Accumulate::Overwrite => value,
+                Accumulate::Add => simd.add(value, simd.load_partial(out)),
+            };
+            simd.store_partial(value, out);
+        }
+    }
+}

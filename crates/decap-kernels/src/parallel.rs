@@ -1,0 +1,23 @@
+//! Fixed cuts of slices over the rayon pool.
+
+use rayon::prelude::*;
+
+/// Values per piece of element-wise work. Fixed, so that results do not depend on the threads.
+pub(crate) const CHUNK_VALUES: usize = 1 << 15;
+
+/// Calls `work(start, piece)` for each piece of `values`.
+pub(crate) fn for_each_chunk_mut(values: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync) {
+    if values.len() <= CHUNK_VALUES {
+        work(0, values);
+    } else {
+        values
+            .par_chunks_mut(CHUNK_VALUES)
+            .enumerate()
+            .for_each(|(index, piece)| work(index * CHUNK_VALUES, piece));
+    }
+}
+
+/// Rows of `width` values that make a piece of about [`CHUNK_VALUES`].
+pub(crate) fn rows_per_chunk(width: usize) -> usize {
+    (CHUNK_VALUES / width.max(1)).max(1)
+}
