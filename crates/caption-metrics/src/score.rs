@@ -9,6 +9,7 @@ use crate::meteor::{MAX_WORDS, Meteor, MeteorStatistics};
 use crate::ngrams::{NgramCounts, Vocabulary};
 use crate::ptb::PtbTokenizer;
 use crate::rouge::rouge_l;
+use crate::spice::Spice;
 use crate::text::words;
 use rayon::prelude::*;
 use std::fmt;
@@ -34,6 +35,8 @@ pub struct Options {
     pub document_frequencies: Option<DocumentFrequencies>,
     /// METEOR's data; without it there is no METEOR score.
     pub meteor: Option<Meteor>,
+    /// The installed SPICE; without it there is no SPICE score.
+    pub spice: Option<Spice>,
 }
 
 /// One value for each metric, of an image or of all.
@@ -130,6 +133,7 @@ pub(crate) struct ImageStatistics {
     pub(crate) meteor: Option<MeteorStatistics>,
     pub(crate) rouge_l: f64,
     pub(crate) cider: f64,
+    pub(crate) spice: Option<f64>,
 }
 
 /// Scores predictions against references.
@@ -153,7 +157,7 @@ pub(crate) struct ImageStatistics {
 ///
 /// # Errors
 /// Ids are missing on one side and [`Options::missing_ids`] refuses that, a prediction names an
-/// image twice, or there is nothing to score.
+/// image twice, there is nothing to score, or SPICE's program fails.
 pub fn score(
     references: &References,
     predictions: &Predictions,
@@ -165,6 +169,11 @@ pub fn score(
         .meteor
         .as_ref()
         .map(|meteor| meteor.statistics(&captions.predictions, &captions.references));
+    let spice = options
+        .spice
+        .as_ref()
+        .map(|spice| spice.scores(&captions.predictions, &captions.references))
+        .transpose()?;
     let mut vocabulary = Vocabulary::default();
     let numbered = captions.numbered(&mut vocabulary);
 
@@ -187,6 +196,7 @@ pub fn score(
             meteor: meteor.as_ref().map(|(statistics, _)| statistics[index]),
             rouge_l: rouge_l(&numbered.predictions[index], &numbered.references[index]),
             cider: cider[index],
+            spice: spice.as_ref().map(|scores| scores[index]),
         })
         .collect();
 
@@ -214,11 +224,15 @@ pub(crate) fn values<'a>(
     let num_images = statistics.len().max(1) as f64;
     let (mut bleu, mut rouge_l, mut cider) = (BleuStatistics::default(), 0.0, 0.0);
     let mut meteor: Option<MeteorStatistics> = None;
+    let mut spice: Option<f64> = None;
     for image in statistics {
         if let Some(one) = image.meteor {
             *meteor.get_or_insert_default() += one;
         }
         bleu += image.bleu;
+        if let Some(one) = image.spice {
+            *spice.get_or_insert_default() += one;
+        }
         rouge_l += image.rouge_l;
         cider += image.cider;
     }
@@ -227,7 +241,7 @@ pub(crate) fn values<'a>(
         meteor: meteor.map(|meteor| meteor.score()),
         rouge_l: rouge_l / num_images,
         cider: cider / num_images,
-        spice: None,
+        spice: spice.map(|sum| sum / num_images),
     }
 }
 

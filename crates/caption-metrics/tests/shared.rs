@@ -43,8 +43,13 @@ fn json(path: PathBuf) -> Value {
 }
 
 fn options() -> Options {
+    let meteor = std::env::var_os("DECAP_METEOR").map(|path| Meteor::open(path).expect("METEOR"));
+    if meteor.is_none() {
+        println!("skipped: METEOR, DECAP_METEOR names no resources file");
+    }
     Options {
         missing_ids: MissingIds::LeaveOut,
+        meteor,
         ..Options::default()
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::arch::{Kernel, Simd, dispatch, map_lanes};
 use crate::dispatch::KernelSet;
-use crate::gemm::{Accumulate, MatrixView, MatrixViewMut, matmul, with_f32_scratch};
+use crate::gemm::{
+    Accumulate, MatrixView, MatrixViewMut, Precision, matmul_with, with_f32_scratch,
+};
 use crate::softmax::{exp_sum, maximum};
 use rayon::prelude::*;
 
@@ -116,6 +118,31 @@ pub fn linear_cross_entropy(
     width: usize,
     targets: &[u32],
     settings: CrossEntropy,
+    gradients: Option<LinearCrossEntropyGradients<'_>>,
+) -> Loss {
+    linear_cross_entropy_with(
+        Precision::F32,
+        hidden,
+        embedding,
+        width,
+        targets,
+        settings,
+        gradients,
+    )
+}
+
+/// [`linear_cross_entropy`] whose products are of `precision`, as those of
+/// [`matmul_with`](crate::matmul_with); softmax and loss stay f32.
+///
+/// # Panics
+/// When the lengths do not agree or a target that counts is not below `classes`.
+pub fn linear_cross_entropy_with(
+    precision: Precision,
+    hidden: &[f32],
+    embedding: &[f32],
+    width: usize,
+    targets: &[u32],
+    settings: CrossEntropy,
     mut gradients: Option<LinearCrossEntropyGradients<'_>>,
 ) -> Loss {
     assert_eq!(
@@ -156,7 +183,8 @@ pub fn linear_cross_entropy(
         let gathered = MatrixView::row_major(&gathered, rows.len(), width);
         total += with_f32_scratch(rows.len() * classes, |logits| {
             let view = MatrixViewMut::row_major(logits, rows.len(), classes);
-            matmul(
+            matmul_with(
+                precision,
                 gathered,
                 embedding.transposed(),
                 Accumulate::Overwrite,
@@ -171,12 +199,18 @@ pub fn linear_cross_entropy(
                 let logits = MatrixView::row_major(logits, rows.len(), classes);
                 let mut scattered = vec![0.0; rows.len() * width];
                 let view = MatrixViewMut::row_major(&mut scattered, rows.len(), width);
-                matmul(logits, embedding, Accumulate::Overwrite, view);
+                matmul_with(precision, logits, embedding, Accumulate::Overwrite, view);
                 for (row, values) in rows.iter().zip(scattered.chunks_exact(width)) {
                     gradients.hidden[row * width..(row + 1) * width].copy_from_slice(values);
                 }
                 let view = MatrixViewMut::row_major(gradients.embedding, classes, width);
-                matmul(logits.transposed(), gathered, Accumulate::Add, view);
+                matmul_with(
+                    precision,
+                    logits.transposed(),
+                    gathered,
+                    Accumulate::Add,
+                    view,
+                );
             }
             losses.iter().sum::<f64>()
         });

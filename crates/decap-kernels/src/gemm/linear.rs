@@ -280,7 +280,12 @@ pub(crate) fn with_packed_input<R>(
     let rows = input.rows();
     let kernel = TileKernel::choose(set, precision, rows);
     let grouping = kernel.group_rows(set, rows);
-    let layout = Layout::new(grouping, kernel.input_format(), Order::Lines, input.columns());
+    let layout = Layout::new(
+        grouping,
+        kernel.input_format(),
+        Order::Lines,
+        input.columns(),
+    );
     let scaled_rows = if precision == Precision::Int8 {
         rows
     } else {

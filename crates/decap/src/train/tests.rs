@@ -41,7 +41,7 @@ fn settings() -> CrossEntropy {
 fn loss_and_gradients(
     weights: &DecoderWeights,
     batch: &Batch,
-    dropout: StepDropout,
+    dropout: StepSettings,
 ) -> (f64, Vec<f32>) {
     let mut activations = Activations::default();
     let mut gradients = Gradients::default();
@@ -52,7 +52,7 @@ fn loss_and_gradients(
 
 fn loss_and_every_gradient_equal_pytorch(golden: &Golden) {
     let batch = golden_batch(golden, 0);
-    let (loss, gradients) = loss_and_gradients(&golden.weights, &batch, StepDropout::none());
+    let (loss, gradients) = loss_and_gradients(&golden.weights, &batch, StepSettings::exact());
     let expected = f64::from(golden.f32("loss")[0]);
     println!("loss {loss}, PyTorch's {expected}");
     assert!(
@@ -128,7 +128,7 @@ fn ten_step_losses_equal_pytorch(golden: &Golden) {
         let mut worst = 0.0_f64;
         for (step, &expected) in expected.iter().enumerate() {
             let batch = golden_batch(golden, step);
-            let (loss, gradients) = loss_and_gradients(&weights, &batch, StepDropout::none());
+            let (loss, gradients) = loss_and_gradients(&weights, &batch, StepSettings::exact());
             let rate = options.learning_rate;
             optimizer.update(
                 &options,
@@ -174,7 +174,7 @@ fn gradients_through_dropout_equal_differences() {
         attention: 0.3,
         residual: 0.25,
     };
-    let dropout = StepDropout::new(
+    let dropout = StepSettings::new(
         &TrainOptions {
             dropout: rates,
             ..TrainOptions::fast()
@@ -182,7 +182,7 @@ fn gradients_through_dropout_equal_differences() {
         5,
     );
     let (loss, gradients) = loss_and_gradients(&golden.weights, &batch, dropout);
-    let (plain_loss, _) = loss_and_gradients(&golden.weights, &batch, StepDropout::none());
+    let (plain_loss, _) = loss_and_gradients(&golden.weights, &batch, StepSettings::exact());
     assert!(
         (loss - plain_loss).abs() > 1e-3,
         "dropout must change the loss"

@@ -60,7 +60,14 @@ impl OnnxImageTower {
             options.outputs.iter().map(find).collect::<Result<_>>()?
         };
         let fixed_batch = check_input(&session, input, options.preprocess.size as usize)?;
-        let mut tower = Self { session, input, outputs, fixed_batch, width: 0, options };
+        let mut tower = Self {
+            session,
+            input,
+            outputs,
+            fixed_batch,
+            width: 0,
+            options,
+        };
         let batch = fixed_batch.unwrap_or(1);
         let blank = vec![0.0; tower.options.preprocess.values() * batch];
         tower.width = tower.run(&blank, batch)?.len() / batch;
@@ -72,7 +79,9 @@ impl OnnxImageTower {
         let size = self.options.preprocess.size as usize;
         let pixels = ValueView::from_shape([batch, 3, size, size], pixels)
             .map_err(|error| self.session.error(error.to_string()))?;
-        let outputs = self.session.run(vec![(self.input, pixels.into())], &self.outputs)?;
+        let outputs = self
+            .session
+            .run(vec![(self.input, pixels.into())], &self.outputs)?;
         let pooled = outputs
             .into_iter()
             .map(|output| self.pool(output, batch))
@@ -102,7 +111,9 @@ impl OnnxImageTower {
             }
             [_, tokens, width] => {
                 let photos = values.chunks_exact(tokens * width);
-                photos.flat_map(|photo| pool_tokens(photo, width, tokens, self.options.pooling)).collect()
+                photos
+                    .flat_map(|photo| pool_tokens(photo, width, tokens, self.options.pooling))
+                    .collect()
             }
             _ => values,
         })
@@ -126,7 +137,9 @@ pub(super) fn pool_tokens(values: &[f32], width: usize, real: usize, pooling: Po
 
 /// Checks the input against `[batch, 3, size, size]`; returns the batch where it is fixed.
 fn check_input(session: &Session, input: NodeId, size: usize) -> Result<Option<usize>> {
-    let Some(shape) = session.shape(input) else { return Ok(None) };
+    let Some(shape) = session.shape(input) else {
+        return Ok(None);
+    };
     let matches = |extent: Option<usize>, wanted| extent.is_none_or(|extent| extent == wanted);
     match shape[..] {
         [batch, channels, height, width]
