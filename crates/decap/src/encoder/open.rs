@@ -10,6 +10,8 @@ use super::clip::Clip;
 use super::onnx::{OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower};
 use super::{Encoder, EncoderParts, Head, ImageTower, ImageViews, REFERENCE_TAU, TextTower};
 use crate::error::{Error, Result};
+#[cfg(feature = "hub")]
+use crate::hub::{Hub, HubOptions, HubReference};
 use crate::model::{EncoderReference, MODEL_FILE, ModelDescription};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Folder, Tensors};
@@ -134,7 +136,8 @@ pub fn open_for_model(reference: &EncoderReference, folder: &Folder) -> Result<A
     Ok(encoder)
 }
 
-/// The folder that `reference` names: the bundled model for `tiny`, else a folder on disk.
+/// The folder that `reference` names: the bundled model for `tiny`, a folder on disk, or (with the
+/// `hub` feature) a repository of the Hugging Face Hub as `owner/name` or `owner/name@revision`.
 ///
 /// # Errors
 /// [`Error::Io`] where there is none.
@@ -150,6 +153,13 @@ pub fn find_folder(reference: &str) -> Result<Folder> {
     if reference == BUNDLED {
         let message = "this build carries no bundled model: name a model folder";
         return Err(Error::Unavailable(message.to_owned()));
+    }
+    #[cfg(feature = "hub")]
+    if !path.exists()
+        && let Some(wanted) = HubReference::parse(reference)
+    {
+        let hub = Hub::new(HubOptions::from_environment()?);
+        return hub.encoder(&wanted, &mut |_| {}).map(Folder::disk);
     }
     let kind = match path.exists() {
         true => std::io::ErrorKind::NotADirectory,

@@ -5,6 +5,7 @@
 //! archives and plain state dicts. ViT image towers only; other CLIPs go through ONNX.
 
 mod config;
+mod description;
 mod image;
 mod names;
 mod recipe;
@@ -13,7 +14,6 @@ mod tests;
 mod text;
 mod transformer;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use decap_kernels::Precision;
 use sha2::{Digest, Sha256};
 
 pub use config::{ClipConfig, ImageConfig, TextConfig, TextPooling, TransformerConfig};
+pub use description::{ClipDescription, TowerDescription};
 pub use image::ClipImageTower;
 pub use text::ClipTextTower;
 
@@ -325,14 +326,4 @@ fn openai_name(name: &str) -> Option<String> {
 
 fn missing(path: &Path, names: &[&str]) -> Error {
     Error::model(path, format!("expected the weights of a CLIP ({}), got none", names.join(", ")))
-}
-
-impl fmt::Display for ClipForm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::HuggingFace => "Hugging Face",
-            Self::OpenClip => "OpenCLIP",
-            Self::OpenAi => "OpenAI",
-        })
-    }
 }

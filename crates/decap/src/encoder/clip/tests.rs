@@ -214,6 +214,19 @@ fn too_long_texts_are_cut_or_refused() {
 }
 
 #[test]
+fn descriptions_tell_the_facts() {
+    let description = open(&data("hugging_face")).unwrap().description().unwrap();
+    let checkpoint = Checkpoint::open(&data("hugging_face").join("model.safetensors")).unwrap();
+    let sizes = checkpoint.names().map(|name| checkpoint.shape(name).unwrap().iter().product::<usize>());
+    assert_eq!(description.parameters, sizes.sum::<usize>());
+    assert_eq!((description.width, description.image_tower.heads), (24, 2));
+    let shown = description.to_string();
+    assert!(shown.contains("2 layers of 32") && shown.contains(&description.fingerprint), "{shown}");
+    let openai = open(&data("openai")).unwrap().description().unwrap();
+    assert_eq!((openai.form.as_str(), openai.weights_form.as_str()), ("OpenAI", "TorchScript"));
+}
+
+#[test]
 fn preprocessing_follows_each_form() {
     let hugging_face = open(&data("hugging_face")).unwrap();
     assert_eq!(hugging_face.preprocess().size, 18);
