@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use decap::decoder::{Case, Method as Choice};
 use decap::encoder::PreparedImage;
+use decap::media::video::VideoOptions;
 use decap::memory::Evidence;
 use decap::{
     Caption, CaptionOptions, Captioner, Embedding, Embeddings, Error, Method, Timings,
@@ -71,10 +72,18 @@ impl Run<'_> {
         // The loader runs beside this and needs the encoder alone.
         let encoder = std::sync::Arc::clone(self.captioner.encoder());
         let limits = self.args.limits.limits();
-        let _frames = self.args.frames;
+        let video = VideoOptions {
+            frames: self.args.frames,
+            limits: limits.clone(),
+            ..VideoOptions::default()
+        };
         let load = move |path: &Path| -> Result<Loaded, Error> {
             let started = Instant::now();
-            let views = vec![encoder.prepare(&media::image::open(path, &limits)?)];
+            let frames = match inputs::is_video(path) {
+                true => media::video::sample_frames(path, &video)?,
+                false => vec![media::image::open(path, &limits)?],
+            };
+            let views = frames.iter().map(|frame| encoder.prepare(frame)).collect();
             Ok(Loaded { views, decode_ms: milliseconds(started) })
         };
         for_each_batch(paths, self.args.batch, load, |batch| self.caption_batch(batch))

@@ -1,6 +1,10 @@
 //! `decap model`: say what a model is.
 
-use decap::encoder::{self, Encoder, ImageViews};
+use std::path::Path;
+
+use decap::encoder::clip::Clip;
+use decap::encoder::{self, ENCODER_FILE, Encoder, ImageViews};
+use decap::weights::Folder;
 use decap::model::{MODEL_FILE, ModelDescription};
 use decap::Captioner;
 use serde_json::{Value, json};
@@ -17,8 +21,16 @@ pub fn run(command: &ModelCommand) -> Result<Outcome, Failure> {
 }
 
 fn info(reference: &str, as_json: bool) -> Result<(), Failure> {
-    let folder = encoder::find_folder(reference)?;
-    let record = if folder.contains(MODEL_FILE) {
+    let path = Path::new(reference);
+    let folder = match path.is_file() {
+        true => Folder::disk(path),
+        false => encoder::find_folder(reference)?,
+    };
+    let is_clip = path.is_file()
+        || !folder.contains(MODEL_FILE) && !folder.contains(ENCODER_FILE) && Clip::is_clip(&folder);
+    let record = if is_clip {
+        json!({ "encoder": Clip::open(&folder.path(""))?.description()? })
+    } else if folder.contains(MODEL_FILE) {
         let captioner = Captioner::open_folder(&folder)?;
         json!({
             "model": model_record(&captioner),

@@ -19,3 +19,16 @@ pub fn bar(total: u64, unit: &str) -> ProgressBar {
     );
     bar
 }
+
+/// A bar over the bytes of a download, where a person is watching.
+pub fn bytes() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let template = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {msg}  {eta} left";
+    bar.set_style(
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar
+}
