@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use decap::encoder::{self, Encoder};
-use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
 use decap::hub::{Hub, HubOptions, HubReference};
+use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
 use decap::weights::Folder;
 use decap::{Embeddings, Error};
 
@@ -30,7 +30,9 @@ fn download(reference: &str) -> Result<(), Failure> {
     if Path::new(reference).exists() {
         return Ok(());
     }
-    let Some(reference) = HubReference::parse(reference) else { return Ok(()) };
+    let Some(reference) = HubReference::parse(reference) else {
+        return Ok(());
+    };
     let bar = progress::bytes();
     let mut file = String::new();
     Hub::new(HubOptions::from_environment()?).encoder(&reference, &mut |progress| {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use decap::Captioner;
 use decap::encoder::clip::Clip;
 use decap::encoder::{self, ENCODER_FILE, Encoder, ImageViews};
-use decap::weights::Folder;
 use decap::model::{MODEL_FILE, ModelDescription};
-use decap::Captioner;
+use decap::weights::Folder;
 use serde_json::{Value, json};
 
 use crate::args::ModelCommand;
@@ -50,7 +50,13 @@ fn info(reference: &str, as_json: bool) -> Result<(), Failure> {
 }
 
 fn model_record(captioner: &Captioner) -> Value {
-    let ModelDescription { name, tau, writing, provenance, .. } = captioner.description();
+    let ModelDescription {
+        name,
+        tau,
+        writing,
+        provenance,
+        ..
+    } = captioner.description();
     json!({
         "name": name,
         "tau": tau.to_string().parse::<f64>().unwrap_or_default(),
@@ -107,7 +113,9 @@ fn print_record(record: &Value) {
     for (section, fields) in record.as_object().into_iter().flatten() {
         println!("{section}");
         for (name, value) in fields.as_object().into_iter().flatten() {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             println!("  {name:<14} {text}");
         }
     }
