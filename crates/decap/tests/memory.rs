@@ -1,5 +1,7 @@
 //! The projection against NumPy, on invented and on real CLIP embeddings.
 
+#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+
 use std::path::{Path, PathBuf};
 
 use decap::memory::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};

@@ -48,8 +48,8 @@ fn red_then_blue(folder: &Path, name: &str, extra: &[&str]) -> Option<PathBuf> {
 fn middle(frame: &RgbImage) -> &'static str {
     let at = (frame.pixels().len() / 6) * 3;
     match frame.pixels()[at..at + 3] {
-        [200.., 0..60, 0..60] => "red",
-        [0..60, 0..60, 200..] => "blue",
+        [200..=255, 0..60, 0..60] => "red",
+        [0..60, 0..60, 200..=255] => "blue",
         _ => "neither",
     }
 }

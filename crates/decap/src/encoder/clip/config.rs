@@ -338,7 +338,7 @@ fn refuse_options(part: &Map<String, Value>, known: &[(&str, Option<&str>)]) -> 
     for (key, value) in part {
         let is_off = value.is_null() || *value == Value::Bool(false) || value.as_f64() == Some(0.0);
         let is_known = known.iter().any(|(name, required)| {
-            name == key && required.is_none_or(|required| value.to_string() == required)
+            name == key && required.is_none_or(|required| value == required)
         });
         if !is_off && !is_known {
             return Err(format!(

@@ -496,7 +496,7 @@ impl<'a> Machine<'a> {
 }
 
 fn pairs(items: &[Ref]) -> Result<Vec<(Ref, Ref)>, String> {
-    if items.len() % 2 != 0 {
+    if !items.len().is_multiple_of(2) {
         return Err("expected keys and values in pairs, got an odd number".to_owned());
     }
     Ok(items
