@@ -25,7 +25,6 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     let captions = read_all(&args.captions)?;
     let encoder = open_encoder(&args.encoder)?;
     let recipe = recipe(args, encoder.tau())?;
-    let start = if args.resume { Start::Resume } else { Start::Fresh };
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let mut watch = Watch { bar: ProgressBar::hidden() };
     let report = train_model(
@@ -33,7 +32,6 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         &captions,
         &recipe,
         &args.out,
-        start,
         |encoding| {
             bar.set_position(encoding.done as u64);
             if encoding.done == encoding.total {
@@ -86,6 +84,7 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
         captions_from: names(&args.captions),
         preset: preset.to_owned(),
         train,
+        start: if args.resume { Start::Resume } else { Start::Fresh },
         memory: MemoryOptions {
             max_rows: args.memory.memory_rows,
             seed: args.seed,
@@ -98,7 +97,7 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
 }
 
 /// A folder by its full path, so that the model finds it from anywhere; a name as it is.
-fn encoder_reference(typed: &str) -> String {
+pub fn encoder_reference(typed: &str) -> String {
     let path = PathBuf::from(typed);
     match path.canonicalize() {
         Ok(full) if path.is_dir() => full.to_string_lossy().into_owned(),

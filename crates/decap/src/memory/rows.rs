@@ -153,14 +153,16 @@ impl Rows {
     /// If there is no such row.
     pub fn row(&self, index: usize) -> Vec<f32> {
         let range = index * self.width..(index + 1) * self.width;
-        match self.view() {
-            MemoryRows::F32(values) => values[range].to_vec(),
-            MemoryRows::F16(values) => {
-                values[range].iter().map(|&bits| f16::from_bits(bits).to_f32()).collect()
-            }
-            MemoryRows::Int8 { rows, scales } => {
-                rows[range].iter().map(|&value| f32::from(value) * scales[index]).collect()
-            }
+        match self.dtype {
+            MemoryDtype::F32 => bytemuck::cast_slice::<u8, f32>(&self.values)[range].to_vec(),
+            MemoryDtype::F16 => bytemuck::cast_slice::<u8, u16>(&self.values)[range]
+                .iter()
+                .map(|&bits| f16::from_bits(bits).to_f32())
+                .collect(),
+            MemoryDtype::Int8 => bytemuck::cast_slice::<u8, i8>(&self.values)[range]
+                .iter()
+                .map(|&value| f32::from(value) * self.scales[index])
+                .collect(),
         }
     }
 
