@@ -36,6 +36,7 @@ pub use attention::{
 };
 pub use cross_entropy::{
     CrossEntropy, LinearCrossEntropyGradients, Loss, cross_entropy, linear_cross_entropy,
+    linear_cross_entropy_with,
 };
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
 pub use gemm::{

@@ -110,6 +110,10 @@ impl Simd for Avx2 {
         })
     }
     #[inline(always)]
+    fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
+        super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
+    }
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         proven!(_mm256_add_ps(a, b))
     }

@@ -129,6 +129,22 @@ impl Simd for Avx512 {
         })
     }
     #[inline(always)]
+    fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
+        let (source, words) = (&source[..LANES], &mut words[..LANES / 2]);
+        proven!({
+            let value = _mm512_loadu_ps(source.as_ptr());
+            let bits = _mm512_castps_si512(value);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let bias = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let none = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x40_0000));
+            let rounded = _mm512_mask_mov_epi32(_mm512_add_epi32(bits, bias), none, quiet);
+            let halves = _mm512_srli_epi32::<16>(rounded);
+            let pairs = _mm512_or_si512(halves, _mm512_srli_epi64::<16>(halves));
+            _mm256_storeu_si256(words.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(pairs));
+        })
+    }
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         proven!(_mm512_add_ps(a, b))
     }

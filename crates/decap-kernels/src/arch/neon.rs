@@ -87,6 +87,10 @@ impl Simd for Neon {
         }))
     }
     #[inline(always)]
+    fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
+        super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
+    }
+    #[inline(always)]
     fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         proven!(vaddq_f32(a, b))
     }

@@ -59,6 +59,10 @@ impl Simd for Scalar {
         std::array::from_fn(|i| f32::from((words[i] >> (8 * part)) as u8 as i8))
     }
     #[inline(always)]
+    fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
+        super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
+    }
+    #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
         zip(a, b, |a, b| a + b)
     }
