@@ -1,3 +1,51 @@
-//! The `decap` command.
+//! The `decap` command: parse, run, exit code.
 
-fn main() {}
+mod align;
+mod args;
+mod cache;
+mod caption;
+mod embed;
+mod encoder;
+mod failure;
+mod import;
+mod inputs;
+mod memory;
+mod model;
+mod output;
+mod progress;
+mod score;
+mod stop;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(Outcome::AllWell) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeFailed) => ExitCode::from(1),
+        Err(failure) => {
+            eprintln!("decap: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Outcome, Failure> {
+    match cli.command {
+        Command::Caption(args) => caption::run(&args),
+        Command::Embed(args) => embed::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Align(args) => align::run(&args),
+        Command::Memory(command) => memory::run(&command),
+        Command::Import(args) => import::run(&args),
+        Command::Export(args) => import::export(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Model(command) => model::run(&command),
+    }
+}

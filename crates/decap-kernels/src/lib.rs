@@ -23,6 +23,7 @@ mod cross_entropy;
 mod dispatch;
 mod gemm;
 mod layer_norm;
+pub mod mapped_file;
 mod parallel;
 mod projection;
 mod softmax;

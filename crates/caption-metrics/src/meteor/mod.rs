@@ -1,0 +1,127 @@
+//! METEOR 1.5 for English, with all four stages: exact words, stems, synonyms, paraphrases.
+//!
+//! Its synonyms and paraphrases are data that this crate does not hold: [`prepare`] makes one
+//! file of them out of an installed pycocoevalcap, [`Meteor::open`] reads it. Without the file
+//! there is no METEOR score; it is never computed with fewer stages.
+
+mod align;
+mod lexicon;
+mod matches;
+mod normalize;
+mod prepare;
+mod resources;
+mod statistics;
+
+pub use prepare::{Prepared, prepare};
+
+use crate::error::Error;
+use lexicon::{Caption, Lexicon, LexiconBuilder};
+use matches::PhraseFinder;
+use normalize::{Prefixes, normalize};
+use rayon::prelude::*;
+use resources::Resources;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) use statistics::MeteorStatistics;
+
+/// The most words of a caption that METEOR reads.
+///
+/// The search takes time with the product of both captions' lengths; the reference has no
+/// limit, and no end on such captions.
+pub(crate) const MAX_WORDS: usize = 1000;
+
+/// How many images one task scores: each task needs a table as long as that of the phrases.
+const MIN_IMAGES_PER_TASK: usize = 256;
+
+/// METEOR's data, ready to score with; clones share it.
+#[derive(Clone, Debug)]
+pub struct Meteor {
+    resources: Arc<Resources>,
+    prefixes: Arc<Prefixes>,
+}
+
+impl Meteor {
+    /// Reads a file that [`prepare`] made.
+    ///
+    /// # Errors
+    /// The file cannot be read, is of another kind or version, or damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let resources = Resources::read(path.as_ref())?;
+        let prefixes = Arc::new(Prefixes::new(&resources.prefixes));
+        Ok(Self {
+            resources: Arc::new(resources),
+            prefixes,
+        })
+    }
+
+    /// Statistics of each image's prediction with the reference that suits it best,
+    /// `[images]`, and how many captions were cut at [`MAX_WORDS`].
+    ///
+    /// Captions are tokenized; `references` is `[images][references]`.
+    pub(crate) fn statistics(
+        &self,
+        predictions: &[String],
+        references: &[Vec<String>],
+    ) -> (Vec<MeteorStatistics>, usize) {
+        let words = |caption: &String| normalize(caption, &self.prefixes);
+        let prediction_words: Vec<Vec<String>> =
+            // pycocoevalcap takes its separator out of predictions.
+            predictions.par_iter().map(|caption| words(&caption.replace("|||", ""))).collect();
+        let reference_words: Vec<Vec<Vec<String>>> = references
+            .par_iter()
+            .map(|captions| captions.iter().map(words).collect())
+            .collect();
+
+        let mut num_cut = 0;
+        let mut builder = LexiconBuilder::new(&self.resources);
+        let mut indices = |mut words: Vec<String>| {
+            num_cut += usize::from(words.len() > MAX_WORDS);
+            words.truncate(MAX_WORDS);
+            builder.indices(words)
+        };
+        let predictions: Vec<Vec<u32>> = prediction_words.into_iter().map(&mut indices).collect();
+        let references: Vec<Vec<Vec<u32>>> = reference_words
+            .into_iter()
+            .map(|captions| captions.into_iter().map(&mut indices).collect())
+            .collect();
+        let lexicon = builder.finish();
+        let statistics = predictions
+            .into_par_iter()
+            .zip(references)
+            .with_min_len(MIN_IMAGES_PER_TASK)
+            .map_init(PhraseFinder::default, |finder, (prediction, references)| {
+                let caption = |words| lexicon.caption(words, &self.resources.phrases);
+                let references: Vec<Caption> = references.into_iter().map(caption).collect();
+                self.best(&caption(prediction), &references, &lexicon, finder)
+            })
+            .collect();
+        (statistics, num_cut)
+    }
+
+    fn best(
+        &self,
+        prediction: &Caption,
+        references: &[Caption],
+        lexicon: &Lexicon,
+        finder: &mut PhraseFinder,
+    ) -> MeteorStatistics {
+        let mut best: Option<(f64, MeteorStatistics)> = None;
+        for reference in references {
+            let found = matches::matches(
+                prediction,
+                reference,
+                lexicon,
+                &self.resources.phrases,
+                finder,
+            );
+            let alignment = align::align(&found, prediction.words.len());
+            let statistics = MeteorStatistics::new(prediction, reference, &alignment, lexicon);
+            let score = statistics.score();
+            if best.is_none_or(|(highest, _)| score > highest) {
+                best = Some((score, statistics));
+            }
+        }
+        best.map(|(_, statistics)| statistics).unwrap_or_default()
+    }
+}

@@ -1,0 +1,270 @@
+//! `decap caption`: photos and videos to captions, with their evidence.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use decap::decoder::{Case, Method as Choice};
+use decap::encoder::PreparedImage;
+use decap::{
+    Caption, CaptionOptions, Captioner, Embedding, Embeddings, Error, Method, Timings,
+    for_each_batch, media,
+};
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use crate::args::{CaptionArgs, MethodArg};
+use crate::encoder::memory_for;
+use crate::failure::{Failure, Outcome, remedy};
+use crate::inputs::{self, Depth, Kinds};
+use crate::output::{Output, Start};
+use crate::progress;
+
+/// Runs the command.
+pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
+    let mut captioner = Captioner::open(&args.model)?;
+    if let Some(memory) = &args.memory {
+        let memory = memory_for(captioner.encoder(), memory)?;
+        captioner = captioner.with_memory(memory)?;
+    }
+    let options = caption_options(&captioner, args)?;
+    let depth = if args.recursive { Depth::Recursive } else { Depth::Flat };
+    let inputs = inputs::expand(&args.paths, Kinds::PhotosAndVideos, depth)?;
+    let (output, done) = open_output(args)?;
+    let mut run = Run { captioner, options, args, output, failed: false, bar: ProgressBar::hidden() };
+    let mut paths = Vec::new();
+    for input in inputs {
+        match input {
+            Ok(path) if done.contains(&*path.to_string_lossy()) => {}
+            Ok(path) => paths.push(path),
+            Err(error) => run.report(&error)?,
+        }
+    }
+    if !done.is_empty() {
+        eprintln!("resuming: {} done, {} to do", done.len(), paths.len());
+    }
+    run.bar = progress::bar(paths.len() as u64, "files");
+    run.caption_all(paths)?;
+    run.bar.finish_and_clear();
+    run.output.finish()?;
+    Ok(if run.failed { Outcome::SomeFailed } else { Outcome::AllWell })
+}
+
+/// The state of one run.
+struct Run<'a> {
+    captioner: Captioner,
+    options: CaptionOptions,
+    args: &'a CaptionArgs,
+    output: Output,
+    failed: bool,
+    bar: ProgressBar,
+}
+
+/// What became of one file before the encoder: a photo's pixels, or a video's frames'.
+struct Loaded {
+    views: Vec<PreparedImage>,
+    decode_ms: f64,
+}
+
+impl Run<'_> {
+    fn caption_all(&mut self, paths: Vec<PathBuf>) -> Result<(), Failure> {
+        // The loader runs beside this and needs the encoder alone.
+        let encoder = std::sync::Arc::clone(self.captioner.encoder());
+        let limits = self.args.limits.limits();
+        let frames = self.args.frames;
+        let load = move |path: &Path| -> Result<Loaded, Error> {
+            let started = Instant::now();
+            let views = vec![encoder.prepare(&media::image::open(path, &limits)?)];
+            Ok(Loaded { views, decode_ms: milliseconds(started) })
+        };
+        for_each_batch(paths, self.args.batch, load, |batch| self.caption_batch(batch))
+    }
+
+    /// Encodes what could be loaded in one go, then writes a line a file, in order.
+    fn caption_batch(&mut self, batch: Vec<(PathBuf, Result<Loaded, Error>)>) -> Result<(), Failure> {
+        let started = Instant::now();
+        let mut embeddings = Embeddings::empty(self.captioner.encoder().width());
+        let views: Vec<PreparedImage> =
+            batch.iter().filter_map(|(_, l)| l.as_ref().ok()).flat_map(|l| l.views.clone()).collect();
+        let encoded = self.captioner.encoder().encode_prepared(&views)?;
+        let mut first = 0;
+        for loaded in batch.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()) {
+            embeddings.extend(&mean_of(&encoded, first, loaded.views.len())?)?;
+            first += loaded.views.len();
+        }
+        let encode_ms = milliseconds(started);
+        let (captions, timings) = self.captioner.caption_embeddings(&embeddings, &self.options)?;
+        let share = 1.0 / captions.len().max(1) as f64;
+        let timings = Timings {
+            encode_ms: encode_ms * share,
+            project_ms: timings.project_ms * share,
+            generate_ms: timings.generate_ms * share,
+        };
+        let mut captions = captions.into_iter();
+        for (path, loaded) in batch {
+            match loaded {
+                Ok(loaded) => {
+                    let Some(caption) = captions.next() else { continue };
+                    self.write(&path, &caption, loaded.decode_ms, timings)?;
+                }
+                Err(error) => self.report_at(&path, &error)?,
+            }
+            self.bar.inc(1);
+        }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        path: &Path,
+        caption: &Caption,
+        decode_ms: f64,
+        timings: Timings,
+    ) -> Result<(), Failure> {
+        let line = if self.args.json {
+            json!({
+                "path": path.to_string_lossy(),
+                "caption": caption.text,
+                "score": caption.score,
+                "evidence": caption.evidence,
+                "model": self.captioner.description().name,
+                "ms": {
+                    "decode": rounded(decode_ms),
+                    "encode": rounded(timings.encode_ms),
+                    "project": rounded(timings.project_ms),
+                    "generate": rounded(timings.generate_ms),
+                },
+            })
+            .to_string()
+        } else {
+            text_line(path, caption, self.output.is_terminal())
+        };
+        let Self { bar, output, .. } = self;
+        bar.suspend(|| output.line(&line))
+    }
+
+    /// Reports an error that names its own path.
+    fn report(&mut self, error: &Error) -> Result<(), Failure> {
+        let path = match error {
+            Error::Io { path, .. } | Error::Input { path, .. } | Error::Model { path, .. } => {
+                path.clone()
+            }
+            _ => PathBuf::new(),
+        };
+        self.report_at(&path, error)
+    }
+
+    fn report_at(&mut self, path: &Path, error: &Error) -> Result<(), Failure> {
+        self.failed = true;
+        let Self { bar, output, .. } = self;
+        let remedy = remedy(error).map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+        bar.suspend(|| eprintln!("decap: {error}{remedy}"));
+        if self.args.json {
+            let record = json!({
+                "path": path.to_string_lossy(),
+                "error": { "kind": error.kind(), "message": error.to_string() },
+            });
+            bar.suspend(|| output.line(&record.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionOptions, Failure> {
+    let mut options = CaptionOptions { evidence: args.evidence, ..captioner.options() };
+    options.method = match args.method {
+        MethodArg::Projection => Method::Projection,
+        MethodArg::Visual => Method::Visual,
+        MethodArg::Nearest => Method::Nearest,
+        MethodArg::Retrieval => Method::Retrieval,
+    };
+    options.tau = args.tau.unwrap_or(options.tau);
+    let (typed, generate) = (&args.generate, &mut options.generate);
+    if let Some(width) = typed.beam {
+        let length_penalty = captioner.description().writing.length_penalty;
+        generate.method =
+            if width == 1 { Choice::Greedy } else { Choice::Beam { width, length_penalty } };
+    }
+    if let Some(temperature) = typed.temperature {
+        let top_p = typed.top_p.unwrap_or(1.0);
+        generate.method = Choice::Sample { temperature, top_p, seed: typed.seed };
+    }
+    generate.min_tokens = typed.min_length.unwrap_or(generate.min_tokens);
+    generate.max_tokens = typed.max_length.unwrap_or(generate.max_tokens);
+    generate.repetition_penalty = typed.repetition_penalty.unwrap_or(generate.repetition_penalty);
+    generate.no_repeat_ngram = typed.no_repeat_ngram.unwrap_or(generate.no_repeat_ngram);
+    for word in &typed.ban {
+        generate.banned_tokens.extend(captioner.tokenizer().encode(word)?);
+    }
+    if typed.sentence_case {
+        options.case = Case::Sentence;
+    }
+    Ok(options)
+}
+
+/// The sink, and the paths that an interrupted run had done.
+fn open_output(args: &CaptionArgs) -> Result<(Output, std::collections::HashSet<String>), Failure> {
+    let Some(path) = &args.output else {
+        return Ok((Output::stdout(), Default::default()));
+    };
+    let start = if args.resume { Start::Resume } else { Start::Fresh };
+    let json = args.json;
+    Output::file(path, start, move |line| if json { json_key(line) } else { text_key(line) })
+}
+
+/// The path of a finished JSON line; a line that says an error is done again.
+fn json_key(line: &str) -> Option<String> {
+    let record: serde_json::Value = serde_json::from_str(line).ok()?;
+    record.get("caption")?;
+    Some(record.get("path")?.as_str()?.to_owned())
+}
+
+fn text_key(line: &str) -> Option<String> {
+    line.split_once('\t').map(|(path, _)| path.to_owned())
+}
+
+/// `path<TAB>caption`, and the evidence below it for a person, behind it for a program.
+fn text_line(path: &Path, caption: &Caption, for_a_person: bool) -> String {
+    let path = path.to_string_lossy().replace(['\t', '\n'], " ");
+    let mut line = format!("{path}\t{}", caption.text);
+    for evidence in &caption.evidence {
+        let separator = if for_a_person { "\n    " } else { "\t" };
+        line += &format!("{separator}{:.3} {}", evidence.weight, evidence.text);
+    }
+    line
+}
+
+/// The mean of rows `first..first + count`, as one row.
+fn mean_of(embeddings: &Embeddings, first: usize, count: usize) -> Result<Embeddings, Error> {
+    let width = embeddings.width();
+    let rows = &embeddings.as_slice()[first * width..(first + count) * width];
+    let rows = Embeddings::new(rows.to_vec(), width)?;
+    if count == 1 {
+        return Ok(rows);
+    }
+    Embeddings::new(Embedding::mean(&rows)?.as_slice().to_vec(), width)
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+/// Microseconds are precise enough to read.
+fn rounded(milliseconds: f64) -> f64 {
+    (milliseconds * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_and_cut_lines_have_no_key() {
+        let done = r#"{"path":"a.jpg","caption":"a dog"}"#;
+        let failed = r#"{"path":"b.jpg","error":{"kind":"damaged","message":"m"}}"#;
+        assert_eq!(json_key(done).as_deref(), Some("a.jpg"));
+        assert_eq!(json_key(failed), None);
+        assert_eq!(json_key(&done[..20]), None);
+        assert_eq!(text_key("a.jpg\ta dog").as_deref(), Some("a.jpg"));
+        assert_eq!(text_key("a.jp"), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! `decap embed`: photos or sentences to unit vectors.
+
+use std::path::Path;
+
+use decap::encoder::Encoder;
+use decap::weights::write_atomically;
+use decap::{Error, for_each_batch, media};
+use serde_json::json;
+
+use crate::args::EmbedArgs;
+use crate::encoder::{encode_sentences, open_encoder};
+use crate::failure::{Failure, Outcome};
+use crate::inputs::{self, Depth, Kinds};
+use crate::progress;
+use crate::stop::Stop;
+
+/// One row an input, in order: its key and its embedding, or why there is none.
+type Row = (&'static str, String, Result<Vec<f32>, Error>);
+
+/// Runs the command.
+pub fn run(args: &EmbedArgs) -> Result<Outcome, Failure> {
+    let format = Format::of(&args.output)?;
+    let encoder = open_encoder(&args.encoder)?;
+    let rows = match &args.text {
+        Some(path) => text_rows(&encoder, path)?,
+        None => image_rows(&encoder, args)?,
+    };
+    let failed = rows.iter().filter(|(.., row)| row.is_err()).count();
+    write(&args.output, format, rows, encoder.width())?;
+    eprintln!("wrote {}", args.output.display());
+    Ok(if failed == 0 { Outcome::AllWell } else { Outcome::SomeFailed })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Npy,
+    JsonLines,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, Failure> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("npy") => Ok(Self::Npy),
+            Some("jsonl") => Ok(Self::JsonLines),
+            _ => Err(Failure::Usage(format!(
+                "{}: expected a name that ends in .npy or .jsonl",
+                path.display()
+            ))),
+        }
+    }
+}
+
+fn text_rows(encoder: &Encoder, path: &Path) -> Result<Vec<Row>, Failure> {
+    let texts = decap::dataset::read_captions(path)?.into_texts();
+    let embeddings = encode_sentences(encoder, &texts, &Stop::default())?;
+    let rows = texts.into_iter().zip(embeddings.rows());
+    Ok(rows.map(|(text, row)| ("text", text, Ok(row.to_vec()))).collect())
+}
+
+fn image_rows(encoder: &Encoder, args: &EmbedArgs) -> Result<Vec<Row>, Failure> {
+    let depth = if args.recursive { Depth::Recursive } else { Depth::Flat };
+    let limits = args.limits.limits();
+    let mut rows = Vec::new();
+    let mut paths = Vec::new();
+    for input in inputs::expand(&args.paths, Kinds::Photos, depth)? {
+        match input {
+            Ok(path) => paths.push(path),
+            Err(error) => eprintln!("decap: {error}"),
+        }
+    }
+    let bar = progress::bar(paths.len() as u64, "photos");
+    let load = |path: &Path| media::image::open(path, &limits).map(|image| encoder.prepare(&image));
+    for_each_batch(paths, args.batch, load, |batch| {
+        let count = batch.len() as u64;
+        let prepared: Vec<_> =
+            batch.iter().filter_map(|(_, image)| image.as_ref().ok().cloned()).collect();
+        let embeddings = encoder.encode_prepared(&prepared)?;
+        let mut embedded = embeddings.rows();
+        for (path, image) in batch {
+            let row = image.map(|_| embedded.next().unwrap_or_default().to_vec());
+            if let Err(error) = &row {
+                bar.suspend(|| eprintln!("decap: {error}"));
+            }
+            rows.push(("path", path.to_string_lossy().into_owned(), row));
+        }
+        bar.inc(count);
+        Ok::<_, Failure>(())
+    })?;
+    bar.finish_and_clear();
+    Ok(rows)
+}
+
+/// Writes the rows; in a `.npy` file an input that failed is a row of NaN, so that row n stays
+/// input n.
+fn write(path: &Path, format: Format, rows: Vec<Row>, width: usize) -> Result<(), Failure> {
+    match format {
+        Format::Npy => {
+            let values: Vec<f32> = rows
+                .into_iter()
+                .flat_map(|(.., row)| row.unwrap_or_else(|_| vec![f32::NAN; width]))
+                .collect();
+            write_atomically(path, |file| decap::write_npy(file, &values, width))?;
+        }
+        Format::JsonLines => write_atomically(path, |file| {
+            for (key, name, row) in rows {
+                let line = match row {
+                    Ok(embedding) => json!({ key: name, "embedding": embedding }),
+                    Err(error) => json!({
+                        key: name,
+                        "error": { "kind": error.kind(), "message": error.to_string() },
+                    }),
+                };
+                writeln!(file, "{line}")?;
+            }
+            Ok(())
+        })?,
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Encoders and memories as they are named on the command line, and sentences through them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use decap::encoder::{self, Encoder};
+use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
+use decap::weights::Folder;
+use decap::{Embeddings, Error};
+
+use crate::failure::Failure;
+use crate::progress;
+use crate::stop::Stop;
+
+/// Sentences encoded at a time: long enough to keep the cores busy, short enough for the bar.
+const SENTENCES_AT_A_TIME: usize = 512;
+
+/// The encoder that `--encoder` or a model names.
+///
+/// # Errors
+/// As [`encoder::open`].
+pub fn open_encoder(reference: &str) -> Result<Arc<Encoder>, Failure> {
+    Ok(encoder::open(reference)?)
+}
+
+/// The memory that a memory folder, a model folder or `tiny` names.
+///
+/// # Errors
+/// As [`Memory::open`].
+pub fn open_memory(reference: &str) -> Result<Memory, Failure> {
+    Ok(Memory::open(&encoder::find_folder(reference)?)?)
+}
+
+/// The memory of `--memory`: a folder, or the captions of a file, encoded now.
+///
+/// # Errors
+/// Where there is no such memory, or another encoder made it.
+pub fn memory_for(encoder: &Encoder, path: &Path) -> Result<Memory, Failure> {
+    if path.is_dir() {
+        return Ok(Memory::open(&Folder::disk(path))?);
+    }
+    let captions = decap::dataset::read_captions(path)?.into_texts();
+    let chosen = MemoryBuilder::choose(captions, MemoryOptions::default())?;
+    let embeddings = encode_sentences(encoder, chosen.captions(), &Stop::default())?;
+    let info = MemoryInfo {
+        encoder_fingerprint: encoder.fingerprint().to_owned(),
+        encoder_name: encoder.name().to_owned(),
+        source: path.to_string_lossy().into_owned(),
+    };
+    Ok(chosen.finish(&embeddings, info)?)
+}
+
+/// The embeddings of `sentences`, with a progress bar.
+///
+/// # Errors
+/// As [`Encoder::encode_texts`], and on Ctrl-C.
+pub fn encode_sentences<S: AsRef<str>>(
+    encoder: &Encoder,
+    sentences: &[S],
+    stop: &Stop,
+) -> Result<Embeddings, Failure> {
+    let bar = progress::bar(sentences.len() as u64, "sentences");
+    let mut embeddings = Embeddings::empty(encoder.width());
+    for chunk in sentences.chunks(SENTENCES_AT_A_TIME) {
+        if stop.requested() {
+            return Err(Error::Interrupted.into());
+        }
+        let chunk: Vec<&str> = chunk.iter().map(AsRef::as_ref).collect();
+        embeddings.extend(&encoder.encode_texts(&chunk)?)?;
+        bar.inc(chunk.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(embeddings)
+}

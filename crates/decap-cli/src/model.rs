@@ -1,0 +1,102 @@
+//! `decap model`: say what a model is.
+
+use decap::encoder::{self, Encoder, ImageViews};
+use decap::model::{MODEL_FILE, ModelDescription};
+use decap::Captioner;
+use serde_json::{Value, json};
+
+use crate::args::ModelCommand;
+use crate::failure::{Failure, Outcome};
+
+/// Runs the command.
+pub fn run(command: &ModelCommand) -> Result<Outcome, Failure> {
+    match command {
+        ModelCommand::Info { model, json } => info(model, *json)?,
+    }
+    Ok(Outcome::AllWell)
+}
+
+fn info(reference: &str, as_json: bool) -> Result<(), Failure> {
+    let folder = encoder::find_folder(reference)?;
+    let record = if folder.contains(MODEL_FILE) {
+        let captioner = Captioner::open_folder(&folder)?;
+        json!({
+            "model": model_record(&captioner),
+            "encoder": encoder_record(captioner.encoder()),
+            "decoder": decoder_record(&captioner),
+            "memory": memory_record(&captioner),
+        })
+    } else {
+        json!({ "encoder": encoder_record(&*encoder::open_folder(&folder)?) })
+    };
+    if as_json {
+        println!("{record}");
+    } else {
+        print_record(&record);
+    }
+    Ok(())
+}
+
+fn model_record(captioner: &Captioner) -> Value {
+    let ModelDescription { name, tau, writing, provenance, .. } = captioner.description();
+    json!({
+        "name": name,
+        "tau": tau,
+        "beam": writing.beam,
+        "captions": provenance.captions,
+        "captions from": provenance.captions_from,
+        "preset": provenance.preset,
+        "steps": provenance.steps,
+        "made by": format!("decap {}", provenance.decap_version),
+    })
+}
+
+fn encoder_record(encoder: &Encoder) -> Value {
+    let towers = encoder.image_towers().iter().map(|tower| {
+        let preprocess = tower.preprocess();
+        format!("{} px to {} features", preprocess.size, tower.width())
+    });
+    json!({
+        "name": encoder.name(),
+        "fingerprint": encoder.fingerprint(),
+        "width": encoder.width(),
+        "image tower": towers.collect::<Vec<_>>().join(" + "),
+        "image views": match encoder.image_views() {
+            ImageViews::Plain => "plain",
+            ImageViews::Mirrored => "plain and mirrored",
+        },
+    })
+}
+
+fn decoder_record(captioner: &Captioner) -> Value {
+    let config = captioner.decoder().config();
+    json!({
+        "parameters": config.num_parameters(),
+        "width": config.width,
+        "layers": config.num_layers,
+        "heads": config.num_heads,
+        "vocabulary": config.vocabulary_size,
+        "prefix width": config.prefix_width,
+    })
+}
+
+fn memory_record(captioner: &Captioner) -> Value {
+    let memory = captioner.memory();
+    json!({
+        "rows": memory.len(),
+        "dtype": memory.rows().dtype().name(),
+        "bytes": memory.rows().as_bytes().len(),
+        "source": memory.info().source,
+    })
+}
+
+/// Sections, and a line a field.
+fn print_record(record: &Value) {
+    for (section, fields) in record.as_object().into_iter().flatten() {
+        println!("{section}");
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            println!("  {name:<14} {text}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `decap train`: a captioner from caption files.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use decap::decoder::WeightsDtype;
+use decap::memory::MemoryOptions;
+use decap::model::Writing;
+use decap::train::{
+    Evaluation, ModelRecipe, Plan, Progress, Start, StepReport, TrainOptions, train_model,
+};
+use indicatif::{HumanDuration, ProgressBar};
+
+use crate::args::{PresetArg, TrainArgs};
+use crate::cache::cache_folder;
+use crate::encoder::open_encoder;
+use crate::failure::{Failure, Outcome};
+use crate::memory::{names, read_all};
+use crate::progress;
+use crate::stop::Stop;
+
+/// Runs the command.
+pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
+    let stop = Stop::on_ctrl_c();
+    let captions = read_all(&args.captions)?;
+    let encoder = open_encoder(&args.encoder)?;
+    let recipe = recipe(args, encoder.tau())?;
+    let bar = progress::bar(captions.len() as u64, "captions embedded");
+    let mut watch = Watch { bar: ProgressBar::hidden() };
+    let report = train_model(
+        &encoder,
+        &captions,
+        &recipe,
+        &args.out,
+        |encoding| {
+            bar.set_position(encoding.done as u64);
+            if encoding.done == encoding.total {
+                bar.finish_and_clear();
+            }
+        },
+        &mut watch,
+        stop.flag(),
+    )?;
+    eprintln!(
+        "trained {} steps in {}; loss {:.3}",
+        report.plan.steps - report.plan.steps_done,
+        HumanDuration(Duration::from_secs_f64(report.seconds)),
+        report.smoothed_loss
+    );
+    eprintln!("wrote {0}\n  try: decap caption photo.jpg --model {0}", args.out.display());
+    Ok(Outcome::AllWell)
+}
+
+fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
+    let (mut train, preset, writing) = match args.preset {
+        PresetArg::Fast => (TrainOptions::fast(), "fast", Writing::fast()),
+        PresetArg::Paper => (TrainOptions::paper(), "paper", Writing::default()),
+    };
+    train.epochs = args.epochs.unwrap_or(train.epochs);
+    train.max_steps = args.max_steps;
+    train.batch_size = args.batch.unwrap_or(train.batch_size);
+    train.learning_rate = args.learning_rate.unwrap_or(train.learning_rate);
+    train.noise_variance = args.noise_variance.unwrap_or(train.noise_variance);
+    train.width = args.width.unwrap_or(train.width);
+    train.num_layers = args.layers.unwrap_or(train.num_layers);
+    train.num_heads = args.heads.unwrap_or(train.num_heads);
+    train.held_out = args.held_out.unwrap_or(train.held_out);
+    train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
+    train.seed = args.seed;
+    train.weights_dtype = match args.weights_dtype.as_str() {
+        "f32" => WeightsDtype::F32,
+        "f16" => WeightsDtype::F16,
+        "bf16" => WeightsDtype::Bf16,
+        "int8" => WeightsDtype::Int8,
+        other => {
+            let message = format!("--weights-dtype: expected f32, f16, bf16 or int8, got `{other}`");
+            return Err(Failure::Usage(message));
+        }
+    };
+    let name = args.out.file_name().unwrap_or(args.out.as_os_str()).to_string_lossy();
+    Ok(ModelRecipe {
+        name: name.into_owned(),
+        encoder_reference: encoder_reference(&args.encoder),
+        captions_from: names(&args.captions),
+        preset: preset.to_owned(),
+        train,
+        start: if args.resume { Start::Resume } else { Start::Fresh },
+        memory: MemoryOptions {
+            max_rows: args.memory.memory_rows,
+            seed: args.seed,
+            dtype: args.memory.memory_dtype.parse()?,
+        },
+        tau: args.tau.unwrap_or(tau),
+        writing,
+        cache: cache_folder(args.cache.as_deref()),
+    })
+}
+
+/// A folder by its full path, so that the model finds it from anywhere; a name as it is.
+pub fn encoder_reference(typed: &str) -> String {
+    let path = PathBuf::from(typed);
+    match path.canonicalize() {
+        Ok(full) if path.is_dir() => full.to_string_lossy().into_owned(),
+        _ => typed.to_owned(),
+    }
+}
+
+/// Draws the bar and says what was measured.
+struct Watch {
+    bar: ProgressBar,
+}
+
+impl Progress for Watch {
+    fn started(&mut self, plan: &Plan) {
+        eprintln!(
+            "decoder of {:.1} million parameters, {} captions to learn, {} held out",
+            plan.config.num_parameters() as f64 / 1e6,
+            plan.training_captions,
+            plan.held_out_captions
+        );
+        if plan.captions_left_out > 0 {
+            eprintln!("left out {} captions that are empty or too long", plan.captions_left_out);
+        }
+        if plan.steps_done > 0 {
+            eprintln!("resuming after step {} of {}", plan.steps_done, plan.steps);
+        }
+        self.bar = progress::bar(plan.steps, "steps");
+        self.bar.set_position(plan.steps_done);
+        self.bar.reset_eta();
+    }
+
+    fn stepped(&mut self, report: &StepReport) {
+        self.bar.set_position(report.step);
+        self.bar.set_message(format!(
+            "loss {:.3}, {:.0} captions/s",
+            report.smoothed_loss, report.captions_per_second
+        ));
+    }
+
+    fn evaluated(&mut self, evaluation: &Evaluation) {
+        self.bar.suspend(|| {
+            eprintln!(
+                "step {}: held-out loss {:.3}, token accuracy {:.3}, reconstruction BLEU-4 {:.3}",
+                evaluation.step, evaluation.loss, evaluation.token_accuracy, evaluation.reconstruction_bleu4
+            );
+        });
+    }
+}

@@ -1,0 +1,446 @@
+//! The program as people run it: the bundled model, real photos, bad input.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn decap(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_decap"));
+    command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+fn photos() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/photos")
+}
+
+fn photo(name: &str) -> String {
+    photos().join(name).to_str().unwrap().to_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A few invented captions, enough to train a toy on.
+fn captions_file(folder: &Path) -> PathBuf {
+    let path = folder.join("captions.txt");
+    let mut lines = String::new();
+    for animal in ["dog", "cat", "bear", "horse", "bird"] {
+        for place in ["grass", "sand", "snow", "road"] {
+            for verb in ["runs", "sits", "sleeps"] {
+                lines += &format!("a brown {animal} {verb} on the {place}\n");
+            }
+        }
+    }
+    fs::write(&path, lines).unwrap();
+    path
+}
+
+/// Arguments that train a toy in seconds.
+fn train_args<'a>(captions: &'a str, out: &'a str, cache: &'a str) -> Vec<&'a str> {
+    let mut args = vec!["train", captions, "--out", out, "--cache", cache];
+    args.extend(["--width", "32", "--layers", "1", "--heads", "2", "--batch", "8"]);
+    args.extend(["--epochs", "4", "--checkpoint-every", "3"]);
+    args
+}
+
+#[test]
+fn every_example_photo_gets_a_caption_that_names_what_is_in_it() {
+    let output = decap(&["caption", text(&photos()), "--json", "--evidence", "3"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let records = json_lines(&stdout(&output));
+    assert_eq!(records.len(), 9);
+    for record in &records {
+        assert!(record["caption"].as_str().unwrap().split(' ').count() >= 3, "{record}");
+        assert!(record["score"].as_f64().unwrap() < 0.0, "{record}");
+        assert_eq!(record["model"], "tiny");
+        assert!(record["ms"]["encode"].as_f64().unwrap() > 0.0);
+        let weights: Vec<f64> = record["evidence"].as_array().unwrap().iter()
+            .map(|evidence| evidence["weight"].as_f64().unwrap()).collect();
+        assert_eq!(weights.len(), 3);
+        assert!(weights.is_sorted_by(|a, b| a >= b) && weights[0] <= 1.0, "{record}");
+    }
+}
+
+#[test]
+fn text_output_is_a_line_a_photo_and_the_same_each_time() {
+    let args = ["caption", &photo("cat.webp"), &photo("bear.webp")];
+    let output = decap(&args);
+    let lines = stdout(&output);
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    for (line, name) in lines.lines().zip(["cat.webp", "bear.webp"]) {
+        let (path, caption) = line.split_once('\t').unwrap();
+        assert_eq!(path, photo(name));
+        assert!(!caption.is_empty());
+    }
+    assert_eq!(stdout(&decap(&args)), lines);
+}
+
+#[test]
+fn the_four_methods_and_the_ways_of_writing_all_answer() {
+    let bear = photo("bear.webp");
+    for extra in [
+        &["--method", "projection"][..],
+        &["--method", "visual"],
+        &["--method", "nearest"],
+        &["--method", "retrieval"],
+        &["--beam", "5"],
+        &["--temperature", "0.7", "--top-p", "0.9", "--seed", "3"],
+        &["--min-length", "8", "--max-length", "12", "--no-repeat-ngram", "2"],
+        &["--repetition-penalty", "1.3", "--sentence-case", "--tau", "0.02"],
+    ] {
+        let output = decap(&[&["caption", &bear], extra].concat());
+        assert_eq!(output.status.code(), Some(0), "{extra:?}: {}", stderr(&output));
+        assert!(stdout(&output).trim_end().len() > bear.len() + 5, "{extra:?}");
+    }
+    let banned = decap(&["caption", &bear, "--ban", "bear", "--json"]);
+    let record = &json_lines(&stdout(&banned))[0];
+    let caption = record["caption"].as_str().unwrap();
+    assert!(!caption.split(' ').any(|word| word == "bear"), "{caption}");
+}
+
+#[test]
+fn paths_come_from_globs_and_standard_input_too() {
+    let pattern = photo("b*.webp");
+    let output = decap(&["caption", &pattern]);
+    assert_eq!(stdout(&output).lines().count(), 4, "bear, bench, bicycle, boat");
+    let mut child = command(&["caption", "-", "--json"])
+        .stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let list = format!("{}\n\n{}\n", photo("cat.webp"), photo("missing.webp"));
+    child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let records = json_lines(&stdout(&output));
+    assert!(records[0]["caption"].is_string());
+    assert_eq!(records[1]["error"]["kind"], "not_found");
+}
+
+#[test]
+fn bad_photos_are_named_and_stop_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let whole = fs::read(photos().join("cat.webp")).unwrap();
+    fs::write(path("a_empty.jpg"), b"").unwrap();
+    fs::write(path("b_text.jpg"), b"this is no picture").unwrap();
+    fs::write(path("c_cut.webp"), &whole[..whole.len() / 3]).unwrap();
+    fs::write(path("d_huge.png"), huge_png_header()).unwrap();
+    fs::write(path("e_good.webp"), &whole).unwrap();
+    let output = decap(&["caption", text(folder.path()), "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let records = json_lines(&stdout(&output));
+    assert_eq!(records.len(), 5, "{records:?}");
+    let kind = |index: usize| records[index]["error"]["kind"].as_str();
+    assert_eq!(kind(0), Some("empty"));
+    assert_eq!(kind(1), Some("unsupported"));
+    assert_eq!(kind(2), Some("damaged"));
+    assert_eq!(kind(3), Some("too_large"));
+    assert!(records[4]["caption"].is_string());
+    for (record, name) in records.iter().zip(["a_empty", "b_text", "c_cut", "d_huge"]) {
+        let message = record["error"]["message"].as_str().unwrap();
+        assert!(message.contains(name), "{message}");
+    }
+    assert!(stderr(&output).contains("--max-megapixels"), "the remedy: {}", stderr(&output));
+}
+
+/// The header of a PNG of 60,000 by 60,000 pixels, and nothing else.
+fn huge_png_header() -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    png.extend(60_000u32.to_be_bytes());
+    png.extend(60_000u32.to_be_bytes());
+    png.extend([8, 2, 0, 0, 0]);
+    let checksum = crc32(&png[12..]);
+    png.extend(checksum.to_be_bytes());
+    png.extend(b"\0\0\0\0IDAT");
+    png
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 }
+        })
+    })
+}
+
+#[test]
+fn a_folder_without_photos_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = decap(&["caption", text(folder.path())]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no photo in this folder; --recursive"), "{}", stderr(&output));
+}
+
+#[test]
+fn wrong_usage_ends_with_code_two() {
+    for args in [
+        &["caption"][..],
+        &["caption", "x.jpg", "--method", "magic"],
+        &["caption", "x.jpg", "--resume"],
+        &["caption", "x.jpg", "--beam", "0"],
+        &["embed", "x.jpg", "--output", "x.pdf"],
+        &["nonsense"],
+    ] {
+        assert_eq!(decap(args).status.code(), Some(2), "{args:?}");
+    }
+    let output = decap(&["caption", &photo("cat.webp"), "--tau", "-1"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_appears_when_it_is_whole_and_resume_does_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("captions.jsonl");
+    let partial = folder.path().join("captions.jsonl.partial");
+    let (cat, bear) = (photo("cat.webp"), photo("bear.webp"));
+    fs::write(&partial, format!("{{\"path\":{cat:?},\"caption\":\"kept\"}}\n{{\"path\":")).unwrap();
+    let args = ["caption", &cat, &bear, "--json", "--output", text(&out), "--resume"];
+    let output = decap(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let records = json_lines(&fs::read_to_string(&out).unwrap());
+    assert_eq!(records[0]["caption"], "kept");
+    assert_eq!(records[1]["path"].as_str().unwrap(), bear);
+    assert_eq!(records.len(), 2);
+    assert!(!partial.exists());
+}
+
+#[test]
+fn embeddings_are_unit_rows_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let npy = folder.path().join("photos.npy");
+    let output = decap(&["embed", &photo("cat.webp"), "missing.jpg", "--output", text(&npy)]);
+    assert_eq!(output.status.code(), Some(1));
+    let array = decap::read_npy(&npy).unwrap();
+    assert_eq!(array.shape[0], 2);
+    let (cat, missing) = array.values.split_at(array.shape[1]);
+    assert!((cat.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5);
+    assert!(missing.iter().all(|value| value.is_nan()), "row n stays input n");
+
+    let sentences = folder.path().join("sentences.txt");
+    fs::write(&sentences, "a cat\na dog\n").unwrap();
+    let jsonl = folder.path().join("sentences.jsonl");
+    let output = decap(&["embed", "--text", text(&sentences), "--output", text(&jsonl)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let records = json_lines(&fs::read_to_string(&jsonl).unwrap());
+    assert_eq!(records[1]["text"], "a dog");
+    assert_eq!(records[1]["embedding"].as_array().unwrap().len(), array.shape[1]);
+}
+
+#[test]
+fn a_memory_is_built_searched_grown_and_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = captions_file(folder.path());
+    let memory = folder.path().join("memory");
+    let output = decap(&["memory", "build", text(&captions), "--out", text(&memory)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+
+    let search = |query: &str| {
+        let output = decap(&["memory", "search", query, "--memory", text(&memory),
+            "--encoder", "tiny", "--top", "3", "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        json_lines(&stdout(&output))
+    };
+    let found = search("a brown bear sleeps on the snow");
+    assert_eq!(found[0]["text"], "a brown bear sleeps on the snow");
+    assert!(found[0]["cosine"].as_f64().unwrap() > 0.99);
+    assert_eq!(search(&photo("bear.webp")).len(), 3);
+
+    let more = folder.path().join("more.txt");
+    fs::write(&more, "a green parrot in a tree\na brown dog runs on the grass\n").unwrap();
+    let output = decap(&["memory", "add", text(&memory), text(&more)]);
+    assert!(stderr(&output).contains("added 1 sentences: 61 now"), "{}", stderr(&output));
+    let info = decap(&["memory", "info", text(&memory), "--json"]);
+    assert_eq!(json_lines(&stdout(&info))[0]["rows"], 61);
+
+    let bear = photo("bear.webp");
+    for memory in [text(&memory), text(&captions)] {
+        let output = decap(&["caption", &bear, "--memory", memory, "--method", "retrieval"]);
+        assert!(stdout(&output).contains("a brown"), "{}{}", stdout(&output), stderr(&output));
+    }
+}
+
+#[test]
+fn captions_that_cannot_be_used_are_named_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = [b"fine\n".to_vec(), vec![b'a'; (1 << 20) + 1]].concat();
+    for (name, content, expected) in [
+        ("empty.txt", &b""[..], "got none"),
+        ("nul.txt", b"fine\nbad\0line\n", "line 2"),
+        ("latin1.txt", b"fine\nfine\ncaf\xe9\n", "line 3"),
+        ("long.txt", &long, "line 2"),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let out = folder.path().join("out");
+        for args in [&["memory", "build"][..], &["train"]] {
+            let output = decap(&[args, &[text(&path), "--out", text(&out)]].concat());
+            assert_eq!(output.status.code(), Some(1), "{name}");
+            let message = stderr(&output);
+            assert!(message.contains(name) && message.contains(expected), "{message}");
+            assert!(!out.join("model.json").exists());
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_that_looks_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = captions_file(folder.path());
+    let out = folder.path().join("memory");
+    // Files may grow to 8 blocks of 512 bytes, and the signal that would end the program is off:
+    // writes fail as they do on a full disk.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 8; exec {} memory build {} --out {} --memory-dtype f32",
+        env!("CARGO_BIN_EXE_decap"), text(&captions), text(&out)
+    );
+    let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(names, ["captions.txt"], "no folder, no leftovers");
+}
+
+/// A model folder's files can each be broken; the message names the file.
+#[test]
+fn a_trained_model_captions_and_a_broken_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = captions_file(folder.path());
+    let (model, cache) = (folder.path().join("model"), folder.path().join("cache"));
+    let output = decap(&train_args(text(&captions), text(&model), text(&cache)));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let bear = photo("bear.webp");
+    let caption = || decap(&["caption", &bear, "--model", text(&model)]);
+    assert_eq!(caption().status.code(), Some(0), "{}", stderr(&caption()));
+    for name in ["metrics.jsonl", "loss.svg", "README.md", "captions.txt", "tokenizer.json"] {
+        assert!(model.join(name).exists(), "{name}");
+    }
+    let again = decap(&train_args(text(&captions), text(&model), text(&cache)));
+    assert_eq!(again.status.code(), Some(2), "a finished model is not trained over");
+
+    let weights = fs::read(model.join("decoder.safetensors")).unwrap();
+    let json = fs::read(model.join("model.json")).unwrap();
+    let future = String::from_utf8(json).unwrap().replacen("\"format_version\": 1", "\"format_version\": 7", 1);
+    let mut nan = weights.clone();
+    let end = nan.len();
+    nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let renamed = replace(&weights, b"transformer.ln_f.bias", b"transformer.ln_f.bile");
+    let reshaped = replace(&weights, b"[32]", b"[23]");
+    for (name, content, expected) in [
+        ("model.json", future.as_bytes(), "newer decap"),
+        ("model.json", b"{", "model.json"),
+        ("decoder.safetensors", &weights[..weights.len() / 2], "decoder.safetensors"),
+        ("decoder.safetensors", &weights[..5], "decoder.safetensors"),
+        ("decoder.safetensors", &nan, "decoder.safetensors"),
+        ("decoder.safetensors", &renamed, "ln_f.b"),
+        ("decoder.safetensors", &reshaped, "decoder.safetensors"),
+        ("decoder.json", b"{}", "decoder.json"),
+        ("tokenizer.json", b"{}", "tokenizer.json"),
+        ("memory.safetensors", b"", "memory.safetensors"),
+    ] {
+        let path = model.join(name);
+        let whole = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, content).unwrap();
+        let output = caption();
+        assert_eq!(output.status.code(), Some(1), "{name}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{name}: {}", stderr(&output));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, whole).unwrap();
+    }
+    let file = model.join("memory.safetensors");
+    let memory = fs::read(&file).unwrap();
+    let fingerprint = b"encoder_fingerprint\\\":\\\"";
+    let at = memory.windows(fingerprint.len()).position(|window| window == fingerprint).unwrap();
+    let mut other = memory;
+    other[at + fingerprint.len()..][..4].copy_from_slice(b"beef");
+    fs::write(&file, other).unwrap();
+    assert!(stderr(&caption()).contains("built by encoder"), "{}", stderr(&caption()));
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    let mut replaced = bytes.to_vec();
+    replaced[at..at + to.len()].copy_from_slice(to);
+    replaced
+}
+
+/// Ctrl-C writes a checkpoint; `--resume` ends where an undisturbed run ends, byte for byte.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_training_resumes_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = captions_file(folder.path());
+    let cache = folder.path().join("cache");
+    let (straight, stopped) = (folder.path().join("straight"), folder.path().join("stopped"));
+    let run = |out: &Path, extra: &[&str]| {
+        let args = [&["train"][..], &[text(&captions), "--out", text(out), "--cache", text(&cache)],
+            &["--width", "32", "--layers", "1", "--heads", "2", "--batch", "8"],
+            &["--epochs", "60", "--checkpoint-every", "3"], extra].concat();
+        command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    assert!(run(&straight, &[]).wait().unwrap().success());
+    let mut child = run(&stopped, &[]);
+    // The first checkpoint shows that training has begun.
+    while !stopped.join("checkpoint.safetensors").exists() {
+        std::thread::yield_now();
+        assert!(child.try_wait().unwrap().is_none(), "training ended before it could be stopped");
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!stopped.join("model.json").exists(), "half a model has no name");
+    assert!(run(&stopped, &["--resume"]).wait().unwrap().success());
+    for name in ["decoder.safetensors", "decoder.json", "memory.safetensors", "captions.txt"] {
+        let read = |model: &Path| fs::read(model.join(name)).unwrap();
+        assert!(read(&straight) == read(&stopped), "{name} differs");
+    }
+}
+
+#[test]
+fn scores_are_the_fields_and_missing_ids_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (references, predictions) = (folder.path().join("r.json"), folder.path().join("p.json"));
+    fs::write(&references, r#"{"1": ["a dog runs", "the dog is running"], "2": ["two cats sleep"]}"#).unwrap();
+    fs::write(&predictions, r#"{"1": "a dog runs", "2": "two cats sleep"}"#).unwrap();
+    let args = ["score", "--references", text(&references), "--predictions", text(&predictions), "--json"];
+    let output = decap(&args);
+    let record = &json_lines(&stdout(&output))[0];
+    assert!((record["Bleu_1"].as_f64().unwrap() - 1.0).abs() < 1e-6, "{record}");
+    for key in ["Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"] {
+        assert!(record[key].is_f64(), "{key}: {record}");
+    }
+    fs::write(&predictions, r#"{"1": "a dog runs", "7": "two cats sleep"}"#).unwrap();
+    let output = decap(&args);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains('7') && stderr(&output).contains("--allow-missing"));
+    let output = decap(&[&args[..], &["--allow-missing"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_model_says_what_it_is() {
+    let output = decap(&["model", "info", "--json"]);
+    let record = &json_lines(&stdout(&output))[0];
+    assert_eq!(record["model"]["name"], "tiny");
+    assert!(record["memory"]["rows"].as_u64().unwrap() > 1000);
+    assert!(stdout(&decap(&["model", "info"])).contains("fingerprint"));
+}

@@ -1,0 +1,293 @@
+//! The captioner: photo to embedding, onto the memory, into words.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::decoder::{Case, Decoder, GenerateOptions, detokenise};
+use crate::embedding::{Embedding, Embeddings};
+use crate::encoder::{self, Encoder};
+use crate::error::{Error, Result};
+use crate::media::{self, RgbImage};
+use crate::memory::{Evidence, Memory};
+use crate::model::{ModelDescription, TOKENIZER_FILE};
+use crate::tokenizer::Tokenizer;
+use crate::weights::Folder;
+
+/// How a photo's embedding becomes a caption; the names are the paper's (section 3 and 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// PD: projected onto the memory, then decoded.
+    #[default]
+    Projection,
+    /// VD: decoded as it is.
+    Visual,
+    /// NND: the nearest memory row, decoded.
+    Nearest,
+    /// CLIPRe: the nearest memory sentence, word for word.
+    Retrieval,
+}
+
+/// What the caller may choose for each caption; [`Captioner::options`] has the model's choice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaptionOptions {
+    /// From embedding to caption.
+    pub method: Method,
+    /// Softmax temperature of the projection.
+    pub tau: f32,
+    /// Memory sentences to show for each caption.
+    pub evidence: usize,
+    /// How the decoder writes.
+    pub generate: GenerateOptions,
+    /// Letter case of the caption.
+    pub case: Case,
+}
+
+/// A caption and what it rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Caption {
+    /// The caption.
+    pub text: String,
+    /// Mean log-probability of its tokens; for retrieval, the cosine to the photo.
+    pub score: f32,
+    /// The memory sentences with the largest weights, heaviest first.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Where the time of a batch went, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Timings {
+    /// Through the image tower.
+    pub encode_ms: f64,
+    /// Onto the memory.
+    pub project_ms: f64,
+    /// Through the decoder.
+    pub generate_ms: f64,
+}
+
+/// Encoder, memory and decoder, ready to caption.
+pub struct Captioner {
+    description: ModelDescription,
+    encoder: Arc<Encoder>,
+    memory: Memory,
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+}
+
+impl Captioner {
+    /// The model that is compiled into the program.
+    ///
+    /// # Errors
+    /// None on a sound build.
+    #[cfg(feature = "bundled")]
+    pub fn bundled() -> Result<Self> {
+        Self::open_folder(&crate::bundled::model())
+    }
+
+    /// Opens a model folder, or the bundled model by its name `tiny`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a file is not there, [`Error::Model`] where one is damaged or of a
+    /// future version, [`Error::Mismatch`] where the parts do not belong together.
+    pub fn open(reference: &str) -> Result<Self> {
+        Self::open_folder(&encoder::find_folder(reference)?)
+    }
+
+    /// Opens the model in `folder`.
+    ///
+    /// # Errors
+    /// As [`Captioner::open`].
+    pub fn open_folder(folder: &Folder) -> Result<Self> {
+        let description = ModelDescription::read(folder)?;
+        let encoder = encoder::open_for_model(&description.encoder, folder)?;
+        let memory = Memory::open(folder)?;
+        memory.check_encoder(encoder.fingerprint(), encoder.name())?;
+        let decoder = Decoder::open(folder)?;
+        check_width(&decoder, &encoder, folder)?;
+        let tokenizer = open_tokenizer(folder)?;
+        Ok(Self { description, encoder, memory, decoder, tokenizer })
+    }
+
+    /// This captioner with another memory.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where another encoder made the memory.
+    pub fn with_memory(mut self, memory: Memory) -> Result<Self> {
+        memory.check_encoder(self.encoder.fingerprint(), self.encoder.name())?;
+        self.memory = memory;
+        Ok(self)
+    }
+
+    /// The model's own choice of everything.
+    pub fn options(&self) -> CaptionOptions {
+        CaptionOptions {
+            method: Method::default(),
+            tau: self.description.tau,
+            evidence: 0,
+            generate: self.description.writing.generate_options(),
+            case: self.description.writing.case(),
+        }
+    }
+
+    /// Captions the photo at `path`, with the model's own choices and three pieces of evidence.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Input`] for the photo, [`Error::Model`] for the model.
+    pub fn caption_file(&self, path: impl AsRef<Path>) -> Result<Caption> {
+        let image = media::image::open(path.as_ref(), &media::image::Limits::default())?;
+        self.caption_image(&image, &CaptionOptions { evidence: 3, ..self.options() })
+    }
+
+    /// Captions a decoded photo.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where a network cannot run, [`Error::Usage`] for senseless options.
+    pub fn caption_image(&self, image: &RgbImage, options: &CaptionOptions) -> Result<Caption> {
+        let embedding = self.encoder.encode_image(image)?;
+        self.caption_embedding(&embedding, options)
+    }
+
+    /// Captions a video, given its frames: their embeddings are averaged, then projected.
+    ///
+    /// # Errors
+    /// As [`Captioner::caption_image`]; [`Error::Usage`] where there is no frame.
+    pub fn caption_frames(&self, frames: &[RgbImage], options: &CaptionOptions) -> Result<Caption> {
+        let embeddings = self.encoder.encode_images(frames)?;
+        self.caption_embedding(&Embedding::mean(&embeddings)?, options)
+    }
+
+    /// Captions one embedding of this captioner's encoder.
+    ///
+    /// # Errors
+    /// As [`Captioner::caption_image`].
+    pub fn caption_embedding(
+        &self,
+        embedding: &Embedding,
+        options: &CaptionOptions,
+    ) -> Result<Caption> {
+        let row = Embeddings::new(embedding.as_slice().to_vec(), embedding.width())?;
+        let (captions, _) = self.caption_embeddings(&row, options)?;
+        captions.into_iter().next().ok_or_else(|| Error::Usage("no embedding to caption".into()))
+    }
+
+    /// Captions embeddings `[rows, width]` together, in order; and where the time went.
+    ///
+    /// # Errors
+    /// As [`Captioner::caption_image`].
+    pub fn caption_embeddings(
+        &self,
+        embeddings: &Embeddings,
+        options: &CaptionOptions,
+    ) -> Result<(Vec<Caption>, Timings)> {
+        if embeddings.is_empty() {
+            return Ok((Vec::new(), Timings::default()));
+        }
+        let started = Instant::now();
+        let (prefixes, evidence) = self.prefixes(embeddings, options)?;
+        let project_ms = milliseconds(started);
+        let started = Instant::now();
+        let written = match options.method {
+            Method::Retrieval => self.retrieve(embeddings)?,
+            _ => self.write(&prefixes, options)?,
+        };
+        let generate_ms = milliseconds(started);
+        let captions = written
+            .into_iter()
+            .zip(evidence)
+            .map(|((text, score), evidence)| Caption { text, score, evidence })
+            .collect();
+        Ok((captions, Timings { encode_ms: 0.0, project_ms, generate_ms }))
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Arc<Encoder> {
+        &self.encoder
+    }
+
+    /// The support memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The decoder.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The decoder's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// What the model says of itself.
+    pub fn description(&self) -> &ModelDescription {
+        &self.description
+    }
+
+    /// What the decoder is given for each embedding, and the evidence for it.
+    fn prefixes(
+        &self,
+        embeddings: &Embeddings,
+        options: &CaptionOptions,
+    ) -> Result<(Vec<f32>, Vec<Vec<Evidence>>)> {
+        let none = || vec![Vec::new(); embeddings.len()];
+        let nearest_wanted = options.method == Method::Nearest;
+        let projection_wanted = options.method == Method::Projection || options.evidence > 0;
+        let evidence = if projection_wanted {
+            let projections = self.memory.project(embeddings, options.tau, options.evidence)?;
+            if options.method == Method::Projection {
+                let prefixes = projections.iter().flat_map(|p| p.embedding.as_slice());
+                let prefixes = prefixes.copied().collect();
+                return Ok((prefixes, projections.into_iter().map(|p| p.evidence).collect()));
+            }
+            projections.into_iter().map(|projection| projection.evidence).collect()
+        } else {
+            none()
+        };
+        if !nearest_wanted {
+            return Ok((embeddings.as_slice().to_vec(), evidence));
+        }
+        let mut prefixes = Vec::with_capacity(embeddings.as_slice().len());
+        for found in self.memory.nearest(embeddings)? {
+            prefixes.extend_from_slice(self.memory.row(found.row)?.as_slice());
+        }
+        Ok((prefixes, evidence))
+    }
+
+    fn retrieve(&self, embeddings: &Embeddings) -> Result<Vec<(String, f32)>> {
+        let nearest = self.memory.nearest(embeddings)?;
+        Ok(nearest.into_iter().map(|found| (found.text, found.cosine)).collect())
+    }
+
+    fn write(&self, prefixes: &[f32], options: &CaptionOptions) -> Result<Vec<(String, f32)>> {
+        let generated = self.decoder.generate(prefixes, &options.generate)?;
+        generated
+            .into_iter()
+            .map(|caption| {
+                let text = self.tokenizer.decode(&caption.caption_ids())?;
+                Ok((detokenise(&text, options.case), caption.score))
+            })
+            .collect()
+    }
+}
+
+fn open_tokenizer(folder: &Folder) -> Result<Tokenizer> {
+    let own = folder.contains(TOKENIZER_FILE);
+    let name = if own { TOKENIZER_FILE } else { "encoder/tokenizer.json" };
+    Tokenizer::read(&folder.path(name), &folder.bytes(name)?)
+}
+
+fn check_width(decoder: &Decoder, encoder: &Encoder, folder: &Folder) -> Result<()> {
+    let (expected, got) = (encoder.width(), decoder.config().prefix_width);
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::model(
+        folder.path(crate::decoder::CONFIG_FILE),
+        format!("expected a decoder for embeddings of width {expected}, got {got}"),
+    ))
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,160 @@
+//! Building a memory: deduplicate, sample, encode.
+
+use std::collections::HashSet;
+
+use sha2::{Digest, Sha256};
+
+use super::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
+use crate::embedding::Embeddings;
+use crate::error::{Error, Result};
+
+/// Which captions become rows, and how rows are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryOptions {
+    /// At most this many captions, drawn at random: the paper's 500,000.
+    pub max_rows: usize,
+    /// Seed of the draw.
+    pub seed: u64,
+    /// How rows are stored.
+    pub dtype: MemoryDtype,
+}
+
+impl Default for MemoryOptions {
+    fn default() -> Self {
+        Self { max_rows: 500_000, seed: 0, dtype: MemoryDtype::default() }
+    }
+}
+
+/// Chosen captions on their way to a memory.
+#[derive(Debug, Clone)]
+pub struct MemoryBuilder {
+    captions: Vec<String>,
+    options: MemoryOptions,
+}
+
+impl MemoryBuilder {
+    /// Chooses from `captions`: trimmed, without empty ones and repetitions (the first stays),
+    /// at most `max_rows`, in their order.
+    ///
+    /// The draw takes the captions with the smallest SHA-256 of seed and text, so it
+    /// depends on neither their order nor on what else is offered twice.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where nothing is left.
+    pub fn choose<S: AsRef<str>>(
+        captions: impl IntoIterator<Item = S>,
+        options: MemoryOptions,
+    ) -> Result<Self> {
+        let mut seen = HashSet::new();
+        let mut chosen: Vec<String> = Vec::new();
+        for caption in captions {
+            let caption = caption.as_ref().trim();
+            if !caption.is_empty() && seen.insert(caption.to_owned()) {
+                chosen.push(caption.to_owned());
+            }
+        }
+        if chosen.len() > options.max_rows {
+            let mut order: Vec<usize> = (0..chosen.len()).collect();
+            order.sort_by_cached_key(|&index| draw_key(options.seed, &chosen[index]));
+            order.truncate(options.max_rows);
+            order.sort_unstable();
+            chosen = order.into_iter().map(|i| std::mem::take(&mut chosen[i])).collect();
+        }
+        if chosen.is_empty() {
+            return Err(Error::Usage("a memory needs at least one caption".to_owned()));
+        }
+        Ok(Self { captions: chosen, options })
+    }
+
+    /// The chosen captions, to be encoded in this order.
+    pub fn captions(&self) -> &[String] {
+        &self.captions
+    }
+
+    /// Finishes the memory with the captions' embeddings `[captions, width]`, in order.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where their number differs.
+    pub fn finish(self, embeddings: &Embeddings, info: MemoryInfo) -> Result<Memory> {
+        let rows = Rows::quantise(embeddings, self.options.dtype);
+        Memory::new(rows, Captions::from_sentences(&self.captions), info)
+    }
+}
+
+impl Memory {
+    /// This memory and, behind its rows, the captions of `more` that it lacks, with their
+    /// embeddings under the same encoder. Existing rows stay as they are, byte for byte.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where widths differ.
+    pub fn extended(&self, more: &[String], embeddings: &Embeddings) -> Result<Self> {
+        if embeddings.width() != self.width() || embeddings.len() != more.len() {
+            return Err(Error::Mismatch(format!(
+                "expected {} embeddings of width {}, got {} of width {}",
+                more.len(),
+                self.width(),
+                embeddings.len(),
+                embeddings.width()
+            )));
+        }
+        let added = Rows::quantise(embeddings, self.rows.dtype());
+        let values = [self.rows.as_bytes(), added.as_bytes()].concat();
+        let scales = [self.rows.scales(), added.scales()].concat();
+        let rows = Rows::from_bytes(self.rows.dtype(), self.width(), values.into(), scales)
+            .map_err(Error::Mismatch)?;
+        let sentences = self.captions.iter().chain(more.iter().map(String::as_str));
+        Self::new(rows, Captions::from_sentences(sentences), self.info.clone())
+    }
+
+    /// Those of `captions`, trimmed and without repetitions, that this memory lacks.
+    pub fn missing<S: AsRef<str>>(&self, captions: impl IntoIterator<Item = S>) -> Vec<String> {
+        let mut seen: HashSet<String> = self.captions.iter().map(str::to_owned).collect();
+        captions
+            .into_iter()
+            .map(|caption| caption.as_ref().trim().to_owned())
+            .filter(|caption| !caption.is_empty() && seen.insert(caption.clone()))
+            .collect()
+    }
+}
+
+fn draw_key(seed: u64, caption: &str) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(seed.to_le_bytes());
+    hasher.update(caption.as_bytes());
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(captions: &[&str], max_rows: usize, seed: u64) -> Vec<String> {
+        let options = MemoryOptions { max_rows, seed, ..MemoryOptions::default() };
+        MemoryBuilder::choose(captions, options).unwrap().captions
+    }
+
+    #[test]
+    fn captions_are_trimmed_and_kept_once() {
+        assert_eq!(chosen(&["a dog ", "", "a cat", "a dog", "  "], 10, 0), ["a dog", "a cat"]);
+    }
+
+    #[test]
+    fn the_draw_follows_its_seed_and_keeps_the_order() {
+        let captions: Vec<String> = (0..100).map(|i| format!("caption {i:02}")).collect();
+        let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
+        let first = chosen(&captions, 10, 1);
+        assert_eq!(first.len(), 10);
+        assert!(first.is_sorted());
+        assert_eq!(first, chosen(&captions, 10, 1));
+        assert_ne!(first, chosen(&captions, 10, 2));
+        let reversed: Vec<&str> = captions.iter().rev().copied().collect();
+        let mut reversed = chosen(&reversed, 10, 1);
+        reversed.reverse();
+        assert_eq!(first, reversed);
+    }
+
+    #[test]
+    fn nothing_to_choose_from_is_an_error() {
+        assert!(MemoryBuilder::choose([" "], MemoryOptions::default()).is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! The support memory: sentence embeddings that photos are projected onto.
+
+mod build;
+mod captions;
+mod rows;
+mod storage;
+
+pub use build::{MemoryBuilder, MemoryOptions};
+pub use captions::Captions;
+pub use rows::{MemoryDtype, Rows};
+
+use decap_kernels::project;
+
+use crate::embedding::{Embedding, Embeddings};
+use crate::error::{Error, Result};
+
+/// N sentences and their embeddings under one encoder.
+///
+/// A photo's embedding v is projected onto the rows m_i (DeCap, equations 4 and 5):
+/// `w = softmax(M v / tau)`, `p = sum w_i m_i`, normalised. No training is involved. The memory
+/// carries its encoder's fingerprint: rows of another encoder mean nothing to this one.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    rows: Rows,
+    captions: Captions,
+    info: MemoryInfo,
+}
+
+/// Where a memory comes from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MemoryInfo {
+    /// Fingerprint of the encoder that made the rows.
+    pub encoder_fingerprint: String,
+    /// A name of that encoder, for messages.
+    pub encoder_name: String,
+    /// Where the captions came from, in words.
+    pub source: String,
+}
+
+/// A memory sentence and its share in a projection: why a caption says what it says.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Evidence {
+    /// The sentence.
+    pub text: String,
+    /// Its softmax weight, in 0..=1 over the whole memory.
+    pub weight: f32,
+}
+
+/// A memory sentence found by [`Memory::search`].
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Match {
+    /// The row of the memory.
+    pub row: usize,
+    /// The sentence.
+    pub text: String,
+    /// Its cosine to the query, in -1..=1.
+    pub cosine: f32,
+}
+
+/// An embedding moved onto the sentences of a memory, and the sentences that carry it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Projection {
+    /// The softmax mix of the rows, normalised.
+    pub embedding: Embedding,
+    /// The rows with the largest weights, heaviest first, ties by lowest row.
+    pub evidence: Vec<Evidence>,
+}
+
+impl Memory {
+    /// Puts rows and captions together.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where their numbers differ, [`Error::Usage`] where there are none.
+    pub fn new(rows: Rows, captions: Captions, info: MemoryInfo) -> Result<Self> {
+        if rows.len() != captions.len() {
+            return Err(Error::Mismatch(format!(
+                "expected one caption a memory row, got {} captions for {} rows",
+                captions.len(),
+                rows.len()
+            )));
+        }
+        if rows.is_empty() {
+            return Err(Error::Usage("a memory needs at least one caption".to_owned()));
+        }
+        Ok(Self { rows, captions, info })
+    }
+
+    /// The number of sentences.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none; a memory that was built has some.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The width of a row.
+    pub fn width(&self) -> usize {
+        self.rows.width()
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// The sentences, one a row.
+    pub fn captions(&self) -> &Captions {
+        &self.captions
+    }
+
+    /// Where it comes from.
+    pub fn info(&self) -> &MemoryInfo {
+        &self.info
+    }
+
+    /// Refuses an encoder that did not make this memory.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] that names both encoders.
+    pub fn check_encoder(&self, fingerprint: &str, name: &str) -> Result<()> {
+        if self.info.encoder_fingerprint == fingerprint {
+            return Ok(());
+        }
+        Err(Error::Mismatch(format!(
+            "this memory was built by encoder `{}` ({}), but the encoder in use is `{name}` ({}); \
+             build the memory again with this encoder from its captions",
+            self.info.encoder_name,
+            short(&self.info.encoder_fingerprint),
+            short(fingerprint)
+        )))
+    }
+
+    /// Projects each of `queries` `[queries, width]` with temperature `tau`; with the `evidence`
+    /// heaviest sentences each.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for queries of another width, [`Error::Usage`] for a `tau` that is not
+    /// positive, [`Error::Model`] where the rows hold values that are not numbers.
+    pub fn project(
+        &self,
+        queries: &Embeddings,
+        tau: f32,
+        evidence: usize,
+    ) -> Result<Vec<Projection>> {
+        self.check_query(queries.width(), tau)?;
+        let projected =
+            project(queries.as_slice(), self.rows.view(), self.width(), tau, evidence);
+        let mixed = projected.mixed.chunks_exact(self.width());
+        mixed
+            .zip(projected.top)
+            .map(|(mixed, top)| {
+                let embedding = Embedding::new(mixed.to_vec()).map_err(|_| self.broken_rows())?;
+                let evidence = top.iter().map(|&(row, weight)| self.evidence(row, weight));
+                Ok(Projection { embedding, evidence: evidence.collect() })
+            })
+            .collect()
+    }
+
+    /// The `count` sentences nearest to `query`, nearest first, ties by lowest row.
+    ///
+    /// # Errors
+    /// As [`Memory::project`].
+    pub fn search(&self, query: &Embedding, count: usize) -> Result<Vec<Match>> {
+        let top = self.heaviest(query.as_slice(), query.width(), count)?;
+        let rows = top.into_iter().flatten();
+        rows.map(|(row, _)| self.matched(query, row)).collect()
+    }
+
+    /// The nearest sentence to each of `queries` `[queries, width]`, ties by lowest row.
+    ///
+    /// # Errors
+    /// As [`Memory::project`].
+    pub fn nearest(&self, queries: &Embeddings) -> Result<Vec<Match>> {
+        let top = self.heaviest(queries.as_slice(), queries.width(), 1)?;
+        let mut nearest = Vec::with_capacity(top.len());
+        for (index, top) in top.into_iter().enumerate() {
+            let query = queries.get(index).ok_or_else(|| self.broken_rows())?;
+            let &(row, _) = top.first().ok_or_else(|| self.broken_rows())?;
+            nearest.push(self.matched(&query, row)?);
+        }
+        Ok(nearest)
+    }
+
+    /// Row `row` as an embedding (widened and normalised).
+    ///
+    /// # Errors
+    /// [`Error::Model`] where it holds values that are not numbers.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize) -> Result<Embedding> {
+        Embedding::new(self.rows.row(row)).map_err(|_| self.broken_rows())
+    }
+
+    /// The `count` rows with the largest dot products for each query, at a temperature that
+    /// keeps them apart without underflow.
+    fn heaviest(&self, queries: &[f32], width: usize, count: usize) -> Result<Vec<Vec<(usize, f32)>>> {
+        self.check_query(width, 1.0)?;
+        Ok(project(queries, self.rows.view(), width, 1.0, count).top)
+    }
+
+    fn matched(&self, query: &Embedding, row: usize) -> Result<Match> {
+        let cosine = query.cosine(&self.row(row)?);
+        Ok(Match { row, text: self.captions.get(row).to_owned(), cosine })
+    }
+
+    fn check_query(&self, width: usize, tau: f32) -> Result<()> {
+        if width != self.width() {
+            return Err(Error::Mismatch(format!(
+                "expected an embedding of the memory's width {}, got {width}",
+                self.width()
+            )));
+        }
+        if !(tau > 0.0 && tau.is_finite()) {
+            return Err(Error::Usage(format!("expected a temperature tau above 0, got {tau}")));
+        }
+        Ok(())
+    }
+
+    fn evidence(&self, row: usize, weight: f32) -> Evidence {
+        Evidence { text: self.captions.get(row).to_owned(), weight }
+    }
+
+    fn broken_rows(&self) -> Error {
+        Error::model("memory.safetensors", "tensor `rows`: holds values that are not numbers")
+    }
+}
+
+/// The first characters of a fingerprint, enough to tell two apart in a message.
+fn short(fingerprint: &str) -> &str {
+    fingerprint.get(..12).unwrap_or(fingerprint)
+}

@@ -1,0 +1,221 @@
+//! The embeddings of a memory in f32, f16 or int8.
+
+use std::str::FromStr;
+
+use decap_kernels::MemoryRows;
+use half::f16;
+
+use crate::embedding::Embeddings;
+use crate::error::{Error, Result};
+use crate::weights::Bytes;
+
+/// How a memory row is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MemoryDtype {
+    /// 4 bytes a value: exact.
+    F32,
+    /// 2 bytes a value.
+    #[default]
+    F16,
+    /// 1 byte a value and one f32 scale a row.
+    Int8,
+}
+
+/// Memory rows `[rows, width]` in one of the storage types; the bytes may be mapped.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    dtype: MemoryDtype,
+    width: usize,
+    /// Little-endian elements, row-major, aligned for their type.
+    values: Bytes,
+    /// One f32 a row, for int8.
+    scales: Vec<f32>,
+}
+
+impl FromStr for MemoryDtype {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            "int8" => Ok(Self::Int8),
+            _ => Err(Error::Usage(format!("expected f32, f16 or int8, got `{name}`"))),
+        }
+    }
+}
+
+impl MemoryDtype {
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
+
+    /// Bytes a value.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+            Self::Int8 => 1,
+        }
+    }
+}
+
+impl Rows {
+    /// Stores `embeddings` as `dtype`.
+    ///
+    /// int8 is symmetric: a row's scale is its largest magnitude over 127.
+    pub fn quantise(embeddings: &Embeddings, dtype: MemoryDtype) -> Self {
+        let mut scales = Vec::new();
+        let values: Vec<u8> = match dtype {
+            MemoryDtype::F32 => bytemuck::cast_slice(embeddings.as_slice()).to_vec(),
+            MemoryDtype::F16 => embeddings
+                .as_slice()
+                .iter()
+                .flat_map(|&value| f16::from_f32(value).to_le_bytes())
+                .collect(),
+            MemoryDtype::Int8 => {
+                let mut values = Vec::with_capacity(embeddings.as_slice().len());
+                for row in embeddings.rows() {
+                    let scale = row.iter().fold(0.0f32, |most, v| most.max(v.abs())) / 127.0;
+                    scales.push(scale);
+                    values.extend(row.iter().map(|v| (v / scale).round() as i8 as u8));
+                }
+                values
+            }
+        };
+        Self { dtype, width: embeddings.width(), values: aligned(values), scales }
+    }
+
+    /// Takes stored bytes `[rows, width]` of `dtype` (and `[rows]` scales for int8).
+    ///
+    /// # Errors
+    /// What does not fit, in words, for the caller to put the file's name to.
+    pub fn from_bytes(
+        dtype: MemoryDtype,
+        width: usize,
+        values: Bytes,
+        scales: Vec<f32>,
+    ) -> Result<Self, String> {
+        let row_bytes = width.checked_mul(dtype.size()).filter(|bytes| *bytes > 0);
+        let row_bytes = row_bytes.ok_or("expected rows of at least one value")?;
+        if !values.len().is_multiple_of(row_bytes) {
+            return Err(format!("expected rows of {row_bytes} bytes, got {} bytes", values.len()));
+        }
+        let rows = values.len() / row_bytes;
+        let expected_scales = if dtype == MemoryDtype::Int8 { rows } else { 0 };
+        if scales.len() != expected_scales {
+            return Err(format!("expected {expected_scales} scales, got {}", scales.len()));
+        }
+        if !(values.as_ptr() as usize).is_multiple_of(dtype.size()) {
+            return Ok(Self { dtype, width, values: aligned(values.to_vec()), scales });
+        }
+        Ok(Self { dtype, width, values, scales })
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.values.len() / (self.width * self.dtype.size()).max(1)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The width of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// How they are stored.
+    pub fn dtype(&self) -> MemoryDtype {
+        self.dtype
+    }
+
+    /// The stored elements, little-endian, row-major.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.values
+    }
+
+    /// One scale a row for int8, else none.
+    pub fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// Row `index` `[width]`, widened to f32.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, index: usize) -> Vec<f32> {
+        let range = index * self.width..(index + 1) * self.width;
+        match self.dtype {
+            MemoryDtype::F32 => bytemuck::cast_slice::<u8, f32>(&self.values)[range].to_vec(),
+            MemoryDtype::F16 => bytemuck::cast_slice::<u8, u16>(&self.values)[range]
+                .iter()
+                .map(|&bits| f16::from_bits(bits).to_f32())
+                .collect(),
+            MemoryDtype::Int8 => bytemuck::cast_slice::<u8, i8>(&self.values)[range]
+                .iter()
+                .map(|&value| f32::from(value) * self.scales[index])
+                .collect(),
+        }
+    }
+
+    /// The rows as the projection kernel takes them.
+    pub fn view(&self) -> MemoryRows<'_> {
+        // The constructors made sure of length and alignment, so the casts cannot fail.
+        match self.dtype {
+            MemoryDtype::F32 => MemoryRows::F32(bytemuck::cast_slice(&self.values)),
+            MemoryDtype::F16 => MemoryRows::F16(bytemuck::cast_slice(&self.values)),
+            MemoryDtype::Int8 => MemoryRows::Int8 {
+                rows: bytemuck::cast_slice(&self.values),
+                scales: &self.scales,
+            },
+        }
+    }
+}
+
+/// Owned bytes whose start is aligned for f32: the data of an `Arc<[u8]>` follows its two
+/// counters, so it starts at a multiple of 8.
+fn aligned(values: Vec<u8>) -> Bytes {
+    Bytes::from(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_survive_storage() {
+        let values: Vec<f32> = (0..64).map(|i| (i as f32 * 0.7).sin()).collect();
+        let embeddings = Embeddings::new(values, 16).unwrap();
+        // (type, largest error of a value): half a step of the type at magnitude 1.
+        for (dtype, tolerance) in
+            [(MemoryDtype::F32, 0.0), (MemoryDtype::F16, 5e-4), (MemoryDtype::Int8, 4e-3)]
+        {
+            let rows = Rows::quantise(&embeddings, dtype);
+            let bytes = Bytes::from(rows.as_bytes().to_vec());
+            let rows = Rows::from_bytes(dtype, 16, bytes, rows.scales().to_vec()).unwrap();
+            assert_eq!(rows.len(), 4);
+            for (index, expected) in embeddings.rows().enumerate() {
+                for (got, expected) in rows.row(index).iter().zip(expected) {
+                    assert!((got - expected).abs() <= tolerance, "{dtype:?}: {got} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_do_not_fit_are_refused() {
+        let bytes = || Bytes::from(vec![0; 10]);
+        assert!(Rows::from_bytes(MemoryDtype::F32, 2, bytes(), vec![]).is_err());
+        assert!(Rows::from_bytes(MemoryDtype::Int8, 5, bytes(), vec![]).is_err());
+        assert!(Rows::from_bytes(MemoryDtype::Int8, 0, bytes(), vec![]).is_err());
+        assert!(Rows::from_bytes(MemoryDtype::F16, usize::MAX, bytes(), vec![]).is_err());
+    }
+}

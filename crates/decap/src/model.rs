@@ -1,0 +1,183 @@
+//! A model folder: what `model.json` says, and where the other files are.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decoder::{Case, GenerateOptions, Method};
+use crate::error::{Error, Result};
+use crate::weights::{Folder, write_atomically};
+
+/// The file that makes a folder a model.
+pub const MODEL_FILE: &str = "model.json";
+/// The decoder's tokenizer; where a model has none of its own, its encoder's is used.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+
+const FORMAT: &str = "decap-model";
+/// The newest `model.json` that this crate reads, and the one it writes.
+const FORMAT_VERSION: u32 = 1;
+
+/// What `model.json` holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelDescription {
+    format: String,
+    format_version: u32,
+    /// A name for people.
+    pub name: String,
+    /// The encoder that the decoder and the memory were made with.
+    pub encoder: EncoderReference,
+    /// Softmax temperature of the projection.
+    pub tau: f32,
+    /// How captions are written unless the caller says otherwise.
+    #[serde(default)]
+    pub writing: Writing,
+    /// Where the model comes from.
+    #[serde(default)]
+    pub provenance: Provenance,
+}
+
+/// Which encoder, and where it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncoderReference {
+    /// `tiny`, a folder (relative to the model's), or a hub id.
+    pub reference: String,
+    /// Its name.
+    pub name: String,
+    /// Its fingerprint; another encoder is refused.
+    pub fingerprint: String,
+}
+
+/// How captions are written unless the caller says otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Writing {
+    /// Beams followed; 1 is greedy.
+    pub beam: usize,
+    /// Exponent of the length that a beam's log-probability is divided by.
+    pub length_penalty: f32,
+    /// Most tokens, start and end included.
+    pub max_tokens: usize,
+    /// A run of this many tokens is not written twice; 0 = no such rule.
+    pub no_repeat_ngram: usize,
+    /// Capital letter and full stop, or as the decoder wrote it.
+    pub sentence_case: bool,
+}
+
+/// Where a model comes from, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Provenance {
+    /// The files whose captions the decoder learned.
+    pub captions_from: String,
+    /// How many captions.
+    pub captions: usize,
+    /// The recipe.
+    pub preset: String,
+    /// Steps trained.
+    pub steps: u64,
+    /// The version that trained it.
+    pub decap_version: String,
+}
+
+impl Default for Writing {
+    /// The reference's: greedy, 30 tokens.
+    fn default() -> Self {
+        Self {
+            beam: 1,
+            length_penalty: 1.0,
+            max_tokens: 30,
+            no_repeat_ngram: 0,
+            sentence_case: false,
+        }
+    }
+}
+
+impl Writing {
+    /// What goes with small decoders: a few beams, which cost little there.
+    pub fn fast() -> Self {
+        Self { beam: 3, max_tokens: 40, no_repeat_ngram: 3, ..Self::default() }
+    }
+
+    /// These defaults as options of [`Decoder::generate`](crate::decoder::Decoder::generate).
+    pub fn generate_options(&self) -> GenerateOptions {
+        let method = match self.beam {
+            0 | 1 => Method::Greedy,
+            width => Method::Beam { width, length_penalty: self.length_penalty },
+        };
+        GenerateOptions {
+            method,
+            max_tokens: self.max_tokens,
+            no_repeat_ngram: self.no_repeat_ngram,
+            ..GenerateOptions::default()
+        }
+    }
+
+    /// The letter case of captions.
+    pub fn case(&self) -> Case {
+        if self.sentence_case { Case::Sentence } else { Case::AsWritten }
+    }
+}
+
+impl ModelDescription {
+    /// A description in the current format.
+    pub fn new(name: impl Into<String>, encoder: EncoderReference, tau: f32) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            format_version: FORMAT_VERSION,
+            name: name.into(),
+            encoder,
+            tau,
+            writing: Writing::default(),
+            provenance: Provenance::default(),
+        }
+    }
+
+    /// Reads `model.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it is not there, [`Error::Model`] where it is not valid or of a future
+    /// format version.
+    pub fn read(folder: &Folder) -> Result<Self> {
+        check_format(folder, MODEL_FILE, FORMAT, FORMAT_VERSION)?;
+        let path = folder.path(MODEL_FILE);
+        let description: Self = folder.json(MODEL_FILE)?;
+        if !(description.tau > 0.0 && description.tau.is_finite()) {
+            let message = format!("`tau`: expected a number above 0, got {}", description.tau);
+            return Err(Error::model(path, message));
+        }
+        Ok(description)
+    }
+
+    /// Writes `model.json` into `folder`. It goes last: a folder without it is no model.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(MODEL_FILE);
+        let json = serde_json::to_string_pretty(self)
+            .map_err(|error| Error::model(&path, format!("cannot be written: {error}")))?;
+        write_atomically(&path, |file| writeln!(file, "{json}"))
+    }
+}
+
+/// Refuses a JSON file of another format or version. It looks at nothing else: a newer
+/// format may well have other fields.
+pub(crate) fn check_format(folder: &Folder, file: &str, format: &str, version: u32) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Header {
+        format: String,
+        format_version: u32,
+    }
+    let header: Header = folder.json(file)?;
+    let refuse = |message: String| Err(Error::model(folder.path(file), message));
+    if header.format != format {
+        return refuse(format!("expected format `{format}`, got `{}`", header.format));
+    }
+    if header.format_version != version {
+        return refuse(format!(
+            "expected {format} version {version}, got {}: made by a newer decap?",
+            header.format_version
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,340 @@
+//! Named tensors of somebody else's checkpoint: safetensors, sharded or not, and PyTorch files.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+
+use super::{Bytes, torch};
+use crate::error::{Error, Result};
+
+/// Most axes of a tensor.
+const MAX_AXES: usize = 8;
+
+/// Most shards of a checkpoint; the largest public ones have some two hundred.
+const MAX_SHARDS: usize = 4096;
+
+/// The tensors of a checkpoint in any common form; their bytes stay mapped.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    path: PathBuf,
+    form: CheckpointForm,
+    files: Vec<Bytes>,
+    tensors: BTreeMap<String, StoredTensor>,
+}
+
+/// How a checkpoint is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckpointForm {
+    /// One safetensors file, or several with an index.
+    Safetensors,
+    /// `torch.save`, parsed without running it.
+    Torch,
+    /// `torch.jit.save`: the attributes of the scripted module.
+    TorchScript,
+}
+
+/// Where a tensor's elements lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredTensor {
+    /// Which of the checkpoint's files.
+    pub(crate) file: usize,
+    /// The storage's bytes within it, little-endian.
+    pub(crate) bytes: Range<usize>,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    /// Elements of the storage before the tensor's first.
+    pub(crate) offset: usize,
+    /// Elements of the storage from one index of an axis to the next.
+    pub(crate) strides: Vec<usize>,
+}
+
+impl Checkpoint {
+    /// Opens the file at `path`: safetensors, a `*.index.json` of shards, or a PyTorch file (a ZIP
+    /// archive, TorchScript, or the form before PyTorch 1.6).
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be opened; [`Error::Model`] where it is damaged, of another kind,
+    /// big-endian, claims more than it holds, or is a pickle that names anything but tensors and plain
+    /// containers. Pickles are parsed, never executed.
+    pub fn open(path: &Path) -> Result<Self> {
+        let is_index = path.to_string_lossy().ends_with(".index.json");
+        if is_index { Self::open_sharded(path) } else { Self::open_single(path) }
+    }
+
+    fn open_single(path: &Path) -> Result<Self> {
+        let metadata = fs::metadata(path).map_err(|source| Error::io(path, source))?;
+        if metadata.is_dir() {
+            return Err(Error::io(path, std::io::ErrorKind::IsADirectory.into()));
+        }
+        let bytes = Bytes::map(path)?;
+        let (form, tensors) = if torch::is_torch(&bytes) {
+            torch::read(&bytes).map_err(|message| Error::model(path, message))?
+        } else if bytes.starts_with(b"version https://git-lfs") {
+            let message = "expected weights, got a Git LFS pointer: the weights were never fetched";
+            return Err(Error::model(path, message));
+        } else {
+            let tensors = read_safetensors(&bytes).map_err(|error| Error::model(path, error))?;
+            (CheckpointForm::Safetensors, tensors)
+        };
+        Ok(Self { path: path.to_path_buf(), form, files: vec![bytes], tensors })
+    }
+
+    fn open_sharded(path: &Path) -> Result<Self> {
+        let bytes = Bytes::map(path)?;
+        let index: ShardIndex = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::model(path, format!("expected an index of shards: {error}")))?;
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        let mut checkpoint = Self {
+            path: path.to_path_buf(),
+            form: CheckpointForm::Safetensors,
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        let mut names_of_shard: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, shard) in &index.weight_map {
+            names_of_shard.entry(shard).or_default().push(name);
+        }
+        if names_of_shard.len() > MAX_SHARDS {
+            return Err(Error::model(path, format!("expected at most {MAX_SHARDS} shards, got more")));
+        }
+        for (shard, names) in names_of_shard {
+            // A shard lies beside its index; anything else would read files that were not named.
+            if Path::new(shard).file_name() != Some(shard.as_ref()) {
+                let message = format!("expected the name of a file beside the index, got {shard:?}");
+                return Err(Error::model(path, message));
+            }
+            let mut opened = Self::open_single(&folder.join(shard))?;
+            checkpoint.form = opened.form;
+            let file = checkpoint.files.len();
+            checkpoint.files.append(&mut opened.files);
+            for name in names {
+                let mut tensor = opened.tensors.remove(name).ok_or_else(|| {
+                    Error::model(folder.join(shard), format!("tensor `{name}` is missing"))
+                })?;
+                tensor.file = file;
+                checkpoint.tensors.insert(name.to_owned(), tensor);
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    /// The file, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How it is written down.
+    pub fn form(&self) -> CheckpointForm {
+        self.form
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// The extent of each axis of tensor `name`.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
+    }
+
+    /// The element type of tensor `name`.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.tensors.get(name).map(|tensor| tensor.dtype)
+    }
+
+    /// Renames every tensor; those for which `rename` gives `None` are dropped.
+    pub(crate) fn renamed(mut self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        let tensors = std::mem::take(&mut self.tensors);
+        self.tensors = tensors
+            .into_iter()
+            .filter_map(|(name, tensor)| Some((rename(&name)?, tensor)))
+            .collect();
+        self
+    }
+
+    /// The tensor `name`, widened to f32 from f64, f32, f16 or bf16, row-major, of exactly `shape`.
+    /// Borrowed from the map where it lies there as f32.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where it is missing, of another shape or type, or holds a NaN or infinity.
+    pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>> {
+        let fail = |message| Err(Error::model(&self.path, format!("tensor `{name}`{message}")));
+        let Some(tensor) = self.tensors.get(name) else {
+            return fail(" is missing".to_owned());
+        };
+        if tensor.shape != shape {
+            return fail(format!(": expected shape {shape:?}, got {:?}", tensor.shape));
+        }
+        let Some(values) = self.values(tensor) else {
+            return fail(format!(": expected f32, f64, f16 or bf16, got {:?}", tensor.dtype));
+        };
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return fail(format!(": value {index} is {}, expected a number", values[index]));
+        }
+        Ok(values)
+    }
+
+    /// Says that tensor `name` has been copied: its pages need not stay in memory.
+    pub(crate) fn release(&self, name: &str) {
+        if let Some(tensor) = self.tensors.get(name)
+            && let Some(file) = self.files.get(tensor.file)
+        {
+            file.release(tensor.bytes.clone());
+        }
+    }
+
+    /// At most `count` values of tensor `name`, evenly spread: what a fingerprint looks at.
+    pub(crate) fn sample(&self, name: &str, count: usize) -> Option<Vec<f32>> {
+        let tensor = self.tensors.get(name)?;
+        let total: usize = tensor.shape.iter().product();
+        let bytes = self.storage(tensor);
+        let size = element_size(tensor.dtype)?;
+        let step = total.div_ceil(count.max(1)).max(1);
+        (0..total)
+            .step_by(step)
+            .map(|index| {
+                let at = tensor.element(index) * size;
+                widen(tensor.dtype, bytes.get(at..at + size)?)?.first().copied()
+            })
+            .collect()
+    }
+
+    fn storage(&self, tensor: &StoredTensor) -> &[u8] {
+        // Ranges were checked against their file when they were read.
+        self.files
+            .get(tensor.file)
+            .and_then(|file| file.get(tensor.bytes.clone()))
+            .unwrap_or_default()
+    }
+
+    fn values(&self, tensor: &StoredTensor) -> Option<Cow<'_, [f32]>> {
+        let storage = self.storage(tensor);
+        let size = element_size(tensor.dtype)?;
+        let total: usize = tensor.shape.iter().product();
+        if tensor.is_contiguous() {
+            let start = tensor.offset * size;
+            let bytes = storage.get(start..start + total * size)?;
+            if tensor.dtype == Dtype::F32
+                && cfg!(target_endian = "little")
+                && let Ok(values) = bytemuck::try_cast_slice(bytes)
+            {
+                return Some(Cow::Borrowed(values));
+            }
+            return widen(tensor.dtype, bytes).map(Cow::Owned);
+        }
+        let all = widen(tensor.dtype, storage)?;
+        let values = (0..total).map(|index| all.get(tensor.element(index)).copied());
+        values.collect::<Option<Vec<f32>>>().map(Cow::Owned)
+    }
+}
+
+impl StoredTensor {
+    /// A dense row-major tensor over all of `bytes`.
+    pub(crate) fn dense(bytes: Range<usize>, dtype: Dtype, shape: Vec<usize>) -> Self {
+        let strides = dense_strides(&shape);
+        Self { file: 0, bytes, dtype, shape, offset: 0, strides }
+    }
+
+    /// Checks that every element lies within the storage, and that there are not more of them.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let size = element_size(self.dtype)
+            .ok_or_else(|| format!("expected a number type, got {:?}", self.dtype))?;
+        let available = self.bytes.len() / size;
+        if self.shape.len() > MAX_AXES || self.shape.len() != self.strides.len() {
+            return Err(format!("expected at most {MAX_AXES} axes, got shape {:?}", self.shape));
+        }
+        let elements =
+            self.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
+        let elements = elements.ok_or_else(|| format!("shape {:?} overflows", self.shape))?;
+        let last = self.shape.iter().zip(&self.strides).try_fold(
+            self.offset,
+            |last, (&extent, &stride)| last.checked_add(extent.saturating_sub(1).checked_mul(stride)?),
+        );
+        let fits = elements <= available && last.is_some_and(|last| last < available);
+        if elements > 0 && !fits {
+            return Err(format!(
+                "expected {elements} elements within a storage of {available}, got an end at {last:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn is_contiguous(&self) -> bool {
+        // The stride of an axis of one element says nothing.
+        let dense = dense_strides(&self.shape);
+        let axes = self.shape.iter().zip(self.strides.iter().zip(dense));
+        axes.into_iter().all(|(&extent, (&stride, dense))| extent <= 1 || stride == dense)
+    }
+
+    /// The place in the storage of row-major element `index`.
+    fn element(&self, mut index: usize) -> usize {
+        let mut at = self.offset;
+        for (&extent, &stride) in self.shape.iter().zip(&self.strides).rev() {
+            let extent = extent.max(1);
+            at += (index % extent) * stride;
+            index /= extent;
+        }
+        at
+    }
+}
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: HashMap<String, String>,
+}
+
+fn read_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, StoredTensor>, String> {
+    let broken = |error| format!("expected safetensors or a PyTorch file: {error}");
+    let view = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let base = bytes.as_ptr() as usize;
+    let mut tensors = BTreeMap::new();
+    for (name, tensor) in view.iter() {
+        let start = tensor.data().as_ptr() as usize - base;
+        let range = start..start + tensor.data().len();
+        let stored = StoredTensor::dense(range, tensor.dtype(), tensor.shape().to_vec());
+        tensors.insert(name.to_owned(), stored);
+    }
+    Ok(tensors)
+}
+
+fn dense_strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
+    }
+    strides
+}
+
+/// Bytes of an element; `None` for types that fill no whole bytes.
+pub(crate) fn element_size(dtype: Dtype) -> Option<usize> {
+    let bits = dtype.bitsize();
+    bits.is_multiple_of(8).then_some(bits / 8)
+}
+
+/// Little-endian elements as f32, or `None` for a type that is not a float.
+fn widen(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    fn each<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        let (elements, _) = bytes.as_chunks::<N>();
+        elements.iter().map(|&element| read(element)).collect()
+    }
+    Some(match dtype {
+        Dtype::F32 => each(bytes, f32::from_le_bytes),
+        Dtype::F64 => each(bytes, |element| f64::from_le_bytes(element) as f32),
+        Dtype::F16 => each(bytes, |element| f16::from_le_bytes(element).to_f32()),
+        Dtype::BF16 => each(bytes, |element| bf16::from_le_bytes(element).to_f32()),
+        _ => return None,
+    })
+}

