@@ -1,6 +1,7 @@
 //! AVX-512 F, BW, DQ and VL: 16 lanes.
 
 use super::{Kernel, Simd};
+use crate::gemm::tile::tile_of_rows;
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
 
@@ -66,7 +67,7 @@ fn mask(len: usize) -> __mmask16 {
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = 14;
+    tile_of_rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {

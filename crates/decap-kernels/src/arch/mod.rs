@@ -17,6 +17,7 @@ pub(crate) mod neon;
 pub(crate) mod scalar;
 
 use crate::dispatch::KernelSet;
+use crate::gemm::tile::{Operands, Tile};
 
 /// A computation written once for all instruction sets.
 pub(crate) trait Kernel {
@@ -46,6 +47,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Rows of a tile of a matrix product: as many as keep all sums in registers.
     const TILE_ROWS: usize;
+
+    /// Computes a tile of at most `TILE_ROWS` rows; implemented by `tile_of_rows!`.
+    fn multiply_tile(self, operands: Operands, tile: Tile<'_, '_>);
 
     fn splat(self, value: f32) -> Self::V;
     /// The first `LANES` values. Panics when there are fewer.

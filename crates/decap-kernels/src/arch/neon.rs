@@ -1,6 +1,7 @@
 //! aarch64 NEON: 4 lanes. Every aarch64 processor that Rust's standard library runs on has it.
 
 use super::{Kernel, Simd};
+use crate::gemm::tile::tile_of_rows;
 use std::arch::aarch64::*;
 
 /// The processor is an aarch64 one, which implies NEON.
@@ -28,7 +29,7 @@ const LANES: usize = 4;
 impl Simd for Neon {
     type V = float32x4_t;
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = 8;
+    tile_of_rows!(1 2 3 4 5 6 7 8);
 
     #[inline(always)]
     fn splat(self, value: f32) -> float32x4_t {

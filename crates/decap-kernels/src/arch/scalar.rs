@@ -1,6 +1,7 @@
 //! Plain Rust: the portable kernels, and the twin that the others are compared with.
 
 use super::Simd;
+use crate::gemm::tile::tile_of_rows;
 
 /// Eight lanes of plain f32; any processor has them.
 #[derive(Clone, Copy)]
@@ -16,7 +17,7 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 impl Simd for Scalar {
     type V = [f32; LANES];
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = 4;
+    tile_of_rows!(1 2 3 4);
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::V {
