@@ -22,6 +22,7 @@ pub(crate) enum Format {
     /// [`BYTE_OFFSET`] times the sum of the line, which undoes the offset of the other operand.
     SignedBytes,
     /// Four bytes to which [`BYTE_OFFSET`] was added.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     OffsetBytes,
     /// One f32 that is rounded to bf16.
     WideBf16,
