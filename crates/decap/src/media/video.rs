@@ -53,7 +53,9 @@ impl Default for VideoOptions {
 pub fn sample_frames(path: impl AsRef<Path>, options: &VideoOptions) -> Result<Vec<RgbImage>> {
     let path = path.as_ref();
     if options.frames == 0 {
-        return Err(Error::Usage("expected at least one frame a video, got 0".into()));
+        return Err(Error::Usage(
+            "expected at least one frame a video, got 0".into(),
+        ));
     }
     // The programs' own message for a missing file names no kind.
     std::fs::File::open(path).map_err(|source| Error::io(path, source))?;
@@ -70,7 +72,10 @@ pub fn sample_frames(path: impl AsRef<Path>, options: &VideoOptions) -> Result<V
         frames.extend(frame_at(path, 0.0, options, deadline)?);
     }
     if frames.is_empty() {
-        return Err(Error::input(path, InputFault::Damaged("no frame can be decoded".into())));
+        return Err(Error::input(
+            path,
+            InputFault::Damaged("no frame can be decoded".into()),
+        ));
     }
     Ok(frames)
 }
@@ -103,8 +108,18 @@ fn length(path: &Path, options: &VideoOptions, deadline: Instant) -> Result<f64>
     const MOST_OUTPUT: u64 = 1 << 20;
 
     let mut command = Command::new(&options.ffprobe);
-    command.args(["-v", "error", "-protocol_whitelist", "file", "-select_streams", "V:0"]);
-    command.args(["-show_entries", "stream=width,height,duration:format=duration"]);
+    command.args([
+        "-v",
+        "error",
+        "-protocol_whitelist",
+        "file",
+        "-select_streams",
+        "V:0",
+    ]);
+    command.args([
+        "-show_entries",
+        "stream=width,height,duration:format=duration",
+    ]);
     command.args(["-of", "json", "-i"]).arg(local(path));
     let json = output_of(command, MOST_OUTPUT, path, deadline)?;
     let probed: Probed = serde_json::from_slice(&json).map_err(|error| {
@@ -118,8 +133,13 @@ fn length(path: &Path, options: &VideoOptions, deadline: Instant) -> Result<f64>
     check_pixels(stream.width, stream.height, &options.limits)
         .map_err(|fault| Error::input(path, fault))?;
     let durations = [&stream.duration, &probed.format.duration];
-    let known = durations.into_iter().flatten().find_map(|text| text.parse::<f64>().ok());
-    Ok(known.filter(|seconds| seconds.is_finite() && *seconds > 0.0).unwrap_or(0.0))
+    let known = durations
+        .into_iter()
+        .flatten()
+        .find_map(|text| text.parse::<f64>().ok());
+    Ok(known
+        .filter(|seconds| seconds.is_finite() && *seconds > 0.0)
+        .unwrap_or(0.0))
 }
 
 /// The frame shown at `seconds`, if there is one.
@@ -133,13 +153,34 @@ fn frame_at(
     const MOST_HEADER: u64 = 64;
 
     let mut command = Command::new(&options.ffmpeg);
-    command.args(["-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe"]);
+    command.args([
+        "-v",
+        "error",
+        "-nostdin",
+        "-protocol_whitelist",
+        "file,pipe",
+    ]);
     // Seeking before the input is exact as well: what lies before is decoded and dropped.
-    command.args(["-ss", &format!("{seconds:.6}"), "-i"]).arg(local(path));
-    command.args(["-map", "0:V:0", "-frames:v", "1", "-f", "image2pipe", "-c:v", "ppm"]);
+    command
+        .args(["-ss", &format!("{seconds:.6}"), "-i"])
+        .arg(local(path));
+    command.args([
+        "-map",
+        "0:V:0",
+        "-frames:v",
+        "1",
+        "-f",
+        "image2pipe",
+        "-c:v",
+        "ppm",
+    ]);
     // A PPM tells its size, which rotation may have exchanged.
     command.args(["-pix_fmt", "rgb24", "pipe:1"]);
-    let most = options.limits.pixels.saturating_mul(3).saturating_add(MOST_HEADER);
+    let most = options
+        .limits
+        .pixels
+        .saturating_mul(3)
+        .saturating_add(MOST_HEADER);
     let ppm = output_of(command, most, path, deadline)?;
     if ppm.is_empty() {
         return Ok(None); // past the last frame
@@ -162,7 +203,10 @@ fn read_ppm(bytes: &[u8]) -> Option<RgbImage> {
     let mut rest = bytes.strip_prefix(b"P6")?;
     let mut number = || -> Option<u32> {
         let start = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
-        let digits = rest[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = rest[start..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         let text = std::str::from_utf8(&rest[start..start + digits]).ok()?;
         rest = &rest[start + digits..];
         text.parse().ok()
@@ -176,18 +220,16 @@ fn read_ppm(bytes: &[u8]) -> Option<RgbImage> {
 }
 
 /// What `command` prints, if it ends well before `deadline` and prints at most `most` bytes.
-fn output_of(
-    mut command: Command,
-    most: u64,
-    path: &Path,
-    deadline: Instant,
-) -> Result<Vec<u8>> {
+fn output_of(mut command: Command, most: u64, path: &Path, deadline: Instant) -> Result<Vec<u8>> {
     let program = command.get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = Running(command.spawn().map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => {
-            Error::Unavailable(format!("videos need the program `{program}`, which is not found"))
-        }
+        io::ErrorKind::NotFound => Error::Unavailable(format!(
+            "videos need the program `{program}`, which is not found"
+        )),
         _ => Error::io(&program, source),
     })?);
     let output = read_in_thread(child.0.stdout.take(), most.saturating_add(1));
@@ -216,7 +258,10 @@ fn output_of(
     let status = child.0.wait().map_err(|source| Error::io(path, source))?;
     if !status.success() {
         let complaint = String::from_utf8_lossy(&complaint);
-        let first = complaint.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason");
+        let first = complaint
+            .lines()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("no reason");
         let message = format!("{program} cannot read it: {first}");
         return Err(Error::input(path, InputFault::Damaged(message)));
     }
@@ -280,12 +325,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.mp4");
         std::fs::write(&path, b"anything").unwrap();
-        let options =
-            VideoOptions { ffprobe: "no-such-program-as-this".into(), ..VideoOptions::default() };
+        let options = VideoOptions {
+            ffprobe: "no-such-program-as-this".into(),
+            ..VideoOptions::default()
+        };
         let error = sample_frames(&path, &options).unwrap_err();
         assert_eq!(error.kind(), "unavailable");
-        assert!(error.to_string().contains("no-such-program-as-this"), "{error}");
-        let none = VideoOptions { frames: 0, ..VideoOptions::default() };
+        assert!(
+            error.to_string().contains("no-such-program-as-this"),
+            "{error}"
+        );
+        let none = VideoOptions {
+            frames: 0,
+            ..VideoOptions::default()
+        };
         assert_eq!(sample_frames(&path, &none).unwrap_err().kind(), "usage");
         let missing = sample_frames(folder.path().join("b.mp4"), &VideoOptions::default());
         assert_eq!(missing.unwrap_err().kind(), "not_found");
