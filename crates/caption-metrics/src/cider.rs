@@ -76,22 +76,16 @@ pub(crate) fn cider(
         .collect()
 }
 
-/// How similar two sets of captions are to each other, on CIDEr-D's scale over ten.
-///
-/// Used by self-CIDEr: `[captions, captions]`, row by row.
-pub(crate) fn similarities(captions: &[NgramCounts], documents: &DocumentCounts) -> Vec<Vec<f64>> {
+/// How similar captions are to each other: the mean cosine over orders, without CIDEr-D's
+/// clipping and penalty, so that the matrix is symmetric; `[captions, captions]`.
+pub(crate) fn cosines(captions: &[NgramCounts], documents: &DocumentCounts) -> Vec<Vec<f64>> {
     let weighted: Vec<Weighted> = captions
         .iter()
         .map(|c| Weighted::new(c, documents))
         .collect();
-    let of_pair = |a: &Weighted, b: &Weighted| {
-        let mut sums = [0.0; MAX_ORDER];
-        a.add_similarity(b, &mut sums);
-        sums.iter().sum::<f64>() / MAX_ORDER as f64
-    };
     weighted
         .iter()
-        .map(|a| weighted.iter().map(|b| of_pair(a, b)).collect())
+        .map(|a| weighted.iter().map(|b| a.cosine(b)).collect())
         .collect()
 }
 
@@ -127,27 +121,42 @@ impl Weighted {
 
     /// Adds the clipped cosine by order, with the penalty on the difference in length.
     fn add_similarity(&self, reference: &Self, sums: &mut [f64; MAX_ORDER]) {
+        let products = self.products(reference, |weight, other| weight.min(other) * other);
+        let difference = self.num_bigrams - reference.num_bigrams;
+        let penalty = (-(difference * difference) / (2.0 * SIGMA * SIGMA)).exp();
+        for (order, sum) in sums.iter_mut().enumerate() {
+            *sum += self.normalized(reference, products, order) * penalty;
+        }
+    }
+
+    fn cosine(&self, other: &Self) -> f64 {
+        let products = self.products(other, |weight, other| weight * other);
+        let cosines = (0..MAX_ORDER).map(|order| self.normalized(other, products, order));
+        cosines.sum::<f64>() / MAX_ORDER as f64
+    }
+
+    /// Sums over common n-grams, by order, `[4]`.
+    fn products(&self, other: &Self, product: impl Fn(f64, f64) -> f64) -> [f64; MAX_ORDER] {
         let mut products = [0.0; MAX_ORDER];
-        let mut rest = reference.weights.as_slice();
+        let mut rest = other.weights.as_slice();
         for &(ngram, weight) in &self.weights {
             let skipped = rest.partition_point(|&(other, _)| other < ngram);
             rest = &rest[skipped..];
             if let Some(&(other, other_weight)) = rest.first()
                 && other == ngram
             {
-                products[ngram.order_index()] += weight.min(other_weight) * other_weight;
+                products[ngram.order_index()] += product(weight, other_weight);
             }
         }
-        let difference = self.num_bigrams - reference.num_bigrams;
-        let penalty = (-(difference * difference) / (2.0 * SIGMA * SIGMA)).exp();
-        for order in 0..MAX_ORDER {
-            let norm = self.norms[order] * reference.norms[order];
-            let cosine = if norm == 0.0 {
-                products[order]
-            } else {
-                products[order] / norm
-            };
-            sums[order] += cosine * penalty;
+        products
+    }
+
+    fn normalized(&self, other: &Self, products: [f64; MAX_ORDER], order: usize) -> f64 {
+        let norm = self.norms[order] * other.norms[order];
+        if norm == 0.0 {
+            products[order]
+        } else {
+            products[order] / norm
         }
     }
 }

@@ -29,10 +29,6 @@ impl Vocabulary {
     pub(crate) fn numbers<'a>(&mut self, words: impl Iterator<Item = &'a str>) -> Vec<u32> {
         words.map(|word| self.number(word)).collect()
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.numbers.len()
-    }
 }
 
 /// One to four word numbers, the first in the highest bits; absent ones are zero.

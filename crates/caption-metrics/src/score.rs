@@ -9,6 +9,7 @@ use crate::meteor::{MAX_WORDS, Meteor, MeteorStatistics};
 use crate::ngrams::{NgramCounts, Vocabulary};
 use crate::ptb::PtbTokenizer;
 use crate::rouge::rouge_l;
+use crate::spice::Spice;
 use crate::text::words;
 use rayon::prelude::*;
 use std::fmt;
@@ -34,6 +35,8 @@ pub struct Options {
     pub document_frequencies: Option<DocumentFrequencies>,
     /// METEOR's data; without it there is no METEOR score.
     pub meteor: Option<Meteor>,
+    /// The installed SPICE; without it there is no SPICE score.
+    pub spice: Option<Spice>,
 }
 
 /// One value for each metric, of an image or of all.
@@ -130,6 +133,7 @@ pub(crate) struct ImageStatistics {
     pub(crate) meteor: Option<MeteorStatistics>,
     pub(crate) rouge_l: f64,
     pub(crate) cider: f64,
+    pub(crate) spice: Option<f64>,
 }
 
 /// Scores predictions against references.
@@ -153,7 +157,7 @@ pub(crate) struct ImageStatistics {
 ///
 /// # Errors
 /// Ids are missing on one side and [`Options::missing_ids`] refuses that, a prediction names an
-/// image twice, or there is nothing to score.
+/// image twice, there is nothing to score, or SPICE's program fails.
 pub fn score(
     references: &References,
     predictions: &Predictions,
@@ -165,6 +169,11 @@ pub fn score(
         .meteor
         .as_ref()
         .map(|meteor| meteor.statistics(&captions.predictions, &captions.references));
+    let spice = options
+        .spice
+        .as_ref()
+        .map(|spice| spice.scores(&captions.predictions, &captions.references))
+        .transpose()?;
     let mut vocabulary = Vocabulary::default();
     let numbered = captions.numbered(&mut vocabulary);
 
@@ -187,6 +196,7 @@ pub fn score(
             meteor: meteor.as_ref().map(|(statistics, _)| statistics[index]),
             rouge_l: rouge_l(&numbered.predictions[index], &numbered.references[index]),
             cider: cider[index],
+            spice: spice.as_ref().map(|scores| scores[index]),
         })
         .collect();
 
@@ -214,11 +224,15 @@ pub(crate) fn values<'a>(
     let num_images = statistics.len().max(1) as f64;
     let (mut bleu, mut rouge_l, mut cider) = (BleuStatistics::default(), 0.0, 0.0);
     let mut meteor: Option<MeteorStatistics> = None;
+    let mut spice: Option<f64> = None;
     for image in statistics {
         if let Some(one) = image.meteor {
             *meteor.get_or_insert_default() += one;
         }
         bleu += image.bleu;
+        if let Some(one) = image.spice {
+            *spice.get_or_insert_default() += one;
+        }
         rouge_l += image.rouge_l;
         cider += image.cider;
     }
@@ -227,7 +241,7 @@ pub(crate) fn values<'a>(
         meteor: meteor.map(|meteor| meteor.score()),
         rouge_l: rouge_l / num_images,
         cider: cider / num_images,
-        spice: None,
+        spice: spice.map(|sum| sum / num_images),
     }
 }
 
@@ -333,5 +347,92 @@ impl Captions {
                 .map(|words| NgramCounts::new(words))
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(images: &[(&str, &[&str], &str)], options: &Options) -> Scores {
+        let references = References::new(images.iter().map(|(id, captions, _)| {
+            (
+                (*id).to_owned(),
+                captions.iter().map(|&caption| caption.to_owned()).collect(),
+            )
+        }));
+        let predictions = Predictions::new(
+            images
+                .iter()
+                .map(|&(id, _, text)| (id.to_owned(), text.to_owned())),
+        );
+        score(&references.unwrap(), &predictions.unwrap(), options).unwrap()
+    }
+
+    #[test]
+    fn one_image_is_noted() {
+        let found = scores(&[("1", &["a dog"], "a dog")], &Options::default());
+        assert_eq!(found.notes, [Note::OneImage]);
+        assert_eq!(found.corpus.cider, 0.0);
+        assert!((found.corpus.rouge_l - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn empty_predictions_are_noted_and_score_nothing() {
+        let images: [(&str, &[&str], &str); 3] = [
+            ("1", &["a dog"], ""),
+            ("2", &["a cat"], "..."),
+            ("3", &["a bus"], "a bus"),
+        ];
+        let found = scores(&images, &Options::default());
+        assert_eq!(found.notes, [Note::EmptyPredictions(2)]);
+        assert_eq!(found.notes[0].to_string(), "2 predictions are empty");
+        for image in &found.images[..2] {
+            assert_eq!((image.values.bleu, image.values.cider), ([0.0; 4], 0.0));
+        }
+    }
+
+    #[test]
+    fn captions_of_100_000_words_are_scored() {
+        let long = "dog cat ".repeat(50_000);
+        let odd = "cat \0 dog bird ".repeat(33_000);
+        let images: [(&str, &[&str], &str); 2] =
+            [("1", &[&long, "a dog"], &odd), ("2", &["a cat"], "a cat")];
+        let found = scores(&images, &Options::default());
+        assert!(
+            found.images[0].values.rouge_l > 0.5,
+            "{:?}",
+            found.images[0].values
+        );
+        assert!(found.images[0].values.bleu[0] > 0.5);
+    }
+
+    #[test]
+    fn tokenized_captions_stay_as_they_are() {
+        let options = Options {
+            tokenization: Tokenization::Tokenized,
+            ..Options::default()
+        };
+        let images: [(&str, &[&str], &str); 2] =
+            [("1", &["A dog ."], "a dog ."), ("2", &["B"], "B")];
+        let found = scores(&images, &options);
+        assert!((found.images[0].values.bleu[0] - 2.0 / 3.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn left_out_images_are_told() {
+        let references = References::new(
+            [("1", "a dog"), ("2", "a cat")].map(|(id, c)| (id.into(), vec![c.into()])),
+        );
+        let predictions =
+            Predictions::new([("2", "a cat"), ("3", "a cow")].map(|(id, c)| (id.into(), c.into())));
+        let options = Options {
+            missing_ids: MissingIds::LeaveOut,
+            ..Options::default()
+        };
+        let found = score(&references.unwrap(), &predictions.unwrap(), &options).unwrap();
+        assert_eq!(found.images.len(), 1);
+        assert_eq!(found.missing.predictions, ["1"]);
+        assert_eq!(found.missing.references, ["3"]);
     }
 }

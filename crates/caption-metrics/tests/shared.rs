@@ -3,6 +3,8 @@
 //! Looks in `DECAP_SHARED`, or beside the repository. METEOR is checked where `DECAP_METEOR`
 //! names a resources file.
 
+#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+
 use caption_metrics::{
     Meteor, MissingIds, Options, Predictions, PtbTokenizer, References, Scores, read_predictions,
     read_references, score,
@@ -43,8 +45,13 @@ fn json(path: PathBuf) -> Value {
 }
 
 fn options() -> Options {
+    let meteor = std::env::var_os("DECAP_METEOR").map(|path| Meteor::open(path).expect("METEOR"));
+    if meteor.is_none() {
+        println!("skipped: METEOR, DECAP_METEOR names no resources file");
+    }
     Options {
         missing_ids: MissingIds::LeaveOut,
+        meteor,
         ..Options::default()
     }
 }

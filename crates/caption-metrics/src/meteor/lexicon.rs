@@ -1,8 +1,9 @@
 //! What METEOR knows of each word of the captions at hand, looked up once.
 
-use super::resources::Resources;
+use super::resources::{Phrases, Resources};
 use rust_stemmers::{Algorithm, Stemmer};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// WordNet's rules to find a base form: endings of nouns, verbs and adjectives, and what
 /// replaces them.
@@ -42,7 +43,9 @@ pub(crate) struct WordFacts {
     /// Synonym sets of the word and of its base form, ascending.
     pub(crate) synonym_sets: Vec<u32>,
     /// The word's number in the phrases.
-    pub(crate) phrase_word: Option<u32>,
+    phrase_word: Option<u32>,
+    /// The phrases that start with the word.
+    phrases: Range<usize>,
     pub(crate) is_function_word: bool,
 }
 
@@ -65,6 +68,29 @@ pub(crate) struct PhraseAt {
 impl Lexicon {
     pub(crate) fn word(&self, index: u32) -> &WordFacts {
         &self.words[index as usize]
+    }
+
+    /// The caption of these words.
+    pub(crate) fn caption(&self, words: Vec<u32>, phrases: &Phrases) -> Caption {
+        let numbers: Vec<Option<u32>> = words
+            .iter()
+            .map(|&word| self.word(word).phrase_word)
+            .collect();
+        let mut places = Vec::new();
+        for (start, &word) in words.iter().enumerate() {
+            let range = self.word(word).phrases.clone();
+            phrases.starting(&numbers[start..], range, |len, phrase| {
+                places.push(PhraseAt {
+                    start: start as u32,
+                    len: len as u32,
+                    phrase: phrase as u32,
+                });
+            });
+        }
+        Caption {
+            words,
+            phrases: places,
+        }
     }
 }
 
@@ -95,26 +121,9 @@ impl<'a> LexiconBuilder<'a> {
         self.lexicon
     }
 
-    /// The caption of these words.
-    pub(crate) fn caption(&mut self, words: Vec<String>) -> Caption {
-        let words: Vec<u32> = words.into_iter().map(|word| self.index(word)).collect();
-        let numbers: Vec<Option<u32>> = words
-            .iter()
-            .map(|&word| self.lexicon.word(word).phrase_word)
-            .collect();
-        let mut phrases = Vec::new();
-        for start in 0..words.len() {
-            self.resources
-                .phrases
-                .starting(&numbers[start..], |len, phrase| {
-                    phrases.push(PhraseAt {
-                        start: start as u32,
-                        len: len as u32,
-                        phrase: phrase as u32,
-                    });
-                });
-        }
-        Caption { words, phrases }
+    /// The indices of words.
+    pub(crate) fn indices(&mut self, words: Vec<String>) -> Vec<u32> {
+        words.into_iter().map(|word| self.index(word)).collect()
     }
 
     fn index(&mut self, word: String) -> u32 {
@@ -132,14 +141,17 @@ impl<'a> LexiconBuilder<'a> {
         let stem = self.stemmer.stem(word).into_owned();
         let next = self.stems.len() as u32;
         let stem = *self.stems.entry(stem).or_insert(next);
+        let phrase_word = self
+            .resources
+            .vocabulary
+            .find(word)
+            .map(|index| index as u32);
+        let phrases = &self.resources.phrases;
         WordFacts {
             stem,
             synonym_sets: self.synonym_sets(word),
-            phrase_word: self
-                .resources
-                .vocabulary
-                .find(word)
-                .map(|index| index as u32),
+            phrase_word,
+            phrases: phrase_word.map_or(0..0, |word| phrases.with_first(word)),
             is_function_word: self.function_words.contains(word),
         }
     }

@@ -31,6 +31,9 @@ pub(crate) use statistics::MeteorStatistics;
 /// limit, and no end on such captions.
 pub(crate) const MAX_WORDS: usize = 1000;
 
+/// How many images one task scores: each task needs a table as long as that of the phrases.
+const MIN_IMAGES_PER_TASK: usize = 256;
+
 /// METEOR's data, ready to score with; clones share it.
 #[derive(Clone, Debug)]
 pub struct Meteor {
@@ -72,22 +75,25 @@ impl Meteor {
 
         let mut num_cut = 0;
         let mut builder = LexiconBuilder::new(&self.resources);
-        let mut caption = |mut words: Vec<String>| {
+        let mut indices = |mut words: Vec<String>| {
             num_cut += usize::from(words.len() > MAX_WORDS);
             words.truncate(MAX_WORDS);
-            builder.caption(words)
+            builder.indices(words)
         };
-        let predictions: Vec<Caption> = prediction_words.into_iter().map(&mut caption).collect();
-        let references: Vec<Vec<Caption>> = reference_words
+        let predictions: Vec<Vec<u32>> = prediction_words.into_iter().map(&mut indices).collect();
+        let references: Vec<Vec<Vec<u32>>> = reference_words
             .into_iter()
-            .map(|captions| captions.into_iter().map(&mut caption).collect())
+            .map(|captions| captions.into_iter().map(&mut indices).collect())
             .collect();
         let lexicon = builder.finish();
         let statistics = predictions
-            .par_iter()
-            .zip(&references)
+            .into_par_iter()
+            .zip(references)
+            .with_min_len(MIN_IMAGES_PER_TASK)
             .map_init(PhraseFinder::default, |finder, (prediction, references)| {
-                self.best(prediction, references, &lexicon, finder)
+                let caption = |words| lexicon.caption(words, &self.resources.phrases);
+                let references: Vec<Caption> = references.into_iter().map(caption).collect();
+                self.best(&caption(prediction), &references, &lexicon, finder)
             })
             .collect();
         (statistics, num_cut)

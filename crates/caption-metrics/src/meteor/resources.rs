@@ -121,23 +121,52 @@ impl Phrases {
             .unwrap_or_default()
     }
 
-    /// The indices of the phrases that `words` starts with, by length from 1 word:
-    /// calls `found` with the length and the index.
-    pub(crate) fn starting(&self, words: &[Option<u32>], mut found: impl FnMut(usize, usize)) {
-        let (mut low, mut high) = (0, self.len());
+    /// The phrases that start with the word, as a range of indices.
+    pub(crate) fn with_first(&self, word: u32) -> std::ops::Range<usize> {
+        self.narrowed(0..self.len(), 0, word)
+    }
+
+    /// Calls `found` with the length and the index of each phrase that `words` starts with,
+    /// shortest first. `range` is the first word's.
+    pub(crate) fn starting(
+        &self,
+        words: &[Option<u32>],
+        range: std::ops::Range<usize>,
+        mut found: impl FnMut(usize, usize),
+    ) {
+        let mut range = range;
         for (position, word) in words.iter().enumerate() {
             let Some(word) = *word else { return };
-            // Phrases are sorted, a shorter one before those that continue it.
-            let word_at = |index: usize| self.phrase(index).get(position).copied();
-            low += count_while(high - low, |offset| word_at(low + offset) < Some(word));
-            high = low + count_while(high - low, |offset| word_at(low + offset) == Some(word));
-            if low == high {
+            if position > 0 {
+                range = self.narrowed(range, position, word);
+            }
+            if range.is_empty() {
                 return;
             }
-            if self.phrase(low).len() == position + 1 {
-                found(position + 1, low);
+            // A phrase stands before those that continue it.
+            if self.phrase(range.start).len() == position + 1 {
+                found(position + 1, range.start);
             }
         }
+    }
+
+    /// Those of the phrases that have the word at the position; they agree before it.
+    fn narrowed(
+        &self,
+        range: std::ops::Range<usize>,
+        position: usize,
+        word: u32,
+    ) -> std::ops::Range<usize> {
+        let word_at = |index: usize| self.phrase(index).get(position).copied();
+        let low = range.start
+            + count_while(range.len(), |offset| {
+                word_at(range.start + offset) < Some(word)
+            });
+        let high = low
+            + count_while(range.end - low, |offset| {
+                word_at(low + offset) == Some(word)
+            });
+        low..high
     }
 }
 
@@ -353,17 +382,19 @@ mod tests {
         assert_eq!(resources.synonyms.list("mouse"), [3]);
         assert_eq!(resources.synonyms.list("mous"), [0; 0]);
         let mut found = Vec::new();
+        let phrases = &resources.phrases;
         let words = [Some(0), Some(1), Some(2), None];
-        resources
-            .phrases
-            .starting(&words, |len, index| found.push((len, index)));
+        phrases.starting(&words, phrases.with_first(0), |len, index| {
+            found.push((len, index))
+        });
         assert_eq!(found, [(1, 0), (2, 1), (3, 2)]);
         found.clear();
-        resources
-            .phrases
-            .starting(&[Some(2), Some(0)], |len, index| found.push((len, index)));
+        let words = [Some(2), Some(0)];
+        phrases.starting(&words, phrases.with_first(2), |len, index| {
+            found.push((len, index))
+        });
         assert_eq!(found, [(1, 3)]);
-        assert_eq!(resources.phrases.paraphrases(3), [0, 2]);
+        assert_eq!(phrases.paraphrases(3), [0, 2]);
     }
 
     #[test]
@@ -384,8 +415,9 @@ mod tests {
             changed[index] ^= 0x81;
             if let Ok(resources) = Resources::from_bytes(&changed) {
                 let _ = resources.synonyms.list("mouse");
-                resources.phrases.starting(&[Some(0), Some(1)], |_, index| {
-                    assert!(resources.phrases.paraphrases(index).len() < 5);
+                let phrases = &resources.phrases;
+                phrases.starting(&[Some(0), Some(1)], phrases.with_first(0), |_, index| {
+                    assert!(phrases.paraphrases(index).len() < 5);
                 });
             }
         }
