@@ -349,3 +349,90 @@ impl Captions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(images: &[(&str, &[&str], &str)], options: &Options) -> Scores {
+        let references = References::new(images.iter().map(|(id, captions, _)| {
+            (
+                (*id).to_owned(),
+                captions.iter().map(|&caption| caption.to_owned()).collect(),
+            )
+        }));
+        let predictions = Predictions::new(
+            images
+                .iter()
+                .map(|&(id, _, text)| (id.to_owned(), text.to_owned())),
+        );
+        score(&references.unwrap(), &predictions.unwrap(), options).unwrap()
+    }
+
+    #[test]
+    fn one_image_is_noted() {
+        let found = scores(&[("1", &["a dog"], "a dog")], &Options::default());
+        assert_eq!(found.notes, [Note::OneImage]);
+        assert_eq!(found.corpus.cider, 0.0);
+        assert!((found.corpus.rouge_l - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn empty_predictions_are_noted_and_score_nothing() {
+        let images: [(&str, &[&str], &str); 3] = [
+            ("1", &["a dog"], ""),
+            ("2", &["a cat"], "..."),
+            ("3", &["a bus"], "a bus"),
+        ];
+        let found = scores(&images, &Options::default());
+        assert_eq!(found.notes, [Note::EmptyPredictions(2)]);
+        assert_eq!(found.notes[0].to_string(), "2 predictions are empty");
+        for image in &found.images[..2] {
+            assert_eq!((image.values.bleu, image.values.cider), ([0.0; 4], 0.0));
+        }
+    }
+
+    #[test]
+    fn captions_of_100_000_words_are_scored() {
+        let long = "dog cat ".repeat(50_000);
+        let odd = "cat \0 dog bird ".repeat(33_000);
+        let images: [(&str, &[&str], &str); 2] =
+            [("1", &[&long, "a dog"], &odd), ("2", &["a cat"], "a cat")];
+        let found = scores(&images, &Options::default());
+        assert!(
+            found.images[0].values.rouge_l > 0.5,
+            "{:?}",
+            found.images[0].values
+        );
+        assert!(found.images[0].values.bleu[0] > 0.5);
+    }
+
+    #[test]
+    fn tokenized_captions_stay_as_they_are() {
+        let options = Options {
+            tokenization: Tokenization::Tokenized,
+            ..Options::default()
+        };
+        let images: [(&str, &[&str], &str); 2] =
+            [("1", &["A dog ."], "a dog ."), ("2", &["B"], "B")];
+        let found = scores(&images, &options);
+        assert!((found.images[0].values.bleu[0] - 2.0 / 3.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn left_out_images_are_told() {
+        let references = References::new(
+            [("1", "a dog"), ("2", "a cat")].map(|(id, c)| (id.into(), vec![c.into()])),
+        );
+        let predictions =
+            Predictions::new([("2", "a cat"), ("3", "a cow")].map(|(id, c)| (id.into(), c.into())));
+        let options = Options {
+            missing_ids: MissingIds::LeaveOut,
+            ..Options::default()
+        };
+        let found = score(&references.unwrap(), &predictions.unwrap(), &options).unwrap();
+        assert_eq!(found.images.len(), 1);
+        assert_eq!(found.missing.predictions, ["1"]);
+        assert_eq!(found.missing.references, ["3"]);
+    }
+}

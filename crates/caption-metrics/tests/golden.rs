@@ -1,8 +1,10 @@
 //! Scores equal what pycocoevalcap prints (`tools/reference/metrics_golden.py`).
 
+#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+
 use caption_metrics::{
-    Meteor, MetricValues, Options, PtbTokenizer, Scores, meteor, read_predictions, read_references,
-    score,
+    Meteor, MetricValues, Note, Options, Predictions, PtbTokenizer, References, Scores, meteor,
+    read_predictions, read_references, score,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -104,5 +106,33 @@ fn other_folders_and_files_are_no_meteor_data() {
     assert!(
         other.to_string().contains("expected METEOR resources"),
         "{other}"
+    );
+}
+
+#[test]
+fn meteor_cuts_captions_of_100_000_words_and_says_so() {
+    let long = "dog cat a ".repeat(33_334);
+    let references = References::new([
+        ("1".to_owned(), vec![long.clone(), "a dog".to_owned()]),
+        ("2".to_owned(), vec!["a cat".to_owned()]),
+    ]);
+    let predictions =
+        Predictions::new([("1".to_owned(), long), ("2".to_owned(), "a cat".to_owned())]);
+    let options = Options {
+        meteor: Some(small_meteor()),
+        ..Options::default()
+    };
+    let scores = score(
+        &references.expect("ids"),
+        &predictions.expect("ids"),
+        &options,
+    );
+    let scores = scores.expect("scores");
+    assert_eq!(scores.notes, [Note::LongCaptions(2)]);
+    assert!(
+        scores.images[0]
+            .values
+            .meteor
+            .is_some_and(|meteor| meteor > 0.9)
     );
 }

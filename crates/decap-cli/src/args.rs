@@ -182,7 +182,11 @@ pub enum MethodArg {
     decap embed --text captions.txt --output captions.jsonl")]
 pub struct EmbedArgs {
     /// Photos, folders or globs; `-` reads paths from standard input.
-    #[arg(value_name = "PATH", required_unless_present = "text", conflicts_with = "text")]
+    #[arg(
+        value_name = "PATH",
+        required_unless_present = "text",
+        conflicts_with = "text"
+    )]
     pub paths: Vec<PathBuf>,
     /// A file of sentences instead of photos.
     #[arg(long, value_name = "FILE")]
@@ -290,10 +294,12 @@ pub struct MemoryBuildArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "A line of PAIRS.jsonl: {\"image\": \"photos/1.jpg\", \"captions\": [\"a dog\"], \
+#[command(
+    after_help = "A line of PAIRS.jsonl: {\"image\": \"photos/1.jpg\", \"captions\": [\"a dog\"], \
     \"split\": \"train\"}\nPaths are relative to the file; split `test` is held out.\n\n\
     Example:\n  decap align pairs.jsonl --image-tower towers/image.json \
-    --text-tower towers/text.json --out my-encoder")]
+    --text-tower towers/text.json --out my-encoder"
+)]
 pub struct AlignArgs {
     /// Photo-caption pairs.
     #[arg(value_name = "PAIRS.jsonl", required = true)]
@@ -416,8 +422,10 @@ pub enum MemoryCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  decap import coco_prefix-009.pt --captions coco_train.json \\\n    \
-    --encoder clip-vit-base-patch32/ --out my-model")]
+#[command(
+    after_help = "Example:\n  decap import coco_prefix-009.pt --captions coco_train.json \\\n    \
+    --encoder clip-vit-base-patch32/ --out my-model"
+)]
 pub struct ImportArgs {
     /// The checkpoint: `torch.save` of a state dict, or safetensors. It is read, never executed.
     #[arg(value_name = "CHECKPOINT")]
@@ -453,7 +461,9 @@ pub enum ExportForm {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  decap export --model my-model --to decap-pt --output decoder.pt")]
+#[command(
+    after_help = "Example:\n  decap export --model my-model --to decap-pt --output decoder.pt"
+)]
 pub struct ExportArgs {
     /// Model folder, or `tiny` for the bundled one.
     #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
@@ -467,10 +477,12 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "References: COCO JSON, {\"id\": [\"ref\", ...]}, JSONL, CSV or plain lines.\n\
+#[command(
+    after_help = "References: COCO JSON, {\"id\": [\"ref\", ...]}, JSONL, CSV or plain lines.\n\
     Predictions: COCO results, {\"id\": \"caption\"}, JSONL, CSV or plain lines.\n\
     Scores are printed times 100; with --json they are fractions, as pycocoevalcap prints them.\n\n\
-    Example:\n  decap score --references refs.json --predictions captions.json --per-image scores.csv")]
+    Example:\n  decap score --references refs.json --predictions captions.json --per-image scores.csv"
+)]
 pub struct ScoreArgs {
     /// Human captions.
     #[arg(long, value_name = "FILE")]

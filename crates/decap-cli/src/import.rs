@@ -20,13 +20,23 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
     let captions = read_all(&args.captions)?;
     let encoder = open_encoder(&args.encoder)?;
-    let name = args.out.file_name().unwrap_or(args.out.as_os_str()).to_string_lossy();
+    let name = args
+        .out
+        .file_name()
+        .unwrap_or(args.out.as_os_str())
+        .to_string_lossy();
     let recipe = ModelRecipe {
         name: name.into_owned(),
         encoder_reference: encoder_reference(&args.encoder),
         captions_from: names(&args.captions),
-        preset: format!("imported from {}", names(std::slice::from_ref(&args.checkpoint))),
-        train: TrainOptions { weights_dtype: WeightsDtype::F32, ..TrainOptions::paper() },
+        preset: format!(
+            "imported from {}",
+            names(std::slice::from_ref(&args.checkpoint))
+        ),
+        train: TrainOptions {
+            weights_dtype: WeightsDtype::F32,
+            ..TrainOptions::paper()
+        },
         start: Start::Fresh,
         memory: MemoryOptions {
             max_rows: args.memory.memory_rows,
@@ -38,7 +48,8 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
         cache: cache_folder(args.cache.as_deref()),
     };
     let bar = progress::bar(captions.len() as u64, "captions embedded");
-    let encoding = |progress: decap::train::EncodingProgress| bar.set_position(progress.done as u64);
+    let encoding =
+        |progress: decap::train::EncodingProgress| bar.set_position(progress.done as u64);
     import_model(
         &encoder,
         &args.checkpoint,
@@ -49,7 +60,10 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
         stop.flag(),
     )?;
     bar.finish_and_clear();
-    eprintln!("wrote {0}\n  try: decap caption photo.jpg --model {0}", args.out.display());
+    eprintln!(
+        "wrote {0}\n  try: decap caption photo.jpg --model {0}",
+        args.out.display()
+    );
     Ok(Outcome::AllWell)
 }
 

@@ -45,7 +45,8 @@ impl MappedFile {
             // SAFETY: the map is a read-only view of a file that nobody writes (see the type's
             // doc), so dropped pages come back with the same bytes.
             let advised = unsafe {
-                self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start)
+                self.map
+                    .unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start)
             };
             // Advice that is not taken changes nothing but memory use.
             drop(advised);

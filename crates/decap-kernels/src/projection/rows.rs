@@ -84,43 +84,39 @@ impl<'a> MemoryRows<'a> {
 
 /// Rows that a kernel reads lane by lane; the factor of a row is applied by the caller.
 pub(super) trait Source: Copy {
+    fn len(self) -> usize;
     /// `LANES` values from `at`.
-    fn load<S: Simd>(self, simd: S, at: usize) -> S::V;
+    ///
+    /// # Safety
+    /// `at + LANES` must not be above [`Source::len`].
+    unsafe fn load<S: Simd>(self, simd: S, at: usize) -> S::V;
     fn value(self, at: usize) -> f32;
 }
 
-impl Source for &[f32] {
-    #[inline(always)]
-    fn load<S: Simd>(self, simd: S, at: usize) -> S::V {
-        simd.load(&self[at..])
-    }
-    #[inline(always)]
-    fn value(self, at: usize) -> f32 {
-        self[at]
-    }
+macro_rules! source {
+    ($element:ty, $load:ident, |$value:ident| $widen:expr) => {
+        impl Source for &[$element] {
+            #[inline(always)]
+            fn len(self) -> usize {
+                <[$element]>::len(self)
+            }
+            #[inline(always)]
+            unsafe fn load<S: Simd>(self, simd: S, at: usize) -> S::V {
+                // SAFETY: the caller keeps the range inside the slice.
+                simd.$load(unsafe { self.get_unchecked(at..at + S::LANES) })
+            }
+            #[inline(always)]
+            fn value(self, at: usize) -> f32 {
+                let $value = self[at];
+                $widen
+            }
+        }
+    };
 }
 
-impl Source for &[u16] {
-    #[inline(always)]
-    fn load<S: Simd>(self, simd: S, at: usize) -> S::V {
-        simd.load_f16(&self[at..])
-    }
-    #[inline(always)]
-    fn value(self, at: usize) -> f32 {
-        f16_to_f32(self[at])
-    }
-}
-
-impl Source for &[i8] {
-    #[inline(always)]
-    fn load<S: Simd>(self, simd: S, at: usize) -> S::V {
-        simd.load_i8(&self[at..])
-    }
-    #[inline(always)]
-    fn value(self, at: usize) -> f32 {
-        f32::from(self[at])
-    }
-}
+source!(f32, load, |value| value);
+source!(u16, load_f16, |bits| f16_to_f32(bits));
+source!(i8, load_i8, |byte| f32::from(byte));
 
 /// Dot product of a query with the row that starts at `start`.
 #[inline(always)]
@@ -137,6 +133,9 @@ pub(super) fn dot_rows<S: Simd, const ROWS: usize>(
     source: impl Source,
     starts: [usize; ROWS],
 ) -> [f32; ROWS] {
+    for start in starts {
+        assert!(start <= source.len() && query.len() <= source.len() - start);
+    }
     let mut acc = [[simd.zero(); 2]; ROWS];
     let chunks = query.chunks_exact(2 * S::LANES);
     let done = query.len() - chunks.remainder().len();
@@ -145,8 +144,16 @@ pub(super) fn dot_rows<S: Simd, const ROWS: usize>(
         let q0 = simd.load(&query[..S::LANES]);
         let q1 = simd.load(&query[S::LANES..]);
         for (acc, start) in acc.iter_mut().zip(starts) {
-            acc[0] = simd.mul_add(source.load(simd, start + at), q0, acc[0]);
-            acc[1] = simd.mul_add(source.load(simd, start + at + S::LANES), q1, acc[1]);
+            // SAFETY: the query has twice `LANES` values from `at`, and the assertion above says
+            // that the row has as many values as the query.
+            let (m0, m1) = unsafe {
+                (
+                    source.load(simd, start + at),
+                    source.load(simd, start + at + S::LANES),
+                )
+            };
+            acc[0] = simd.mul_add(m0, q0, acc[0]);
+            acc[1] = simd.mul_add(m1, q1, acc[1]);
         }
     }
     let mut sums = [0.0; ROWS];
@@ -168,6 +175,9 @@ pub(super) fn add_rows<S: Simd, const ROWS: usize>(
     starts: [usize; ROWS],
     weights: [f32; ROWS],
 ) {
+    for start in starts {
+        assert!(start <= source.len() && target.len() <= source.len() - start);
+    }
     let done = target.len() / S::LANES * S::LANES;
     let mut factors = [simd.zero(); ROWS];
     for (factor, weight) in factors.iter_mut().zip(weights) {
@@ -177,7 +187,9 @@ pub(super) fn add_rows<S: Simd, const ROWS: usize>(
     for (index, target) in whole.chunks_exact_mut(S::LANES).enumerate() {
         let mut sum = simd.load(target);
         for (factor, start) in factors.iter().zip(starts) {
-            let row = source.load(simd, start + index * S::LANES);
+            // SAFETY: the target has `LANES` values from there, and the assertion above says that
+            // the row has as many values as the target.
+            let row = unsafe { source.load(simd, start + index * S::LANES) };
             sum = simd.mul_add(row, *factor, sum);
         }
         simd.store(sum, target);
@@ -213,10 +225,12 @@ impl Kernel for Decode<'_> {
 
 #[inline(always)]
 fn decode<S: Simd>(simd: S, source: impl Source, target: &mut [f32]) {
+    assert!(target.len() <= source.len());
     let done = target.len() / S::LANES * S::LANES;
     let (whole, rest) = target.split_at_mut(done);
     for (index, target) in whole.chunks_exact_mut(S::LANES).enumerate() {
-        simd.store(source.load(simd, index * S::LANES), target);
+        // SAFETY: the target has `LANES` values from there, and the source as many as the target.
+        simd.store(unsafe { source.load(simd, index * S::LANES) }, target);
     }
     for (at, target) in rest.iter_mut().enumerate() {
         *target = source.value(done + at);

@@ -5,8 +5,8 @@ use super::rows::{Decode, MemoryRows, Source, dot_rows};
 use crate::arch::{Kernel, Simd, dispatch, dot};
 use crate::dispatch::KernelSet;
 use crate::gemm::{
-    Accumulate, How, MatrixView, MatrixViewMut, Output, Precision, Threads, multiply,
-    with_f32_scratch,
+    Accumulate, Epilogue, How, MatrixView, MatrixViewMut, Output, PackedMatrix, Precision, Threads,
+    linear_on, multiply, with_f32_scratch,
 };
 use std::ops::Range;
 
@@ -30,6 +30,8 @@ pub(super) struct Scan<'a> {
     width: usize,
     inverse_tau: f32,
     top_k: usize,
+    /// Of many queries: the queries as the weights of a linear layer.
+    packed: Option<PackedMatrix>,
 }
 
 impl<'a> Scan<'a> {
@@ -46,12 +48,19 @@ impl<'a> Scan<'a> {
             let square: f64 = query.iter().map(|&value| f64::from(value).powi(2)).sum();
             square.sqrt() as f32 * inverse_tau
         };
+        let precision = match precision {
+            Precision::F32 => Precision::F32,
+            Precision::Bf16 | Precision::Int8 => Precision::Bf16,
+        };
+        let count = queries.len() / width;
+        let as_weights = || {
+            let weights = MatrixView::row_major(queries, count, width).transposed();
+            PackedMatrix::pack(weights, precision)
+        };
         Self {
             set,
-            precision: match precision {
-                Precision::F32 => Precision::F32,
-                Precision::Bf16 | Precision::Int8 => Precision::Bf16,
-            },
+            precision,
+            packed: (count >= MANY_QUERIES).then(as_weights),
             queries,
             lengths: queries.chunks_exact(width).map(length).collect(),
             memory,
@@ -67,7 +76,7 @@ impl<'a> Scan<'a> {
         let mut partials: Vec<Partial> = (0..count)
             .map(|_| Partial::new(self.width, self.top_k))
             .collect();
-        if count < MANY_QUERIES {
+        let Some(packed) = &self.packed else {
             match self.memory {
                 MemoryRows::F32(source) => self.few(rows, source, &mut partials),
                 MemoryRows::F16(source) => self.few(rows, source, &mut partials),
@@ -76,12 +85,14 @@ impl<'a> Scan<'a> {
                     self.few(rows, source, &mut partials);
                 }
             }
-        } else {
+            return partials;
+        };
+        {
             for first_row in rows.clone().step_by(MANY_BLOCK) {
                 let block = first_row..rows.end.min(first_row + MANY_BLOCK);
                 let values = block.start * self.width..block.end * self.width;
                 if let MemoryRows::F32(memory) = self.memory {
-                    self.many(block, &memory[values], &mut partials);
+                    self.many(packed, block, &memory[values], &mut partials);
                 } else {
                     with_f32_scratch(values.len(), |decoded| {
                         let decode = Decode {
@@ -90,7 +101,7 @@ impl<'a> Scan<'a> {
                             decoded,
                         };
                         dispatch(self.set, decode);
-                        self.many(block, decoded, &mut partials);
+                        self.many(packed, block, decoded, &mut partials);
                     });
                 }
             }
@@ -126,7 +137,13 @@ impl<'a> Scan<'a> {
     }
 
     /// Many queries over a block of rows, given as f32 without the scales of byte rows.
-    fn many(&self, rows: Range<usize>, block: &[f32], partials: &mut [Partial]) {
+    fn many(
+        &self,
+        queries: &PackedMatrix,
+        rows: Range<usize>,
+        block: &[f32],
+        partials: &mut [Partial],
+    ) {
         let (count, len) = (partials.len(), rows.len());
         let how = How {
             set: self.set,
@@ -137,15 +154,7 @@ impl<'a> Scan<'a> {
         with_f32_scratch(2 * count * len + len, |scratch| {
             let (by_row, rest) = scratch.split_at_mut(count * len);
             let (weights, slack) = rest.split_at_mut(count * len);
-            let queries = MatrixView::row_major(self.queries, count, self.width);
-            let mut out = Output::new(MatrixViewMut::row_major(by_row, len, count));
-            multiply(
-                how,
-                block_view,
-                queries.transposed(),
-                Accumulate::Overwrite,
-                &mut out,
-            );
+            linear_on(Threads::One, block, queries, Epilogue::default(), by_row);
             dispatch(
                 self.set,
                 Weigh {

@@ -30,8 +30,17 @@ pub struct ImportOptions {
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        let DecoderConfig { num_heads, start_token, end_token, .. } = DecoderConfig::default();
-        Self { num_heads, start_token, end_token }
+        let DecoderConfig {
+            num_heads,
+            start_token,
+            end_token,
+            ..
+        } = DecoderConfig::default();
+        Self {
+            num_heads,
+            start_token,
+            end_token,
+        }
     }
 }
 
@@ -52,7 +61,8 @@ impl DecoderWeights {
             .find_map(|name| name.strip_suffix(PREFIX_WEIGHT))
             .map(str::to_owned)
             .ok_or_else(|| {
-                let message = format!("expected a DeCap checkpoint, but `{PREFIX_WEIGHT}` is missing");
+                let message =
+                    format!("expected a DeCap checkpoint, but `{PREFIX_WEIGHT}` is missing");
                 Error::model(path, message)
             })?;
         let checkpoint = checkpoint.renamed(|name| name.strip_prefix(&prefix).map(str::to_owned));
@@ -71,7 +81,10 @@ impl DecoderWeights {
                     return Err(Error::model(path, message));
                 }
                 None => {
-                    return Err(Error::model(path, format!("tensor `{}` is missing", tensor.name)));
+                    return Err(Error::model(
+                        path,
+                        format!("tensor `{}` is missing", tensor.name),
+                    ));
                 }
             }
         }
@@ -105,10 +118,17 @@ impl DecoderWeights {
     pub fn export_torch(&self, path: &Path) -> Result<()> {
         let mut tensors: Vec<TorchTensor<'_>> = self
             .tensors()
-            .map(|(name, shape, values)| TorchTensor { name, shape, values })
+            .map(|(name, shape, values)| TorchTensor {
+                name,
+                shape,
+                values,
+            })
             .collect();
         if let Some(embedding) = tensors.iter().find(|tensor| tensor.name == TOKEN_EMBEDDING) {
-            let tied = TorchTensor { name: TIED_OUTPUT, ..*embedding };
+            let tied = TorchTensor {
+                name: TIED_OUTPUT,
+                ..*embedding
+            };
             tensors.push(tied);
         }
         write_torch(path, &tensors)
@@ -122,7 +142,10 @@ fn shape_of(checkpoint: &Checkpoint, options: &ImportOptions) -> Result<DecoderC
             checkpoint.path(),
             format!("tensor `{name}`: expected 2 axes, got shape {shape:?}"),
         )),
-        None => Err(Error::model(checkpoint.path(), format!("tensor `{name}` is missing"))),
+        None => Err(Error::model(
+            checkpoint.path(),
+            format!("tensor `{name}` is missing"),
+        )),
     };
     let (width, prefix_width) = matrix(PREFIX_WEIGHT)?;
     let (vocabulary_size, _) = matrix(TOKEN_EMBEDDING)?;

@@ -172,14 +172,24 @@ fn open_described(folder: &Folder) -> Result<Encoder> {
     let description = EncoderDescription::read(folder)?;
     let mut image_towers: Vec<Arc<dyn ImageTower>> = Vec::new();
     for tower in &description.image_towers {
-        image_towers.push(Arc::new(OnnxImageTower::open(folder, &tower.file, tower.options.clone())?));
+        image_towers.push(Arc::new(OnnxImageTower::open(
+            folder,
+            &tower.file,
+            tower.options.clone(),
+        )?));
     }
     let features = image_towers.iter().map(|tower| tower.width()).sum();
     let (image_head, text_head) = match &description.heads {
-        None => (Head::Identity { width: features }, Head::Identity { width: features }),
+        None => (
+            Head::Identity { width: features },
+            Head::Identity { width: features },
+        ),
         Some(file) => {
             let tensors = Tensors::read(folder.path(file), folder.bytes(file)?)?;
-            (Head::read(&tensors, "image")?, Head::read(&tensors, "text")?)
+            (
+                Head::read(&tensors, "image")?,
+                Head::read(&tensors, "text")?,
+            )
         }
     };
     let (tower_folder, text_tower) = (folder.clone(), description.text_tower);
@@ -191,7 +201,11 @@ fn open_described(folder: &Folder) -> Result<Encoder> {
         image_head,
         image_views: description.image_views,
         open_text_tower: Box::new(move || {
-            let TextTowerDescription { file, tokenizer, options } = &text_tower;
+            let TextTowerDescription {
+                file,
+                tokenizer,
+                options,
+            } = &text_tower;
             let tower = OnnxTextTower::open(&tower_folder, file, tokenizer, options.clone())?;
             Ok(Arc::new(tower) as Arc<dyn TextTower>)
         }),
@@ -261,7 +275,10 @@ impl EncoderDescription {
     /// The files that the description names, relative to its folder.
     pub fn files(&self) -> Vec<String> {
         let towers = self.image_towers.iter().map(|tower| tower.file.clone());
-        let text = [self.text_tower.file.clone(), self.text_tower.tokenizer.clone()];
+        let text = [
+            self.text_tower.file.clone(),
+            self.text_tower.tokenizer.clone(),
+        ];
         towers.chain(text).chain(self.heads.clone()).collect()
     }
 }

@@ -45,14 +45,28 @@ impl Hub {
         if !blob.is_file() {
             self.fill_blob(&announced, &blob, file, progress)?;
         }
-        link(&blob, &repository.join("snapshots").join(commit).join(file), &announced.etag, file)
+        link(
+            &blob,
+            &repository.join("snapshots").join(commit).join(file),
+            &announced.etag,
+            file,
+        )
     }
 
     /// Asks for the file without following redirections: the Hub itself knows its hash, the store
     /// behind it does not.
-    fn announcement(&self, reference: &HubReference, commit: &str, file: &str) -> Result<Announcement> {
+    fn announcement(
+        &self,
+        reference: &HubReference,
+        commit: &str,
+        file: &str,
+    ) -> Result<Announcement> {
         let endpoint = &self.options.endpoint;
-        let url = format!("{endpoint}/{}/resolve/{commit}/{}", reference.repository, escape(file));
+        let url = format!(
+            "{endpoint}/{}/resolve/{commit}/{}",
+            reference.repository,
+            escape(file)
+        );
         let mut request = self
             .agent
             .head(&url)
@@ -64,9 +78,9 @@ impl Hub {
         if let Some(token) = &self.options.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let response = request
-            .call()
-            .map_err(|error| Error::Unavailable(format!("{endpoint} cannot be reached: {error}")))?;
+        let response = request.call().map_err(|error| {
+            Error::Unavailable(format!("{endpoint} cannot be reached: {error}"))
+        })?;
         let status = response.status();
         if !status.is_success() && !status.is_redirection() {
             return Err(self.refused(reference, status.as_u16()));
@@ -75,16 +89,24 @@ impl Hub {
         let etag = header(headers, "x-linked-etag").or(header(headers, "etag"));
         let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
         let is_name = |etag: &String| {
-            (8..=128).contains(&etag.len()) && etag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            (8..=128).contains(&etag.len())
+                && etag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
         let etag = etag.filter(is_name).ok_or_else(|| {
-            Error::Unavailable(format!("{url}: expected an etag that names the file, got none"))
+            Error::Unavailable(format!(
+                "{url}: expected an etag that names the file, got none"
+            ))
         })?;
         // The length of a redirection is that of its own body.
         let own = header(headers, "content-length").filter(|_| status.is_success());
-        let size = header(headers, "x-linked-size").or(own).and_then(|size| size.parse().ok());
+        let size = header(headers, "x-linked-size")
+            .or(own)
+            .and_then(|size| size.parse().ok());
         if size.is_some_and(|size: u64| size > MAX_FILE_BYTES) {
-            return Err(Error::model(url, format!("expected at most {MAX_FILE_BYTES} bytes, got {size:?}")));
+            return Err(Error::model(
+                url,
+                format!("expected at most {MAX_FILE_BYTES} bytes, got {size:?}"),
+            ));
         }
         Ok(Announcement { url, etag, size })
     }
@@ -101,7 +123,12 @@ impl Hub {
         if let Some(folder) = blob.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
+        let options = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .clone();
         let mut output = options.open(&partial).map_err(failed)?;
         // One process at a time writes a blob; the next one finds it whole.
         output.lock().map_err(failed)?;
@@ -162,11 +189,15 @@ impl Hub {
             }
             206 => {
                 restart(output).map_err(failed)?;
-                return Ok(Attempt::BrokeOff("another part than was asked for".to_owned()));
+                return Ok(Attempt::BrokeOff(
+                    "another part than was asked for".to_owned(),
+                ));
             }
             416 => {
                 restart(output).map_err(failed)?;
-                return Ok(Attempt::BrokeOff("the server has fewer bytes than arrived".to_owned()));
+                return Ok(Attempt::BrokeOff(
+                    "the server has fewer bytes than arrived".to_owned(),
+                ));
             }
             status => return Ok(Attempt::BrokeOff(format!("the server answered {status}"))),
         }
@@ -188,7 +219,11 @@ impl Hub {
                 ));
             }
             output.write_all(&buffer[..count]).map_err(failed)?;
-            progress(&Progress { file: file.to_owned(), bytes: have, total: announced.size });
+            progress(&Progress {
+                file: file.to_owned(),
+                bytes: have,
+                total: announced.size,
+            });
         }
         Ok(match announced.size {
             Some(size) if have < size => {
@@ -222,7 +257,10 @@ fn check(announced: &Announcement, output: &mut File, partial: &Path) -> Result<
         restart(output).map_err(failed)?;
         return Err(Error::model(
             &announced.url,
-            format!("expected SHA-256 {}, got {found}: it arrived damaged", announced.etag),
+            format!(
+                "expected SHA-256 {}, got {found}: it arrived damaged",
+                announced.etag
+            ),
         ));
     }
     Ok(())

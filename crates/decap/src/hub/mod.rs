@@ -129,7 +129,9 @@ impl HubReference {
                 && part.len() <= 96
                 && !part.starts_with(['.', '-'])
                 && !part.contains("..")
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         };
         let is_revision = !revision.is_empty() && revision.split('/').all(is_name);
         (is_name(owner) && is_name(name) && is_revision).then(|| Self {
@@ -166,15 +168,23 @@ impl HubOptions {
             }
         };
         let is_true = |value: String| {
-            matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE")
+            matches!(
+                value.to_ascii_uppercase().as_str(),
+                "1" | "ON" | "YES" | "TRUE"
+            )
         };
         let offline = variable("HF_HUB_OFFLINE").is_some_and(is_true);
-        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
+        let endpoint =
+            variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
         Ok(Self {
             cache,
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             token: variable("HF_TOKEN").map(|token| token.trim().to_owned()),
-            network: if offline { Network::Offline } else { Network::Online },
+            network: if offline {
+                Network::Offline
+            } else {
+                Network::Online
+            },
             proxy: ProxyChoice::Environment,
             retries: 5,
             retry_wait: Duration::from_millis(500),
@@ -195,7 +205,10 @@ impl Hub {
         if options.proxy == ProxyChoice::None {
             config = config.proxy(None);
         }
-        Self { options, agent: config.build().into() }
+        Self {
+            options,
+            agent: config.build().into(),
+        }
     }
 
     /// The folder of the encoder that `reference` names, downloaded where the cache lacks it.
@@ -246,7 +259,10 @@ impl Hub {
         let wanted = wanted_files(&names).ok_or_else(|| {
             Error::model(
                 &reference.repository,
-                format!("expected weights of a CLIP ({}) or encoder.json, got none", WEIGHTS.join(", ")),
+                format!(
+                    "expected weights of a CLIP ({}) or encoder.json, got none",
+                    WEIGHTS.join(", ")
+                ),
             )
         })?;
         let repository = self.options.cache.join(reference.folder());
@@ -279,7 +295,11 @@ impl Hub {
             return None;
         }
         let snapshot = repository.join("snapshots").join(commit);
-        let all: Vec<String> = SMALL_FILES.iter().chain(WEIGHTS).map(|&name| name.to_owned()).collect();
+        let all: Vec<String> = SMALL_FILES
+            .iter()
+            .chain(WEIGHTS)
+            .map(|&name| name.to_owned())
+            .collect();
         let present = |name: &String| snapshot.join(name).is_file();
         let mut queue = wanted_files(&all.into_iter().filter(present).collect::<Vec<_>>())?;
         while let Some(file) = queue.pop() {
@@ -295,7 +315,10 @@ impl Hub {
     fn listing(&self, reference: &HubReference) -> Result<Listing> {
         let HubOptions { endpoint, .. } = &self.options;
         let revision = reference.revision.replace('/', "%2F");
-        let url = format!("{endpoint}/api/models/{}/revision/{revision}", reference.repository);
+        let url = format!(
+            "{endpoint}/api/models/{}/revision/{revision}",
+            reference.repository
+        );
         let mut response = self.get(&url, None)?;
         let status = response.status().as_u16();
         if status != 200 {
@@ -304,7 +327,11 @@ impl Hub {
         let unreadable = |error: &dyn std::fmt::Display| {
             Error::Unavailable(format!("{url}: expected a list of files, got {error}"))
         };
-        let body = response.body_mut().with_config().limit(MAX_LISTING_BYTES).read_to_vec();
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_LISTING_BYTES)
+            .read_to_vec();
         let body = body.map_err(|error| unreadable(&error))?;
         let listing: Listing = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
         if !is_commit(&listing.sha) {
@@ -314,12 +341,19 @@ impl Hub {
     }
 
     fn refused(&self, reference: &HubReference, status: u16) -> Error {
-        let HubReference { repository, revision } = reference;
+        let HubReference {
+            repository,
+            revision,
+        } = reference;
         Error::Unavailable(match status {
             401 | 403 => format!(
                 "`{repository}`: access refused ({status}); it is private, gated or does not exist, \
                  and HF_TOKEN {}",
-                if self.options.token.is_some() { "does not open it" } else { "is not set" }
+                if self.options.token.is_some() {
+                    "does not open it"
+                } else {
+                    "is not set"
+                }
             ),
             404 => format!("`{repository}` (revision {revision}) does not exist"),
             _ => format!("`{repository}`: the server answered {status}"),
@@ -336,7 +370,10 @@ impl Hub {
             request = request.header("range", format!("bytes={from}-"));
         }
         request.call().map_err(|error| {
-            Error::Unavailable(format!("{} cannot be reached: {error}", self.options.endpoint))
+            Error::Unavailable(format!(
+                "{} cannot be reached: {error}",
+                self.options.endpoint
+            ))
         })
     }
 }
@@ -355,8 +392,11 @@ struct Sibling {
 /// What an encoder needs of a repository's files, or `None` where it holds none.
 fn wanted_files(names: &[String]) -> Option<Vec<String>> {
     let has = |name: &str| names.iter().any(|other| other == name);
-    let mut wanted: Vec<String> =
-        SMALL_FILES.iter().filter(|name| has(name)).map(|&name| name.to_owned()).collect();
+    let mut wanted: Vec<String> = SMALL_FILES
+        .iter()
+        .filter(|name| has(name))
+        .map(|&name| name.to_owned())
+        .collect();
     if !has("encoder.json") {
         let weights = WEIGHTS.iter().find(|name| has(name))?;
         wanted.push((*weights).to_owned());
@@ -385,7 +425,10 @@ fn named_files(path: &Path, file: &str) -> Result<Vec<String>> {
     names.sort_unstable();
     names.dedup();
     match names.iter().find(|name| !is_plain_path(name)) {
-        Some(name) => Err(Error::model(path, format!("expected files beside it, got {name:?}"))),
+        Some(name) => Err(Error::model(
+            path,
+            format!("expected files beside it, got {name:?}"),
+        )),
         None => Ok(names),
     }
 }

@@ -54,7 +54,9 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let weights: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let weights: Vec<u8> = (0..300_000u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
         let files = HashMap::from([
             ("config.json", b"{\"model_type\": \"clip\"}".to_vec()),
             ("model.safetensors", weights),
@@ -81,7 +83,11 @@ impl Server {
                 drop(stream.and_then(|stream| shared.answer(stream)));
             }
         });
-        Self { address, state, thread: Some(thread) }
+        Self {
+            address,
+            state,
+            thread: Some(thread),
+        }
     }
 
     fn set(&self, fault: Fault) {
@@ -146,13 +152,23 @@ impl State {
             return send_status(stream, status);
         }
         let names = self.files.keys().chain(&["../../evil"]);
-        let siblings: Vec<_> = names.map(|name| serde_json::json!({"rfilename": name})).collect();
+        let siblings: Vec<_> = names
+            .map(|name| serde_json::json!({"rfilename": name}))
+            .collect();
         let body = serde_json::json!({"sha": COMMIT, "siblings": siblings}).to_string();
-        write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
     }
 
     fn fault_of(&self, name: &str) -> Fault {
-        if name == "model.safetensors" { *self.weights_fault.lock().unwrap() } else { Fault::None }
+        if name == "model.safetensors" {
+            *self.weights_fault.lock().unwrap()
+        } else {
+            Fault::None
+        }
     }
 
     fn announce(&self, stream: &mut TcpStream, name: &str, content: &[u8]) -> std::io::Result<()> {
@@ -201,13 +217,20 @@ impl State {
             )?,
             None => write!(stream, "HTTP/1.1 200 OK\r\n")?,
         }
-        write!(stream, "connection: close\r\ncontent-length: {}\r\n\r\n", body.len())?;
+        write!(
+            stream,
+            "connection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        )?;
         stream.write_all(&body[..sent.min(body.len())])
     }
 }
 
 fn send_status(stream: &mut TcpStream, status: u16) -> std::io::Result<()> {
-    write!(stream, "HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+    write!(
+        stream,
+        "HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    )
 }
 
 fn options(server: &Server, cache: &Path) -> HubOptions {
@@ -234,12 +257,21 @@ fn fetch(options: &HubOptions) -> Result<PathBuf> {
 /// No file below the cache may look whole and not be.
 fn assert_no_weights(cache: &Path) {
     let repository = cache.join(reference().folder());
-    assert!(!repository.join("snapshots").join(COMMIT).join("model.safetensors").exists());
+    assert!(
+        !repository
+            .join("snapshots")
+            .join(COMMIT)
+            .join("model.safetensors")
+            .exists()
+    );
     if let Ok(blobs) = fs::read_dir(repository.join("blobs")) {
         for blob in blobs {
             let blob = blob.unwrap();
             let name = blob.file_name().to_string_lossy().into_owned();
-            assert!(name.ends_with(".incomplete") || blob.metadata().unwrap().len() < 100, "{name}");
+            assert!(
+                name.ends_with(".incomplete") || blob.metadata().unwrap().len() < 100,
+                "{name}"
+            );
         }
     }
 }
@@ -254,26 +286,52 @@ fn a_repository_comes_once_into_the_usual_layout() {
             last = Some(progress.clone());
         }
     };
-    let folder = Hub::new(options.clone()).encoder(&reference(), &mut see).unwrap();
+    let folder = Hub::new(options.clone())
+        .encoder(&reference(), &mut see)
+        .unwrap();
     let size = server.weights().len() as u64;
-    assert_eq!(last.map(|progress| (progress.bytes, progress.total)), Some((size, Some(size))));
+    assert_eq!(
+        last.map(|progress| (progress.bytes, progress.total)),
+        Some((size, Some(size)))
+    );
     let repository = cache.path().join("models--openai--tiny-clip");
     assert_eq!(folder, repository.join("snapshots").join(COMMIT));
-    assert_eq!(fs::read_to_string(repository.join("refs/main")).unwrap(), COMMIT);
-    assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), server.weights());
-    let blob = repository.join("blobs").join(hexadecimal(&Sha256::digest(server.weights())));
-    assert_eq!(fs::canonicalize(folder.join("model.safetensors")).unwrap(), fs::canonicalize(blob).unwrap());
+    assert_eq!(
+        fs::read_to_string(repository.join("refs/main")).unwrap(),
+        COMMIT
+    );
+    assert_eq!(
+        fs::read(folder.join("model.safetensors")).unwrap(),
+        server.weights()
+    );
+    let blob = repository
+        .join("blobs")
+        .join(hexadecimal(&Sha256::digest(server.weights())));
+    assert_eq!(
+        fs::canonicalize(folder.join("model.safetensors")).unwrap(),
+        fs::canonicalize(blob).unwrap()
+    );
     assert!(!folder.join("pytorch_model.bin").exists() && !folder.join("README.md").exists());
     assert!(!cache.path().join("evil").exists());
     let downloads = server.downloads();
     assert_eq!(downloads, 2);
     assert_eq!(fetch(&options).unwrap(), folder);
     assert_eq!(server.downloads(), downloads, "nothing is fetched twice");
-    let offline = HubOptions { network: Network::Offline, ..options };
+    let offline = HubOptions {
+        network: Network::Offline,
+        ..options
+    };
     drop(server);
     assert_eq!(fetch(&offline).unwrap(), folder);
-    let unreachable = HubOptions { network: Network::Online, ..offline };
-    assert_eq!(fetch(&unreachable).unwrap(), folder, "the cache does without the network");
+    let unreachable = HubOptions {
+        network: Network::Online,
+        ..offline
+    };
+    assert_eq!(
+        fetch(&unreachable).unwrap(),
+        folder,
+        "the cache does without the network"
+    );
 }
 
 #[test]
@@ -282,19 +340,38 @@ fn a_cut_connection_is_taken_up_where_it_broke() {
     let options = options(&server, cache.path());
     server.set(Fault::CutAfter(100_000));
     let folder = fetch(&options).unwrap();
-    assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), server.weights());
+    assert_eq!(
+        fs::read(folder.join("model.safetensors")).unwrap(),
+        server.weights()
+    );
     // 100,000 bytes each time: three for the weights, one for the configuration.
-    assert!((4..=5).contains(&server.downloads()), "{} downloads", server.downloads());
+    assert!(
+        (4..=5).contains(&server.downloads()),
+        "{} downloads",
+        server.downloads()
+    );
 }
 
 #[test]
 fn a_half_download_never_counts_as_whole() {
     let cases = [
         (Fault::CutAfter(1000), "unavailable", "broke off 5 times"),
-        (Fault::CutAfterWithoutResume(200_000), "unavailable", "broke off 5 times"),
+        (
+            Fault::CutAfterWithoutResume(200_000),
+            "unavailable",
+            "broke off 5 times",
+        ),
         (Fault::WrongByte, "model", "expected SHA-256"),
-        (Fault::AnnouncesMore(10), "unavailable", "300000 of 300010 bytes arrived"),
-        (Fault::AnnouncesFewer(10), "model", "expected 299990 bytes, got more"),
+        (
+            Fault::AnnouncesMore(10),
+            "unavailable",
+            "300000 of 300010 bytes arrived",
+        ),
+        (
+            Fault::AnnouncesFewer(10),
+            "model",
+            "expected 299990 bytes, got more",
+        ),
         (Fault::Status(500), "unavailable", "the server answered 500"),
         (Fault::Status(403), "unavailable", "access refused"),
     ];
@@ -306,12 +383,23 @@ fn a_half_download_never_counts_as_whole() {
         assert_eq!(error.kind(), kind, "{fault:?}: {error}");
         assert!(error.to_string().contains(message), "{fault:?}: {error}");
         assert_no_weights(cache.path());
-        let offline = HubOptions { network: Network::Offline, ..options.clone() };
-        assert_eq!(fetch(&offline).unwrap_err().kind(), "unavailable", "{fault:?}");
+        let offline = HubOptions {
+            network: Network::Offline,
+            ..options.clone()
+        };
+        assert_eq!(
+            fetch(&offline).unwrap_err().kind(),
+            "unavailable",
+            "{fault:?}"
+        );
         // The next run, with a sound server, makes it whole.
         server.set(Fault::None);
         let folder = fetch(&options).unwrap();
-        assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), server.weights(), "{fault:?}");
+        assert_eq!(
+            fs::read(folder.join("model.safetensors")).unwrap(),
+            server.weights(),
+            "{fault:?}"
+        );
     }
 }
 
@@ -323,26 +411,45 @@ fn another_part_than_was_asked_for_is_not_taken() {
     fetch(&options).unwrap_err();
     server.set(Fault::OtherPart);
     let folder = fetch(&options).unwrap();
-    assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), server.weights());
+    assert_eq!(
+        fs::read(folder.join("model.safetensors")).unwrap(),
+        server.weights()
+    );
 }
 
 #[test]
 fn refusals_say_what_to_do() {
     let (server, cache) = (Server::start(), tempfile::tempdir().unwrap());
     let options = options(&server, cache.path());
-    for (status, message) in [(401, "HF_TOKEN is not set"), (404, "(revision main) does not exist")] {
+    for (status, message) in [
+        (401, "HF_TOKEN is not set"),
+        (404, "(revision main) does not exist"),
+    ] {
         *server.state.listing_status.lock().unwrap() = status;
         let error = fetch(&options).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }
     *server.state.listing_status.lock().unwrap() = 200;
-    let with_token = HubOptions { token: Some("secret".to_owned()), ..options.clone() };
+    let with_token = HubOptions {
+        token: Some("secret".to_owned()),
+        ..options.clone()
+    };
     fetch(&with_token).unwrap();
     assert!(server.state.authorised.load(Ordering::SeqCst) > 0);
     let other = HubReference::parse("openai/no-such").unwrap();
-    let error = Hub::new(options.clone()).encoder(&other, &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("`openai/no-such` (revision main) does not exist"), "{error}");
-    let offline = HubOptions { network: Network::Offline, ..options };
+    let error = Hub::new(options.clone())
+        .encoder(&other, &mut |_| {})
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("`openai/no-such` (revision main) does not exist"),
+        "{error}"
+    );
+    let offline = HubOptions {
+        network: Network::Offline,
+        ..options
+    };
     let error = Hub::new(offline).encoder(&other, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("HF_HUB_OFFLINE"), "{error}");
 }
@@ -352,13 +459,20 @@ fn refusals_say_what_to_do() {
 fn a_loop_of_links_in_the_cache_is_replaced() {
     let (server, cache) = (Server::start(), tempfile::tempdir().unwrap());
     let options = options(&server, cache.path());
-    let snapshot = cache.path().join(reference().folder()).join("snapshots").join(COMMIT);
+    let snapshot = cache
+        .path()
+        .join(reference().folder())
+        .join("snapshots")
+        .join(COMMIT);
     fs::create_dir_all(&snapshot).unwrap();
     std::os::unix::fs::symlink("model.safetensors", snapshot.join("model.safetensors")).unwrap();
     let error = crate::weights::Checkpoint::open(&snapshot.join("model.safetensors")).unwrap_err();
     assert_eq!(error.kind(), "io", "{error}");
     let folder = fetch(&options).unwrap();
-    assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), server.weights());
+    assert_eq!(
+        fs::read(folder.join("model.safetensors")).unwrap(),
+        server.weights()
+    );
 }
 
 #[test]
@@ -367,7 +481,9 @@ fn names_that_leave_the_folder_are_not_plain() {
         assert!(!is_plain_path(name), "{name:?}");
     }
     assert!(is_plain_path("onnx/model.onnx"));
-    for text in ["a/b/c", "/a/b", "a", "a/", "../b", "a/b@", "a b/c", "C:/x/y", "a/b@../c"] {
+    for text in [
+        "a/b/c", "/a/b", "a", "a/", "../b", "a/b@", "a b/c", "C:/x/y", "a/b@../c",
+    ] {
         assert!(HubReference::parse(text).is_none(), "{text}");
     }
 }

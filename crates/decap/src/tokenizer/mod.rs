@@ -9,7 +9,13 @@ use clip::ClipTokenizer;
 use crate::error::{Error, Result};
 
 /// The names that start-of-text and end-of-text go by, in the order they are looked for.
-const START_TOKENS: &[&str] = &["<|startoftext|>", "<start_of_text>", "[CLS]", "<s>", "<bos>"];
+const START_TOKENS: &[&str] = &[
+    "<|startoftext|>",
+    "<start_of_text>",
+    "[CLS]",
+    "<s>",
+    "<bos>",
+];
 const END_TOKENS: &[&str] = &["<|endoftext|>", "<end_of_text>", "[SEP]", "</s>", "<eos>"];
 
 /// A tokenizer with the two ids that a decoder needs: CLIP's own, or one of Hugging Face's.
@@ -44,12 +50,25 @@ impl Tokenizer {
             .with_truncation(None)
             .map_err(|error| Error::model(path, format!("not a valid tokenizer: {error}")))?;
         let find = |names: &[&str], what: &str| {
-            names.iter().find_map(|name| inner.token_to_id(name)).ok_or_else(|| {
-                Error::model(path, format!("expected a token for {what} (one of {names:?})"))
-            })
+            names
+                .iter()
+                .find_map(|name| inner.token_to_id(name))
+                .ok_or_else(|| {
+                    Error::model(
+                        path,
+                        format!("expected a token for {what} (one of {names:?})"),
+                    )
+                })
         };
-        let (start, end) = (find(START_TOKENS, "start of text")?, find(END_TOKENS, "end of text")?);
-        Ok(Self { inner: Inner::HuggingFace(Box::new(inner)), start, end })
+        let (start, end) = (
+            find(START_TOKENS, "start of text")?,
+            find(END_TOKENS, "end of text")?,
+        );
+        Ok(Self {
+            inner: Inner::HuggingFace(Box::new(inner)),
+            start,
+            end,
+        })
     }
 
     /// The ids of `text`, without start and end.
@@ -125,6 +144,10 @@ impl Tokenizer {
 impl From<ClipTokenizer> for Tokenizer {
     fn from(tokenizer: ClipTokenizer) -> Self {
         let (start, end) = (tokenizer.start(), tokenizer.end());
-        Self { inner: Inner::Clip(tokenizer), start, end }
+        Self {
+            inner: Inner::Clip(tokenizer),
+            start,
+            end,
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    EncodingProgress, Progress, Start, TextEmbeddings, TrainOptions, TrainingReport, TrainingText,
-    train,
+    CHECKPOINT_FILE, EncodingProgress, Progress, Start, TextEmbeddings, TrainOptions,
+    TrainingReport, TrainingText, train,
 };
 use crate::decoder::{self, DecoderWeights, ImportOptions, Vocabulary};
 use crate::embedding::Embeddings;
@@ -77,7 +77,16 @@ pub fn train_model(
     let mut description = describe(encoder, texts.len(), recipe);
     description.provenance.steps = report.plan.steps;
     let memory = build_memory(encoder, &texts, &embeddings, recipe)?;
-    finish(folder, &memory, &tokenizer, &description, &measured(&report))?;
+    finish(
+        folder,
+        &memory,
+        &tokenizer,
+        &description,
+        &measured(&report),
+    )?;
+    // Three times the size of the decoder, and of no use to a finished model.
+    let checkpoint = folder.join(CHECKPOINT_FILE);
+    std::fs::remove_file(&checkpoint).map_err(|source| Error::io(&checkpoint, source))?;
     Ok(report)
 }
 
@@ -164,7 +173,11 @@ fn build_memory(
     let chosen = MemoryBuilder::choose(texts, recipe.memory.clone())?;
     let index_of: HashMap<&str, usize> = texts.iter().copied().zip(0..).collect();
     let mut rows = vec![0.0; chosen.captions().len() * encoder.width()];
-    for (caption, row) in chosen.captions().iter().zip(rows.chunks_exact_mut(encoder.width())) {
+    for (caption, row) in chosen
+        .captions()
+        .iter()
+        .zip(rows.chunks_exact_mut(encoder.width()))
+    {
         embeddings.copy_row(index_of[caption.as_str()], row);
     }
     let info = MemoryInfo {
@@ -203,15 +216,25 @@ fn finish(
 ) -> Result<()> {
     memory.save(folder)?;
     let json = tokenizer.to_json()?;
-    write_atomically(&folder.join(TOKENIZER_FILE), |file| file.write_all(json.as_bytes()))?;
+    write_atomically(&folder.join(TOKENIZER_FILE), |file| {
+        file.write_all(json.as_bytes())
+    })?;
     let card = model_card(description, measured);
-    write_atomically(&folder.join("README.md"), |file| file.write_all(card.as_bytes()))?;
+    write_atomically(&folder.join("README.md"), |file| {
+        file.write_all(card.as_bytes())
+    })?;
     description.write(folder)
 }
 
 /// A short card for people who find the folder.
 fn model_card(description: &ModelDescription, measured: &str) -> String {
-    let Provenance { captions_from, captions, preset, steps, .. } = &description.provenance;
+    let Provenance {
+        captions_from,
+        captions,
+        preset,
+        steps,
+        ..
+    } = &description.provenance;
     format!(
         "# {}\n\nA decap captioner, trained on text alone.\n\n\
          - captions: {captions} from {captions_from}\n\

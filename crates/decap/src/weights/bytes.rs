@@ -57,7 +57,13 @@ impl Bytes {
     pub(crate) fn release(&self, range: Range<usize>) {
         if let Storage::Mapped(file) = &self.storage {
             let start = self.range.start.saturating_add(range.start);
-            file.release(start..self.range.end.min(self.range.start.saturating_add(range.end)));
+            file.release(
+                start
+                    ..self
+                        .range
+                        .end
+                        .min(self.range.start.saturating_add(range.end)),
+            );
         }
     }
 

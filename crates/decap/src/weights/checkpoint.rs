@@ -65,7 +65,11 @@ impl Checkpoint {
     /// containers. Pickles are parsed, never executed.
     pub fn open(path: &Path) -> Result<Self> {
         let is_index = path.to_string_lossy().ends_with(".index.json");
-        if is_index { Self::open_sharded(path) } else { Self::open_single(path) }
+        if is_index {
+            Self::open_sharded(path)
+        } else {
+            Self::open_single(path)
+        }
     }
 
     fn open_single(path: &Path) -> Result<Self> {
@@ -83,7 +87,12 @@ impl Checkpoint {
             let tensors = read_safetensors(&bytes).map_err(|error| Error::model(path, error))?;
             (CheckpointForm::Safetensors, tensors)
         };
-        Ok(Self { path: path.to_path_buf(), form, files: vec![bytes], tensors })
+        Ok(Self {
+            path: path.to_path_buf(),
+            form,
+            files: vec![bytes],
+            tensors,
+        })
     }
 
     fn open_sharded(path: &Path) -> Result<Self> {
@@ -102,12 +111,16 @@ impl Checkpoint {
             names_of_shard.entry(shard).or_default().push(name);
         }
         if names_of_shard.len() > MAX_SHARDS {
-            return Err(Error::model(path, format!("expected at most {MAX_SHARDS} shards, got more")));
+            return Err(Error::model(
+                path,
+                format!("expected at most {MAX_SHARDS} shards, got more"),
+            ));
         }
         for (shard, names) in names_of_shard {
             // A shard lies beside its index; anything else would read files that were not named.
             if Path::new(shard).file_name() != Some(shard.as_ref()) {
-                let message = format!("expected the name of a file beside the index, got {shard:?}");
+                let message =
+                    format!("expected the name of a file beside the index, got {shard:?}");
                 return Err(Error::model(path, message));
             }
             let mut opened = Self::open_single(&folder.join(shard))?;
@@ -171,18 +184,32 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Model`] where it is missing, of another shape or type, or holds a NaN or infinity.
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>> {
-        let fail = |message| Err(Error::model(&self.path, format!("tensor `{name}`{message}")));
+        let fail = |message| {
+            Err(Error::model(
+                &self.path,
+                format!("tensor `{name}`{message}"),
+            ))
+        };
         let Some(tensor) = self.tensors.get(name) else {
             return fail(" is missing".to_owned());
         };
         if tensor.shape != shape {
-            return fail(format!(": expected shape {shape:?}, got {:?}", tensor.shape));
+            return fail(format!(
+                ": expected shape {shape:?}, got {:?}",
+                tensor.shape
+            ));
         }
         let Some(values) = self.values(tensor) else {
-            return fail(format!(": expected f32, f64, f16 or bf16, got {:?}", tensor.dtype));
+            return fail(format!(
+                ": expected f32, f64, f16 or bf16, got {:?}",
+                tensor.dtype
+            ));
         };
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            return fail(format!(": value {index} is {}, expected a number", values[index]));
+            return fail(format!(
+                ": value {index} is {}, expected a number",
+                values[index]
+            ));
         }
         Ok(values)
     }
@@ -207,7 +234,9 @@ impl Checkpoint {
             .step_by(step)
             .map(|index| {
                 let at = tensor.element(index) * size;
-                widen(tensor.dtype, bytes.get(at..at + size)?)?.first().copied()
+                widen(tensor.dtype, bytes.get(at..at + size)?)?
+                    .first()
+                    .copied()
             })
             .collect()
     }
@@ -245,7 +274,14 @@ impl StoredTensor {
     /// A dense row-major tensor over all of `bytes`.
     pub(crate) fn dense(bytes: Range<usize>, dtype: Dtype, shape: Vec<usize>) -> Self {
         let strides = dense_strides(&shape);
-        Self { file: 0, bytes, dtype, shape, offset: 0, strides }
+        Self {
+            file: 0,
+            bytes,
+            dtype,
+            shape,
+            offset: 0,
+            strides,
+        }
     }
 
     /// Checks that every element lies within the storage, and that there are not more of them.
@@ -254,14 +290,21 @@ impl StoredTensor {
             .ok_or_else(|| format!("expected a number type, got {:?}", self.dtype))?;
         let available = self.bytes.len() / size;
         if self.shape.len() > MAX_AXES || self.shape.len() != self.strides.len() {
-            return Err(format!("expected at most {MAX_AXES} axes, got shape {:?}", self.shape));
+            return Err(format!(
+                "expected at most {MAX_AXES} axes, got shape {:?}",
+                self.shape
+            ));
         }
-        let elements =
-            self.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
+        let elements = self
+            .shape
+            .iter()
+            .try_fold(1usize, |product, &extent| product.checked_mul(extent));
         let elements = elements.ok_or_else(|| format!("shape {:?} overflows", self.shape))?;
         let last = self.shape.iter().zip(&self.strides).try_fold(
             self.offset,
-            |last, (&extent, &stride)| last.checked_add(extent.saturating_sub(1).checked_mul(stride)?),
+            |last, (&extent, &stride)| {
+                last.checked_add(extent.saturating_sub(1).checked_mul(stride)?)
+            },
         );
         let fits = elements <= available && last.is_some_and(|last| last < available);
         if elements > 0 && !fits {
@@ -276,7 +319,8 @@ impl StoredTensor {
         // The stride of an axis of one element says nothing.
         let dense = dense_strides(&self.shape);
         let axes = self.shape.iter().zip(self.strides.iter().zip(dense));
-        axes.into_iter().all(|(&extent, (&stride, dense))| extent <= 1 || stride == dense)
+        axes.into_iter()
+            .all(|(&extent, (&stride, dense))| extent <= 1 || stride == dense)
     }
 
     /// The place in the storage of row-major element `index`.

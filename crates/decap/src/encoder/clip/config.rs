@@ -123,11 +123,17 @@ impl ClipConfig {
         let sizes = [
             ("width of the shared space", self.width),
             ("width of the image tower", self.image.transformer.width),
-            ("hidden width of the image tower", self.image.transformer.hidden_width),
+            (
+                "hidden width of the image tower",
+                self.image.transformer.hidden_width,
+            ),
             ("image size", self.image.image_size),
             ("patch size", self.image.patch_size),
             ("width of the text tower", self.text.transformer.width),
-            ("hidden width of the text tower", self.text.transformer.hidden_width),
+            (
+                "hidden width of the text tower",
+                self.text.transformer.hidden_width,
+            ),
             ("context length", self.text.context_length),
             ("vocabulary size", self.text.vocabulary_size),
         ];
@@ -136,10 +142,16 @@ impl ClipConfig {
                 return Err(format!("expected a {what} of 1 to {MAX_SIZE}, got {size}"));
             }
         }
-        for (tower, transformer) in
-            [("image", &self.image.transformer), ("text", &self.text.transformer)]
-        {
-            let TransformerConfig { width, layers, heads, .. } = *transformer;
+        for (tower, transformer) in [
+            ("image", &self.image.transformer),
+            ("text", &self.text.transformer),
+        ] {
+            let TransformerConfig {
+                width,
+                layers,
+                heads,
+                ..
+            } = *transformer;
             if !(1..=MAX_LAYERS).contains(&layers) {
                 return Err(format!(
                     "{tower} tower: expected 1 to {MAX_LAYERS} layers, got {layers}"
@@ -153,7 +165,9 @@ impl ClipConfig {
         }
         let (image, patch) = (self.image.image_size, self.image.patch_size);
         if image < patch || image > 4096 {
-            return Err(format!("expected an image size of {patch} to 4096, got {image}"));
+            return Err(format!(
+                "expected an image size of {patch} to 4096, got {image}"
+            ));
         }
         Ok(self)
     }
@@ -220,9 +234,10 @@ fn open_clip(file: &Value) -> Result<ClipConfig, String> {
         None => file,
     };
     let part = |name: &str| {
-        model.get(name).ok_or_else(|| format!("expected `{name}`, got none")).and_then(|part| {
-            object(part, name)
-        })
+        model
+            .get(name)
+            .ok_or_else(|| format!("expected `{name}`, got none"))
+            .and_then(|part| object(part, name))
     };
     let (vision, text) = (part("vision_cfg")?, part("text_cfg")?);
     for (part, key) in [(vision, "timm_model_name"), (text, "hf_model_name")] {
@@ -239,8 +254,15 @@ fn open_clip(file: &Value) -> Result<ClipConfig, String> {
     refuse_options(vision, VISION_DEFAULTS)?;
     refuse_options(text, TEXT_DEFAULTS)?;
     // The defaults are those of open_clip's CLIPVisionCfg and CLIPTextCfg.
-    let quick = model.get("quick_gelu").and_then(Value::as_bool).unwrap_or(false);
-    let activation = if quick { Activation::QuickGelu } else { Activation::Gelu };
+    let quick = model
+        .get("quick_gelu")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    let activation = if quick {
+        Activation::QuickGelu
+    } else {
+        Activation::Gelu
+    };
     let transformer = |part: &Map<String, Value>, width: usize, heads: usize| {
         // Python truncates `int(width * mlp_ratio)`.
         let ratio = number(part, "mlp_ratio", 4.0)?;
@@ -273,8 +295,7 @@ fn open_clip(file: &Value) -> Result<ClipConfig, String> {
     .check()
 }
 
-const RESNET: &str =
-    "expected a ViT image tower, got a ResNet; use an ONNX export of ResNet CLIPs";
+const RESNET: &str = "expected a ViT image tower, got a ResNet; use an ONNX export of ResNet CLIPs";
 
 /// Keys of `vision_cfg` that are read, or whose value must be this one.
 const VISION_DEFAULTS: &[(&str, Option<&str>)] = &[
@@ -313,14 +334,11 @@ const TEXT_DEFAULTS: &[(&str, Option<&str>)] = &[
 ];
 
 /// Refuses options that change the tower and are not implemented; off, null and 0 are no change.
-fn refuse_options(
-    part: &Map<String, Value>,
-    known: &[(&str, Option<&str>)],
-) -> Result<(), String> {
+fn refuse_options(part: &Map<String, Value>, known: &[(&str, Option<&str>)]) -> Result<(), String> {
     for (key, value) in part {
         let is_off = value.is_null() || *value == Value::Bool(false) || value.as_f64() == Some(0.0);
         let is_known = known.iter().any(|(name, required)| {
-            name == key && required.is_none_or(|required| value.to_string() == required)
+            name == key && required.is_none_or(|required| value == required)
         });
         if !is_off && !is_known {
             return Err(format!(
@@ -337,7 +355,9 @@ fn openai(checkpoint: &Checkpoint) -> Result<ClipConfig, String> {
     }
     let shape = |name: &str, axes: usize| match checkpoint.shape(name) {
         Some(shape) if shape.len() == axes => Ok(shape),
-        Some(shape) => Err(format!("tensor `{name}`: expected {axes} axes, got {shape:?}")),
+        Some(shape) => Err(format!(
+            "tensor `{name}`: expected {axes} axes, got {shape:?}"
+        )),
         None => Err(format!("expected a CLIP, but tensor `{name}` is missing")),
     };
     let patches = shape("visual.conv1.weight", 4)?;
@@ -351,14 +371,18 @@ fn openai(checkpoint: &Checkpoint) -> Result<ClipConfig, String> {
     let positions = shape("visual.positional_embedding", 2)?[0];
     let grid = positions.saturating_sub(1).isqrt();
     if grid * grid + 1 != positions {
-        return Err(format!("expected positions for a square of patches, got {positions}"));
+        return Err(format!(
+            "expected positions for a square of patches, got {positions}"
+        ));
     }
     let text_width = shape("ln_final.weight", 1)?[0];
     let projection = shape("text_projection", 2)?;
     let transformer = |prefix: &str, width: usize| {
         let layers = (0..=MAX_LAYERS)
             .take_while(|layer| {
-                checkpoint.contains(&format!("{prefix}transformer.resblocks.{layer}.ln_1.weight"))
+                checkpoint.contains(&format!(
+                    "{prefix}transformer.resblocks.{layer}.ln_1.weight"
+                ))
             })
             .count();
         TransformerConfig {
@@ -420,7 +444,9 @@ impl ClipConfig {
 }
 
 fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>, String> {
-    value.as_object().ok_or_else(|| format!("`{what}`: expected an object, got {value}"))
+    value
+        .as_object()
+        .ok_or_else(|| format!("`{what}`: expected an object, got {value}"))
 }
 
 fn size(part: &Map<String, Value>, key: &str, default: usize) -> Result<usize, String> {
@@ -448,9 +474,9 @@ fn square(part: &Map<String, Value>, key: &str, default: usize) -> Result<usize,
 fn number(part: &Map<String, Value>, key: &str, default: f64) -> Result<f64, String> {
     match part.get(key) {
         None | Some(Value::Null) => Ok(default),
-        Some(value) => {
-            value.as_f64().ok_or_else(|| format!("`{key}`: expected a number, got {value}"))
-        }
+        Some(value) => value
+            .as_f64()
+            .ok_or_else(|| format!("`{key}`: expected a number, got {value}")),
     }
 }
 
@@ -459,7 +485,9 @@ fn epsilon(part: &Map<String, Value>) -> Result<f32, String> {
     if epsilon > 0.0 && epsilon < 1.0 {
         Ok(epsilon as f32)
     } else {
-        Err(format!("`layer_norm_eps`: expected a small number, got {epsilon}"))
+        Err(format!(
+            "`layer_norm_eps`: expected a small number, got {epsilon}"
+        ))
     }
 }
 
@@ -468,8 +496,8 @@ fn activation(part: &Map<String, Value>) -> Result<Activation, String> {
         None | Some("quick_gelu") => Ok(Activation::QuickGelu),
         Some("gelu") => Ok(Activation::Gelu),
         Some("gelu_new" | "gelu_pytorch_tanh") => Ok(Activation::GeluNew),
-        Some(other) => {
-            Err(format!("`hidden_act`: expected \"quick_gelu\" or \"gelu\", got {other:?}"))
-        }
+        Some(other) => Err(format!(
+            "`hidden_act`: expected \"quick_gelu\" or \"gelu\", got {other:?}"
+        )),
     }
 }

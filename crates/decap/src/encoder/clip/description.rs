@@ -102,10 +102,18 @@ impl TowerDescription {
 
 impl fmt::Display for ClipDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "encoder      {} ({} form, {})", self.name, self.form, self.weights_form)?;
+        writeln!(
+            f,
+            "encoder      {} ({} form, {})",
+            self.name, self.form, self.weights_form
+        )?;
         writeln!(f, "weights      {}", self.weights.display())?;
         writeln!(f, "parameters   {}", self.parameters)?;
-        writeln!(f, "embedding    {} wide, logit scale {:.2}", self.width, self.logit_scale)?;
+        writeln!(
+            f,
+            "embedding    {} wide, logit scale {:.2}",
+            self.width, self.logit_scale
+        )?;
         writeln!(
             f,
             "image tower  {}, {} px in patches of {}",
@@ -122,8 +130,17 @@ impl fmt::Display for ClipDescription {
 
 impl fmt::Display for TowerDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { width, layers, heads, hidden_width, activation } = self;
-        write!(f, "{layers} layers of {width} ({heads} heads, hidden {hidden_width}, {activation})")
+        let Self {
+            width,
+            layers,
+            heads,
+            hidden_width,
+            activation,
+        } = self;
+        write!(
+            f,
+            "{layers} layers of {width} ({heads} heads, hidden {hidden_width}, {activation})"
+        )
     }
 }
 

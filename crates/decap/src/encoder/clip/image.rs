@@ -46,7 +46,11 @@ impl ClipImageTower {
         let positions = reader.outer("visual.positional_embedding", &[image.tokens(), width])?;
         let class = reader.outer("visual.class_embedding", &[width])?;
         let (class_position, positions) = positions.split_at(width);
-        let class_token = class.iter().zip(class_position).map(|(a, b)| a + b).collect();
+        let class_token = class
+            .iter()
+            .zip(class_position)
+            .map(|(a, b)| a + b)
+            .collect();
         Ok(Self {
             width: config.width,
             preprocess,
@@ -74,7 +78,12 @@ impl ClipImageTower {
         // Each patch is a row, and the convolution a product with them.
         let patches = self.patches(pixels, batch);
         let mut embedded = vec![0.0; batch * grid * grid * width];
-        linear(&patches, &self.patch_embedding, Epilogue::default(), &mut embedded);
+        linear(
+            &patches,
+            &self.patch_embedding,
+            Epilogue::default(),
+            &mut embedded,
+        );
         drop(patches);
         observe(Stage::Embedded, &embedded);
         let mut placed = Vec::with_capacity(batch * tokens_each * width);
@@ -86,7 +95,8 @@ impl ClipImageTower {
         self.norm_before.forward(&placed, &mut tokens);
         drop(placed);
         let lengths = vec![tokens_each; batch];
-        self.transformer.forward(&mut tokens, &lengths, Mask::Full, observe);
+        self.transformer
+            .forward(&mut tokens, &lengths, Mask::Full, observe);
         let class_tokens: Vec<f32> = tokens
             .chunks_exact(tokens_each * width)
             .flat_map(|photo| photo[..width].iter().copied())
@@ -95,18 +105,27 @@ impl ClipImageTower {
         self.norm_after.forward(&class_tokens, &mut pooled);
         observe(Stage::Pooled, &pooled);
         let mut features = vec![0.0; batch * self.width];
-        linear(&pooled, &self.projection, Epilogue::default(), &mut features);
+        linear(
+            &pooled,
+            &self.projection,
+            Epilogue::default(),
+            &mut features,
+        );
         features
     }
 
     /// `[batch, 3, size, size]` as rows of patches `[batch * patches, 3 * patch * patch]`; pixels
     /// right of and below the last whole patch are not seen, as by the convolution.
     fn patches(&self, pixels: &[f32], batch: usize) -> Vec<f32> {
-        let (size, patch, grid) =
-            (self.config.image_size, self.config.patch_size, self.config.grid());
+        let (size, patch, grid) = (
+            self.config.image_size,
+            self.config.patch_size,
+            self.config.grid(),
+        );
         let mut rows = Vec::with_capacity(batch * grid * grid * 3 * patch * patch);
         for photo in pixels.chunks_exact(3 * size * size) {
-            for (top, left) in (0..grid).flat_map(|y| (0..grid).map(move |x| (y * patch, x * patch)))
+            for (top, left) in
+                (0..grid).flat_map(|y| (0..grid).map(move |x| (y * patch, x * patch)))
             {
                 for (channel, line) in (0..3).flat_map(|c| (0..patch).map(move |line| (c, line))) {
                     let start = (channel * size + top + line) * size + left;

@@ -56,8 +56,13 @@ const OPEN_CLIP_WEIGHTS: &[&str] = &[
 const FINGERPRINT_VALUES: usize = 1024;
 
 /// Buffers that checkpoints carry beside the weights, by the end of their names.
-const IGNORED_TENSORS: &[&str] =
-    &["position_ids", "attn_mask", "input_resolution", "context_length", "vocab_size"];
+const IGNORED_TENSORS: &[&str] = &[
+    "position_ids",
+    "attn_mask",
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+];
 
 /// The form in which a CLIP was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +95,11 @@ impl Clip {
     /// [`Error::Io`] where there is nothing; [`Error::Model`] where it is no CLIP with a ViT image
     /// tower, or tensors are missing, superfluous or of another shape than the configuration says.
     pub fn open(path: &Path) -> Result<Self> {
-        if path.is_dir() { Self::open_folder(path) } else { Self::open_file(path) }
+        if path.is_dir() {
+            Self::open_folder(path)
+        } else {
+            Self::open_file(path)
+        }
     }
 
     /// Whether `folder` holds what [`Clip::open`] reads.
@@ -118,7 +127,8 @@ impl Clip {
         }
         if folder.contains("open_clip_config.json") {
             let config = ClipConfig::read_open_clip(&folder)?;
-            let file = weights(OPEN_CLIP_WEIGHTS).ok_or_else(|| missing(path, OPEN_CLIP_WEIGHTS))?;
+            let file =
+                weights(OPEN_CLIP_WEIGHTS).ok_or_else(|| missing(path, OPEN_CLIP_WEIGHTS))?;
             let checkpoint = Checkpoint::open(&path.join(file))?.renamed(openai_name);
             return Self::new(ClipForm::OpenClip, config, checkpoint, folder);
         }
@@ -152,7 +162,14 @@ impl Clip {
             ClipForm::OpenClip => recipe::open_clip(&folder, &config.image)?,
             ClipForm::OpenAi => recipe::openai(&config.image),
         };
-        let clip = Self { form, naming, config, preprocess, checkpoint, folder };
+        let clip = Self {
+            form,
+            naming,
+            config,
+            preprocess,
+            checkpoint,
+            folder,
+        };
         clip.check_names()?;
         Ok(clip)
     }
@@ -213,7 +230,10 @@ impl Clip {
     /// As [`Clip::image_tower`], and where the tokenizer's files are broken.
     pub fn text_tower(&self) -> Result<ClipTextTower> {
         let tokenizer = self.tokenizer()?;
-        let (rows, tokens) = (self.config.text.vocabulary_size, tokenizer.vocabulary_size());
+        let (rows, tokens) = (
+            self.config.text.vocabulary_size,
+            tokenizer.vocabulary_size(),
+        );
         if tokens > rows {
             return Err(Error::model(
                 self.checkpoint.path(),
@@ -263,12 +283,18 @@ impl Clip {
         hasher.update(format!("{:?}\n{:?}\n", self.config, self.preprocess));
         for name in self.naming.all(&self.config) {
             hasher.update(format!("{:?}\n", self.checkpoint.shape(&name)));
-            let values = self.checkpoint.sample(&name, FINGERPRINT_VALUES).ok_or_else(|| {
-                Error::model(
-                    self.checkpoint.path(),
-                    format!("tensor `{name}`: expected floats, got {:?}", self.checkpoint.dtype(&name)),
-                )
-            })?;
+            let values = self
+                .checkpoint
+                .sample(&name, FINGERPRINT_VALUES)
+                .ok_or_else(|| {
+                    Error::model(
+                        self.checkpoint.path(),
+                        format!(
+                            "tensor `{name}`: expected floats, got {:?}",
+                            self.checkpoint.dtype(&name)
+                        ),
+                    )
+                })?;
             for value in values {
                 hasher.update(value.to_le_bytes());
             }
@@ -314,7 +340,9 @@ impl Clip {
             _ => self.checkpoint.path().with_extension(""),
         };
         let path: PathBuf = std::path::absolute(&path).unwrap_or(path);
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         name.unwrap_or_else(|| "CLIP".to_owned())
     }
 }
@@ -325,5 +353,11 @@ fn openai_name(name: &str) -> Option<String> {
 }
 
 fn missing(path: &Path, names: &[&str]) -> Error {
-    Error::model(path, format!("expected the weights of a CLIP ({}), got none", names.join(", ")))
+    Error::model(
+        path,
+        format!(
+            "expected the weights of a CLIP ({}), got none",
+            names.join(", ")
+        ),
+    )
 }

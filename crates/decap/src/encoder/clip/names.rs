@@ -90,12 +90,22 @@ impl Naming {
             let name = self.outer(name);
             names.extend([format!("{name}.weight"), format!("{name}.bias")]);
         };
-        outer(&mut names, &["visual.conv1.weight", "visual.class_embedding"]);
+        outer(
+            &mut names,
+            &["visual.conv1.weight", "visual.class_embedding"],
+        );
         outer(&mut names, &["visual.positional_embedding"]);
         norm(&mut names, "visual.ln_pre");
         self.block_names(Tower::Image, config.image.transformer.layers, &mut names);
         norm(&mut names, "visual.ln_post");
-        outer(&mut names, &["visual.proj", "token_embedding.weight", "positional_embedding"]);
+        outer(
+            &mut names,
+            &[
+                "visual.proj",
+                "token_embedding.weight",
+                "positional_embedding",
+            ],
+        );
         self.block_names(Tower::Text, config.text.transformer.layers, &mut names);
         norm(&mut names, "ln_final");
         outer(&mut names, &["text_projection", "logit_scale"]);
@@ -107,12 +117,23 @@ impl Naming {
             let block = self.block(tower, layer);
             let parts: &[&str] = match self {
                 Self::HuggingFace => &[
-                    "layer_norm1.", "self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj.",
-                    "self_attn.out_proj.", "layer_norm2.", "mlp.fc1.", "mlp.fc2.",
+                    "layer_norm1.",
+                    "self_attn.q_proj.",
+                    "self_attn.k_proj.",
+                    "self_attn.v_proj.",
+                    "self_attn.out_proj.",
+                    "layer_norm2.",
+                    "mlp.fc1.",
+                    "mlp.fc2.",
                 ],
-                Self::OpenAi => {
-                    &["ln_1.", "attn.in_proj_", "attn.out_proj.", "ln_2.", "mlp.c_fc.", "mlp.c_proj."]
-                }
+                Self::OpenAi => &[
+                    "ln_1.",
+                    "attn.in_proj_",
+                    "attn.out_proj.",
+                    "ln_2.",
+                    "mlp.c_fc.",
+                    "mlp.c_proj.",
+                ],
             };
             for part in parts {
                 names.extend([format!("{block}{part}weight"), format!("{block}{part}bias")]);
@@ -166,10 +187,16 @@ impl<'a> TensorReader<'a> {
         if self.checkpoint.contains(&extra) {
             return Err(Error::model(
                 self.checkpoint.path(),
-                format!("expected {} layers, got more: tensor `{extra}`", config.layers),
+                format!(
+                    "expected {} layers, got more: tensor `{extra}`",
+                    config.layers
+                ),
             ));
         }
-        Ok(Transformer { config: config.clone(), blocks })
+        Ok(Transformer {
+            config: config.clone(),
+            blocks,
+        })
     }
 
     fn block(&self, tower: Tower, layer: usize, config: &TransformerConfig) -> Result<Block> {
@@ -199,8 +226,14 @@ impl<'a> TensorReader<'a> {
 
     fn layer_norm_at(&self, prefix: &str, width: usize, epsilon: f32) -> Result<LayerNorm> {
         Ok(LayerNorm {
-            weight: self.checkpoint.f32(&format!("{prefix}weight"), &[width])?.into_owned(),
-            bias: self.checkpoint.f32(&format!("{prefix}bias"), &[width])?.into_owned(),
+            weight: self
+                .checkpoint
+                .f32(&format!("{prefix}weight"), &[width])?
+                .into_owned(),
+            bias: self
+                .checkpoint
+                .f32(&format!("{prefix}bias"), &[width])?
+                .into_owned(),
             epsilon,
         })
     }
@@ -212,7 +245,10 @@ impl<'a> TensorReader<'a> {
         let view = MatrixView::row_major(&weight, outputs, inputs).transposed();
         let weight = PackedMatrix::pack(view, self.precision);
         self.checkpoint.release(&name);
-        let bias = self.checkpoint.f32(&format!("{prefix}bias"), &[outputs])?.into_owned();
+        let bias = self
+            .checkpoint
+            .f32(&format!("{prefix}bias"), &[outputs])?
+            .into_owned();
         Ok(Linear { weight, bias })
     }
 
@@ -228,6 +264,9 @@ impl<'a> TensorReader<'a> {
             bias.extend_from_slice(&self.checkpoint.f32(&format!("{prefix}bias"), &[width])?);
         }
         let view = MatrixView::row_major(&weights, 3 * width, width).transposed();
-        Ok(Linear { weight: PackedMatrix::pack(view, self.precision), bias })
+        Ok(Linear {
+            weight: PackedMatrix::pack(view, self.precision),
+            bias,
+        })
     }
 }

@@ -12,12 +12,19 @@ use crate::weights::Folder;
 pub(super) fn openai(config: &ImageConfig) -> Preprocess {
     // The configuration keeps an image size to 4096.
     let size = config.image_size as u32;
-    Preprocess { size, resize: Resize::ShortestSide(size), ..Preprocess::default() }
+    Preprocess {
+        size,
+        resize: Resize::ShortestSide(size),
+        ..Preprocess::default()
+    }
 }
 
 /// Hugging Face's `preprocessor_config.json`; without one, CLIP's own.
 pub(super) fn hugging_face(folder: &Folder, config: &ImageConfig) -> Result<Preprocess> {
-    let base = Preprocess { crop_rounding: CropRounding::Down, ..openai(config) };
+    let base = Preprocess {
+        crop_rounding: CropRounding::Down,
+        ..openai(config)
+    };
     let name = "preprocessor_config.json";
     if !folder.contains(name) {
         return Ok(base);
@@ -25,19 +32,32 @@ pub(super) fn hugging_face(folder: &Folder, config: &ImageConfig) -> Result<Prep
     let file: Processor = folder.json(name)?;
     let broken = |message: String| Error::model(folder.path(name), message);
     let size = |edge: &Edge| match *edge {
-        Edge::Number(edge) | Edge::Shortest { shortest_edge: edge } => Ok(edge),
+        Edge::Number(edge)
+        | Edge::Shortest {
+            shortest_edge: edge,
+        } => Ok(edge),
         Edge::Both { height, width } if height == width => Ok(height),
-        Edge::Both { height, width } => {
-            Err(broken(format!("expected a square crop, got {width} x {height}")))
-        }
+        Edge::Both { height, width } => Err(broken(format!(
+            "expected a square crop, got {width} x {height}"
+        ))),
     };
-    let crop = file.crop_size.as_ref().map(size).transpose()?.unwrap_or(base.size);
+    let crop = file
+        .crop_size
+        .as_ref()
+        .map(size)
+        .transpose()?
+        .unwrap_or(base.size);
     if crop != base.size {
-        return Err(broken(format!("expected a crop of {}, got {crop}", base.size)));
+        return Err(broken(format!(
+            "expected a crop of {}, got {crop}",
+            base.size
+        )));
     }
     let is_off = |switch: Option<bool>| switch == Some(false);
     if is_off(file.do_resize) || is_off(file.do_normalize) || is_off(file.do_rescale) {
-        return Err(broken("expected photos to be resized, rescaled and normalised".to_owned()));
+        return Err(broken(
+            "expected photos to be resized, rescaled and normalised".to_owned(),
+        ));
     }
     let resize = match &file.size {
         None => base.resize,
@@ -56,7 +76,9 @@ pub(super) fn hugging_face(folder: &Folder, config: &ImageConfig) -> Result<Prep
         std: file.image_std.unwrap_or(base.std),
         ..base
     };
-    preprocess.validate().map_err(|error| broken(error.to_string()))?;
+    preprocess
+        .validate()
+        .map_err(|error| broken(error.to_string()))?;
     Ok(preprocess)
 }
 
@@ -70,7 +92,10 @@ pub(super) fn open_clip(folder: &Folder, config: &ImageConfig) -> Result<Preproc
         resize: match recipe.resize_mode.as_deref() {
             None | Some("shortest") => base.resize,
             Some("squash") => Resize::Squash,
-            Some("longest") => Resize::Letterbox { fill: recipe.fill_color, anchor: Anchor::Centre },
+            Some("longest") => Resize::Letterbox {
+                fill: recipe.fill_color,
+                anchor: Anchor::Centre,
+            },
             Some(other) => return Err(broken(format!("`resize_mode`: unknown {other:?}"))),
         },
         filter: match recipe.interpolation.as_deref() {
@@ -82,7 +107,9 @@ pub(super) fn open_clip(folder: &Folder, config: &ImageConfig) -> Result<Preproc
         std: recipe.std.unwrap_or(base.std),
         ..base
     };
-    preprocess.validate().map_err(|error| broken(error.to_string()))?;
+    preprocess
+        .validate()
+        .map_err(|error| broken(error.to_string()))?;
     Ok(preprocess)
 }
 

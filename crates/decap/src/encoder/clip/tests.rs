@@ -15,7 +15,9 @@ const TOLERANCE: f32 = 1e-4;
 const LEAST_COSINE: f64 = 0.9999;
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/clip").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/clip")
+        .join(name)
 }
 
 /// The checkpoint of a golden folder: a file for OpenAI's, else the folder.
@@ -33,7 +35,9 @@ impl Expected {
     fn read(folder: &Path) -> Self {
         let path = folder.join("expected.safetensors");
         let bytes = Bytes::map(&path).unwrap();
-        Self { tensors: Tensors::read(&path, bytes).unwrap() }
+        Self {
+            tensors: Tensors::read(&path, bytes).unwrap(),
+        }
     }
 
     fn values(&self, name: &str) -> Vec<f32> {
@@ -41,14 +45,20 @@ impl Expected {
     }
 
     fn pixels(&self) -> (Vec<f32>, usize) {
-        (self.values("pixels"), self.tensors.get("pixels").unwrap().shape[0])
+        (
+            self.values("pixels"),
+            self.tensors.get("pixels").unwrap().shape[0],
+        )
     }
 
     /// The ids of each text, without padding.
     fn ids(&self) -> Vec<Vec<u32>> {
         let integers = |name: &str| -> Vec<i64> {
             let (values, _) = self.tensors.get(name).unwrap().bytes.as_chunks::<8>();
-            values.iter().map(|&value| i64::from_le_bytes(value)).collect()
+            values
+                .iter()
+                .map(|&value| i64::from_le_bytes(value))
+                .collect()
         };
         let lengths = integers("lengths");
         let ids = integers("ids");
@@ -73,9 +83,12 @@ fn compare(folder: &Path) -> (f32, f64) {
     let clip = open(folder).unwrap();
     let mut stages = HashMap::new();
     let (pixels, batch) = expected.pixels();
-    let features = clip.image_tower().unwrap().forward_observed(&pixels, batch, &mut |stage, values| {
-        stages.insert(stage_name("image", stage), values.to_vec());
-    });
+    let features =
+        clip.image_tower()
+            .unwrap()
+            .forward_observed(&pixels, batch, &mut |stage, values| {
+                stages.insert(stage_name("image", stage), values.to_vec());
+            });
     stages.insert("image.features".to_owned(), features);
     let tokenizer = ClipTokenizer::bundled().unwrap();
     let text = ClipTextTower::read(&clip.reader(), &clip.config, tokenizer).unwrap();
@@ -105,7 +118,10 @@ fn compare(folder: &Path) -> (f32, f64) {
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        a.iter()
+            .zip(b)
+            .map(|(&a, &b)| f64::from(a) * f64::from(b))
+            .sum()
     };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
@@ -113,14 +129,26 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn every_stage_of_every_form_equals_its_library() {
     let cases = [
-        ("hugging_face", ClipForm::HuggingFace, CheckpointForm::Safetensors),
-        ("hugging_face_shards", ClipForm::HuggingFace, CheckpointForm::Safetensors),
+        (
+            "hugging_face",
+            ClipForm::HuggingFace,
+            CheckpointForm::Safetensors,
+        ),
+        (
+            "hugging_face_shards",
+            ClipForm::HuggingFace,
+            CheckpointForm::Safetensors,
+        ),
         ("open_clip", ClipForm::OpenClip, CheckpointForm::Torch),
         ("openai", ClipForm::OpenAi, CheckpointForm::TorchScript),
     ];
     for (name, form, weights_form) in cases {
         let clip = open(&data(name)).unwrap();
-        assert_eq!((clip.form(), clip.weights_form()), (form, weights_form), "{name}");
+        assert_eq!(
+            (clip.form(), clip.weights_form()),
+            (form, weights_form),
+            "{name}"
+        );
         let (difference, cosine) = compare(&data(name));
         println!("{name}: largest difference {difference:.1e}, least cosine {cosine:.7}");
         assert!((clip.logit_scale().unwrap() - 100.0).abs() < 1.0);
@@ -141,7 +169,10 @@ fn every_stage_of_real_shapes_equals_its_library() {
     for entry in entries {
         let folder = entry.unwrap().path();
         let (difference, cosine) = compare(&folder);
-        println!("{}: largest difference {difference:.1e}, least cosine {cosine:.7}", folder.display());
+        println!(
+            "{}: largest difference {difference:.1e}, least cosine {cosine:.7}",
+            folder.display()
+        );
     }
 }
 
@@ -161,8 +192,10 @@ fn what_follows_the_end_of_a_text_changes_nothing() {
         })
         .collect();
     assert!(trimmed.iter().any(|ids| ids.len() < context));
-    let (trimmed, padded) =
-        (tower.forward_ids(&trimmed).unwrap(), tower.forward_ids(&padded).unwrap());
+    let (trimmed, padded) = (
+        tower.forward_ids(&trimmed).unwrap(),
+        tower.forward_ids(&padded).unwrap(),
+    );
     for (a, b) in trimmed.iter().zip(&padded) {
         assert!((a - b).abs() <= 1e-6, "{a} and {b}");
     }
@@ -190,7 +223,13 @@ fn a_folder_opens_as_an_encoder() {
     assert_eq!((encoder.name(), encoder.width()), ("hugging_face", 24));
     let embeddings = encoder.encode_texts(&["ab", "a b", "ab"]).unwrap();
     assert_eq!(embeddings.get(0), embeddings.get(2));
-    assert!(embeddings.get(0).unwrap().cosine(&embeddings.get(1).unwrap()) < 0.9999);
+    assert!(
+        embeddings
+            .get(0)
+            .unwrap()
+            .cosine(&embeddings.get(1).unwrap())
+            < 0.9999
+    );
     let again = crate::encoder::open(&data("hugging_face").to_string_lossy()).unwrap();
     assert_eq!(encoder.fingerprint(), again.fingerprint());
     let other = Clip::open(&data("open_clip")).unwrap();
@@ -205,8 +244,14 @@ fn too_long_texts_are_cut_or_refused() {
     let tower = clip.text_tower().unwrap();
     let long = "a ".repeat(20);
     assert!(tower.forward(&[&long]).is_ok());
-    let error = tower.with_too_long(TooLong::Refuse).forward(&[&long]).unwrap_err();
-    assert!(error.to_string().contains("at most 12 tokens, got 22"), "{error}");
+    let error = tower
+        .with_too_long(TooLong::Refuse)
+        .forward(&[&long])
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("at most 12 tokens, got 22"),
+        "{error}"
+    );
     let tower = clip.text_tower().unwrap();
     for ids in [vec![], vec![600], vec![1; 13]] {
         assert!(tower.forward_ids(&[ids]).is_err());
@@ -217,24 +262,38 @@ fn too_long_texts_are_cut_or_refused() {
 fn descriptions_tell_the_facts() {
     let description = open(&data("hugging_face")).unwrap().description().unwrap();
     let checkpoint = Checkpoint::open(&data("hugging_face").join("model.safetensors")).unwrap();
-    let sizes = checkpoint.names().map(|name| checkpoint.shape(name).unwrap().iter().product::<usize>());
+    let sizes = checkpoint
+        .names()
+        .map(|name| checkpoint.shape(name).unwrap().iter().product::<usize>());
     assert_eq!(description.parameters, sizes.sum::<usize>());
     assert_eq!((description.width, description.image_tower.heads), (24, 2));
     let shown = description.to_string();
-    assert!(shown.contains("2 layers of 32") && shown.contains(&description.fingerprint), "{shown}");
+    assert!(
+        shown.contains("2 layers of 32") && shown.contains(&description.fingerprint),
+        "{shown}"
+    );
     let openai = open(&data("openai")).unwrap().description().unwrap();
-    assert_eq!((openai.form.as_str(), openai.weights_form.as_str()), ("OpenAI", "TorchScript"));
+    assert_eq!(
+        (openai.form.as_str(), openai.weights_form.as_str()),
+        ("OpenAI", "TorchScript")
+    );
 }
 
 #[test]
 fn preprocessing_follows_each_form() {
     let hugging_face = open(&data("hugging_face")).unwrap();
     assert_eq!(hugging_face.preprocess().size, 18);
-    assert_eq!(hugging_face.preprocess().crop_rounding, crate::encoder::CropRounding::Down);
+    assert_eq!(
+        hugging_face.preprocess().crop_rounding,
+        crate::encoder::CropRounding::Down
+    );
     let open_clip = open(&data("open_clip")).unwrap();
     assert_eq!(open_clip.preprocess().std, [0.25, 0.5, 0.5]);
     let openai = open(&data("openai")).unwrap();
-    assert_eq!(openai.preprocess().crop_rounding, crate::encoder::CropRounding::HalfToEven);
+    assert_eq!(
+        openai.preprocess().crop_rounding,
+        crate::encoder::CropRounding::HalfToEven
+    );
 }
 
 /// A copy of a golden folder to be broken.
@@ -250,31 +309,125 @@ fn copy(name: &str) -> tempfile::TempDir {
 #[test]
 fn configurations_that_lie_are_refused() {
     let cases: &[(&str, &str, &str, &str)] = &[
-        ("hugging_face", "\"model_type\": \"clip\"", "\"model_type\": \"siglip\"", "use an ONNX export"),
-        ("hugging_face", "\"hidden_size\": 32", "\"hidden_size\": 64", "expected shape"),
-        ("hugging_face", "\"hidden_size\": 32", "\"hidden_size\": -1", "expected a whole number"),
-        ("hugging_face", "\"hidden_size\": 32", "\"hidden_size\": 4000000000", "expected a width"),
-        ("hugging_face", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "`text_model.encoder.layers.1."),
-        ("hugging_face", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "layers.2.layer_norm1.weight` is missing"),
-        ("hugging_face", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 9999999", "1 to 256 layers"),
-        ("hugging_face", "\"num_attention_heads\": 2", "\"num_attention_heads\": 3", "a width that 3 heads share"),
-        ("hugging_face", "\"num_attention_heads\": 2", "\"num_attention_heads\": 0", "a width that 0 heads share"),
-        ("hugging_face", "\"projection_dim\": 24", "\"projection_dim\": 25", "expected shape [25, 32], got [24, 32]"),
-        ("hugging_face", "\"patch_size\": 8", "\"patch_size\": 0", "patch size of 1"),
-        ("hugging_face", "\"image_size\": 18", "\"image_size\": 40", "expected shape [26, 32], got [5, 32]"),
-        ("hugging_face", "\"hidden_act\": \"quick_gelu\"", "\"hidden_act\": \"silu\"", "got \"silu\""),
+        (
+            "hugging_face",
+            "\"model_type\": \"clip\"",
+            "\"model_type\": \"siglip\"",
+            "use an ONNX export",
+        ),
+        (
+            "hugging_face",
+            "\"hidden_size\": 32",
+            "\"hidden_size\": 64",
+            "expected shape",
+        ),
+        (
+            "hugging_face",
+            "\"hidden_size\": 32",
+            "\"hidden_size\": -1",
+            "expected a whole number",
+        ),
+        (
+            "hugging_face",
+            "\"hidden_size\": 32",
+            "\"hidden_size\": 4000000000",
+            "expected a width",
+        ),
+        (
+            "hugging_face",
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 1",
+            "`text_model.encoder.layers.1.",
+        ),
+        (
+            "hugging_face",
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 3",
+            "layers.2.layer_norm1.weight` is missing",
+        ),
+        (
+            "hugging_face",
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 9999999",
+            "1 to 256 layers",
+        ),
+        (
+            "hugging_face",
+            "\"num_attention_heads\": 2",
+            "\"num_attention_heads\": 3",
+            "a width that 3 heads share",
+        ),
+        (
+            "hugging_face",
+            "\"num_attention_heads\": 2",
+            "\"num_attention_heads\": 0",
+            "a width that 0 heads share",
+        ),
+        (
+            "hugging_face",
+            "\"projection_dim\": 24",
+            "\"projection_dim\": 25",
+            "expected shape [25, 32], got [24, 32]",
+        ),
+        (
+            "hugging_face",
+            "\"patch_size\": 8",
+            "\"patch_size\": 0",
+            "patch size of 1",
+        ),
+        (
+            "hugging_face",
+            "\"image_size\": 18",
+            "\"image_size\": 40",
+            "expected shape [26, 32], got [5, 32]",
+        ),
+        (
+            "hugging_face",
+            "\"hidden_act\": \"quick_gelu\"",
+            "\"hidden_act\": \"silu\"",
+            "got \"silu\"",
+        ),
         ("hugging_face", "{", "[", "not valid"),
-        ("open_clip", "\"vision_cfg\": {", "\"vision_cfg\": {\"timm_model_name\": \"vit\",", "use an ONNX export"),
-        ("open_clip", "\"vision_cfg\": {", "\"vision_cfg\": {\"ls_init_value\": 0.1,", "`ls_init_value`"),
-        ("open_clip", "\"text_cfg\": {", "\"text_cfg\": {\"hf_model_name\": \"roberta\",", "`hf_model_name`"),
-        ("open_clip", "\"layers\": 1,\n   \"width\": 32,\n   \"head", "\"layers\": [3, 4, 6, 3],\n   \"width\": 32,\n   \"head", "a ResNet"),
-        ("open_clip", "\"resize_mode\": \"shortest\"", "\"resize_mode\": \"spiral\"", "`resize_mode`"),
+        (
+            "open_clip",
+            "\"vision_cfg\": {",
+            "\"vision_cfg\": {\"timm_model_name\": \"vit\",",
+            "use an ONNX export",
+        ),
+        (
+            "open_clip",
+            "\"vision_cfg\": {",
+            "\"vision_cfg\": {\"ls_init_value\": 0.1,",
+            "`ls_init_value`",
+        ),
+        (
+            "open_clip",
+            "\"text_cfg\": {",
+            "\"text_cfg\": {\"hf_model_name\": \"roberta\",",
+            "`hf_model_name`",
+        ),
+        (
+            "open_clip",
+            "\"layers\": 1,\n   \"width\": 32,\n   \"head",
+            "\"layers\": [3, 4, 6, 3],\n   \"width\": 32,\n   \"head",
+            "a ResNet",
+        ),
+        (
+            "open_clip",
+            "\"resize_mode\": \"shortest\"",
+            "\"resize_mode\": \"spiral\"",
+            "`resize_mode`",
+        ),
         ("open_clip", "0.25", "0.0", "std"),
     ];
     for (name, from, to, message) in cases {
         let folder = copy(name);
         let is_open_clip = *name == "open_clip";
-        let file = if is_open_clip { "open_clip_config.json" } else { "config.json" };
+        let file = if is_open_clip {
+            "open_clip_config.json"
+        } else {
+            "config.json"
+        };
         let path = folder.path().join(file);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{name} lacks {from}");
@@ -294,10 +447,18 @@ fn write_tensors(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
     use safetensors::tensor::TensorView;
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
-        .map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .map(|(_, _, values)| {
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
+        })
         .collect();
     let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
-        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+        (
+            name.clone(),
+            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+        )
     });
     safetensors::serialize_to_file(views, None, path).unwrap();
 }
@@ -310,7 +471,11 @@ fn wrong_tensors_are_named() {
         .names()
         .map(|name| {
             let shape = checkpoint.shape(name).unwrap();
-            (name.to_owned(), shape.to_vec(), checkpoint.f32(name, shape).unwrap().into_owned())
+            (
+                name.to_owned(),
+                shape.to_vec(),
+                checkpoint.f32(name, shape).unwrap().into_owned(),
+            )
         })
         .collect();
     let find = |tensors: &mut Vec<Tensor>, name: &str| {
@@ -354,7 +519,10 @@ fn wrong_tensors_are_named() {
             .and_then(|clip| Ok((clip.image_tower()?, clip.text_tower()?)))
             .expect_err(message)
             .to_string();
-        assert!(error.contains(message) && error.contains("model.safetensors"), "{error}");
+        assert!(
+            error.contains(message) && error.contains("model.safetensors"),
+            "{error}"
+        );
     }
 }
 
@@ -367,13 +535,26 @@ fn other_checkpoints_are_refused() {
         vec![(name.to_owned(), shape.to_vec(), values)]
     };
     let cases = [
-        (one("bert.embeddings.weight", &[2, 2]), "expected the tensors of a CLIP"),
         (
-            [one("visual.conv1.weight", &[4, 3, 3, 3]), one("visual.layer1.0.conv1.weight", &[1])].concat(),
+            one("bert.embeddings.weight", &[2, 2]),
+            "expected the tensors of a CLIP",
+        ),
+        (
+            [
+                one("visual.conv1.weight", &[4, 3, 3, 3]),
+                one("visual.layer1.0.conv1.weight", &[1]),
+            ]
+            .concat(),
             "got a ResNet; use an ONNX export",
         ),
-        (one("visual.conv1.weight", &[1280, 3, 1, 1]), "need their open_clip_config.json"),
-        (one("visual.conv1.weight", &[64, 3, 8, 8]), "`visual.positional_embedding` is missing"),
+        (
+            one("visual.conv1.weight", &[1280, 3, 1, 1]),
+            "need their open_clip_config.json",
+        ),
+        (
+            one("visual.conv1.weight", &[64, 3, 8, 8]),
+            "`visual.positional_embedding` is missing",
+        ),
         (one("visual.conv1.weight", &[64]), "expected 4 axes"),
     ];
     for (tensors, message) in cases {
@@ -381,6 +562,14 @@ fn other_checkpoints_are_refused() {
         let error = Clip::open(&path).unwrap_err().to_string();
         assert!(error.contains(message), "{error} lacks {message:?}");
     }
-    assert_eq!(Clip::open(&folder.path().join("none")).unwrap_err().kind(), "not_found");
-    assert!(Clip::open(folder.path()).unwrap_err().to_string().contains("model.safetensors"));
+    assert_eq!(
+        Clip::open(&folder.path().join("none")).unwrap_err().kind(),
+        "not_found"
+    );
+    assert!(
+        Clip::open(folder.path())
+            .unwrap_err()
+            .to_string()
+            .contains("model.safetensors")
+    );
 }

@@ -43,7 +43,9 @@ impl ClipTextTower {
         let epsilon = text.transformer.layer_norm_epsilon;
         let table = [text.vocabulary_size, width];
         let token_embedding = reader.outer("token_embedding.weight", &table)?.into_owned();
-        reader.checkpoint.release(&reader.naming.outer("token_embedding.weight"));
+        reader
+            .checkpoint
+            .release(&reader.naming.outer("token_embedding.weight"));
         let positions = reader.outer("positional_embedding", &[text.context_length, width])?;
         Ok(Self {
             width: config.width,
@@ -71,7 +73,9 @@ impl ClipTextTower {
     /// [`Error::Usage`] where a text is empty, longer than the context, or has an unknown id.
     pub fn forward_ids(&self, texts: &[Vec<u32>]) -> Result<Vec<f32>> {
         for ids in texts {
-            let is_known = ids.iter().all(|&id| (id as usize) < self.config.vocabulary_size);
+            let is_known = ids
+                .iter()
+                .all(|&id| (id as usize) < self.config.vocabulary_size);
             if ids.is_empty() || ids.len() > self.config.context_length || !is_known {
                 return Err(Error::Usage(format!(
                     "expected 1 to {} token ids below {}, got {} up to {:?}",
@@ -115,7 +119,8 @@ impl ClipTextTower {
             }
         }
         observe(Stage::Embedded, &tokens);
-        self.transformer.forward(&mut tokens, &lengths, Mask::Causal, observe);
+        self.transformer
+            .forward(&mut tokens, &lengths, Mask::Causal, observe);
         let mut ends = Vec::with_capacity(texts.len() * width);
         let mut first_row = 0;
         for (ids, length) in texts.iter().zip(&lengths) {
@@ -127,7 +132,12 @@ impl ClipTextTower {
         self.norm_after.forward(&ends, &mut pooled);
         observe(Stage::Pooled, &pooled);
         let mut features = vec![0.0; texts.len() * self.width];
-        linear(&pooled, &self.projection, Epilogue::default(), &mut features);
+        linear(
+            &pooled,
+            &self.projection,
+            Epilogue::default(),
+            &mut features,
+        );
         features
     }
 
@@ -147,8 +157,10 @@ impl TextTower for ClipTextTower {
     }
 
     fn forward(&self, texts: &[&str]) -> Result<Vec<f32>> {
-        let tokenize =
-            |text: &&str| self.tokenizer.tokenize(text, self.config.context_length, self.too_long);
+        let tokenize = |text: &&str| {
+            self.tokenizer
+                .tokenize(text, self.config.context_length, self.too_long)
+        };
         let ids: Vec<Vec<u32>> = {
             use rayon::prelude::*;
             texts.par_iter().map(tokenize).collect::<Result<_>>()?

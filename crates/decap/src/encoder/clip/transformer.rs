@@ -55,8 +55,18 @@ impl Transformer {
         mask: Mask,
         observe: &mut dyn FnMut(Stage, &[f32]),
     ) {
-        let TransformerConfig { width, heads, hidden_width, activation, .. } = self.config;
-        let heads = Attention { num_heads: heads, head_width: width / heads.max(1), mask };
+        let TransformerConfig {
+            width,
+            heads,
+            hidden_width,
+            activation,
+            ..
+        } = self.config;
+        let heads = Attention {
+            num_heads: heads,
+            head_width: width / heads.max(1),
+            mask,
+        };
         let rows = tokens.len() / width;
         let mut next = vec![0.0; rows * width];
         let mut normed = vec![0.0; rows * width];
@@ -65,14 +75,18 @@ impl Transformer {
         for (index, block) in self.blocks.iter().enumerate() {
             // x = x + output(attention(norm_1(x)))
             block.norm_1.forward(tokens, &mut normed);
-            block.queries_keys_values.forward(&normed, &mut queries_keys_values);
+            block
+                .queries_keys_values
+                .forward(&normed, &mut queries_keys_values);
             let sequences = Sequences::Packed { lengths };
             attention(&queries_keys_values, sequences, heads, None, &mut normed);
             block.output.add_to(&normed, tokens, &mut next);
             std::mem::swap(tokens, &mut next);
             // x = x + hidden_output(activation(hidden(norm_2(x))))
             block.norm_2.forward(tokens, &mut normed);
-            block.hidden.forward_activated(&normed, activation, &mut hidden);
+            block
+                .hidden
+                .forward_activated(&normed, activation, &mut hidden);
             block.hidden_output.add_to(&hidden, tokens, &mut next);
             std::mem::swap(tokens, &mut next);
             observe(Stage::Block(index), tokens);
@@ -105,7 +119,11 @@ impl Linear {
     }
 
     fn forward_activated(&self, input: &[f32], activation: Activation, output: &mut [f32]) {
-        let epilogue = Epilogue { bias: Some(&self.bias), activation, ..Epilogue::default() };
+        let epilogue = Epilogue {
+            bias: Some(&self.bias),
+            activation,
+            ..Epilogue::default()
+        };
         linear(input, &self.weight, epilogue, output);
     }
 

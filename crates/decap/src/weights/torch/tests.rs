@@ -7,7 +7,9 @@ use super::*;
 use crate::weights::{Bytes, Checkpoint};
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/torch").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/torch")
+        .join(name)
 }
 
 /// Every tensor of `expected.safetensors` under the same name, shape and values.
@@ -24,14 +26,23 @@ fn assert_expected(checkpoint: &Checkpoint) {
 
 #[test]
 fn every_kind_of_tensor_is_read() {
-    for name in ["zip.pt", "legacy.pt", "training_2.pt", "training_4.pt", "training_5.pt"] {
+    for name in [
+        "zip.pt",
+        "legacy.pt",
+        "training_2.pt",
+        "training_4.pt",
+        "training_5.pt",
+    ] {
         let checkpoint = Checkpoint::open(&data(name)).unwrap();
         assert_eq!(checkpoint.form(), CheckpointForm::Torch, "{name}");
         assert_expected(&checkpoint);
     }
     let checkpoint = Checkpoint::open(&data("zip.pt")).unwrap();
     let error = checkpoint.f32("steps", &[2]).unwrap_err().to_string();
-    assert!(error.contains("tensor `steps`: expected f32, f64, f16 or bf16, got I64"), "{error}");
+    assert!(
+        error.contains("tensor `steps`: expected f32, f64, f16 or bf16, got I64"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -40,14 +51,29 @@ fn what_is_written_is_read_back() {
     let path = folder.path().join("out.pt");
     let values = [1.0, -2.0, 3.5, 0.0, 5.0, 6.0];
     let tensors = [
-        TorchTensor { name: "a.weight", shape: &[2, 3], values: &values },
-        TorchTensor { name: "b", shape: &[3], values: &values[3..] },
-        TorchTensor { name: "tied", shape: &[2, 3], values: &values },
+        TorchTensor {
+            name: "a.weight",
+            shape: &[2, 3],
+            values: &values,
+        },
+        TorchTensor {
+            name: "b",
+            shape: &[3],
+            values: &values[3..],
+        },
+        TorchTensor {
+            name: "tied",
+            shape: &[2, 3],
+            values: &values,
+        },
     ];
     write_torch(&path, &tensors).unwrap();
     let checkpoint = Checkpoint::open(&path).unwrap();
     for tensor in &tensors {
-        assert_eq!(checkpoint.f32(tensor.name, tensor.shape).unwrap().as_ref(), tensor.values);
+        assert_eq!(
+            checkpoint.f32(tensor.name, tensor.shape).unwrap().as_ref(),
+            tensor.values
+        );
     }
 }
 
@@ -83,7 +109,11 @@ fn other_globals_are_refused_by_name() {
     }
     // The same by way of the stack.
     let stack_global = b"\x80\x04\x8c\x02os\x8c\x06system\x93.";
-    assert!(Pickle::read(stack_global).unwrap_err().contains("`os.system`"));
+    assert!(
+        Pickle::read(stack_global)
+            .unwrap_err()
+            .contains("`os.system`")
+    );
     for opcode in [b'i', b'o', b'P', 0x82, 0x92] {
         let error = Pickle::read(&[0x80, 2, opcode, b'\n', b'\n', b'.']).unwrap_err();
         assert!(error.contains("opcode"), "{error}");
@@ -103,11 +133,17 @@ fn broken_pickles_are_refused() {
         (b"\x80\x02NK\x01a.", "expected a list"),
         (b"\x80\x02h\x07.", "expected memo 7"),
         (b"\x80\x02X\xff\xff\xff\xff.", "more bytes of pickle"),
-        (b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", "more bytes of pickle"),
+        (
+            b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff.",
+            "more bytes of pickle",
+        ),
         (b"\x80\x02\x8b\xff\xff\xff\xff.", "more bytes of pickle"),
         (b"\x80\x02K\x01K\x02R.", "expected a known function"),
         (b"\x80\x02ctorch\nFloatStorage\n)R.", "by reference"),
-        (b"\x80\x02ctorch._utils\n_rebuild_parameter\n)R.", "no argument"),
+        (
+            b"\x80\x02ctorch._utils\n_rebuild_parameter\n)R.",
+            "no argument",
+        ),
         (b"\x80\x02c\xff\n\xff\n.", "expected UTF-8"),
         (b"\x80\x02Ix\n.", "expected a number"),
         (b"\x80\x02K\x01(0.", "on the stack"),
@@ -165,13 +201,28 @@ fn damaged_archives_are_refused() {
     };
     for length in [4, 100, whole.len() / 2, whole.len() - 1, whole.len() - 30] {
         let error = open(&whole[..length]);
-        assert!(error.contains("cut short") || error.contains("ends before"), "{length}: {error}");
+        assert!(
+            error.contains("cut short") || error.contains("ends before"),
+            "{length}: {error}"
+        );
     }
     let cases: &[(&[u8], &[u8], &str)] = &[
-        (b"little", b"big   ", "expected little-endian tensors, got byte order \"big"),
-        (b"data.pkl", b"date.pkl", "expected a PyTorch archive with `data.pkl`"),
+        (
+            b"little",
+            b"big   ",
+            "expected little-endian tensors, got byte order \"big",
+        ),
+        (
+            b"data.pkl",
+            b"date.pkl",
+            "expected a PyTorch archive with `data.pkl`",
+        ),
         (b"/data/0", b"/data/x", "storage `0` is missing"),
-        (b"_rebuild_tensor_v2", b"_rebuild_tensor_v3", "`torch._utils._rebuild_tensor_v3`"),
+        (
+            b"_rebuild_tensor_v2",
+            b"_rebuild_tensor_v3",
+            "`torch._utils._rebuild_tensor_v3`",
+        ),
         (b"FloatStorage", b"BloatStorage", "`torch.BloatStorage`"),
         (b"DoubleStorage", b"QuadraStorage", "`torch.QuadraStorage`"),
     ];
@@ -180,7 +231,10 @@ fn damaged_archives_are_refused() {
         assert!(error.contains(message), "{error} lacks {message:?}");
     }
     // A half storage claimed to be of doubles is four times as long as the file says.
-    let error = open(&replaced(b"ctorch\nHalfStorage\n", b"ctorch\nLongStorage\n"));
+    let error = open(&replaced(
+        b"ctorch\nHalfStorage\n",
+        b"ctorch\nLongStorage\n",
+    ));
     assert!(error.contains("tensor `half`: storage"), "{error}");
     let legacy = fs::read(data("legacy.pt")).unwrap();
     for length in [3, 20, legacy.len() / 2, legacy.len() - 1] {
@@ -200,7 +254,11 @@ fn every_single_byte_may_be_wrong() {
                 if is_torch(&bytes)
                     && let Ok((_, tensors)) = read(&bytes)
                 {
-                    assert!(tensors.values().all(|tensor| tensor.bytes.end <= bytes.len()));
+                    assert!(
+                        tensors
+                            .values()
+                            .all(|tensor| tensor.bytes.end <= bytes.len())
+                    );
                 }
             }
         }
@@ -211,11 +269,17 @@ fn every_single_byte_may_be_wrong() {
 fn claimed(size: &[u32], stride: &[u32], offset: u32, elements: u32) -> Result<Tensors, String> {
     let int = |value: u32| [vec![b'J'], value.to_le_bytes().to_vec()].concat();
     let tuple = |values: &[u32]| {
-        [vec![b'('], values.iter().flat_map(|&v| int(v)).collect(), vec![b't']].concat()
+        [
+            vec![b'('],
+            values.iter().flat_map(|&v| int(v)).collect(),
+            vec![b't'],
+        ]
+        .concat()
     };
     let pickle = [
         b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n((".to_vec(),
-        b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu".to_vec(),
+        b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+            .to_vec(),
         int(elements),
         b"tQ".to_vec(),
         int(offset),
@@ -250,5 +314,8 @@ fn tensors_stay_within_their_storage() {
         let error = claimed(size, stride, *offset, *elements).unwrap_err();
         assert!(error.contains("tensor `a`"), "{error}");
     }
-    assert!(claimed(&[0xffff_ffff], &[1], 0, 4).is_err(), "a negative size");
+    assert!(
+        claimed(&[0xffff_ffff], &[1], 0, 4).is_err(),
+        "a negative size"
+    );
 }

@@ -31,7 +31,9 @@ pub(crate) struct TorchTensor<'a> {
 pub(crate) fn write_torch(path: &Path, tensors: &[TorchTensor<'_>]) -> Result<()> {
     let total: usize = tensors.iter().map(|tensor| tensor.values.len() * 4).sum();
     if u32::try_from(total).is_err() {
-        return Err(Error::Usage(format!("expected tensors of at most 4 GiB, got {total} bytes")));
+        return Err(Error::Usage(format!(
+            "expected tensors of at most 4 GiB, got {total} bytes"
+        )));
     }
     let mut storages: Vec<&[f32]> = Vec::new();
     let mut storage_of = Vec::with_capacity(tensors.len());
@@ -45,11 +47,19 @@ pub(crate) fn write_torch(path: &Path, tensors: &[TorchTensor<'_>]) -> Result<()
     }
     let pickle = state_dict_pickle(tensors, &storage_of);
     write_atomically(path, |file| {
-        let mut archive = Archive { file, offset: 0, directory: Vec::new(), members: 0 };
+        let mut archive = Archive {
+            file,
+            offset: 0,
+            directory: Vec::new(),
+            members: 0,
+        };
         archive.member("data.pkl", &pickle)?;
         archive.member("byteorder", b"little")?;
         for (index, storage) in storages.iter().enumerate() {
-            let bytes: Vec<u8> = storage.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes: Vec<u8> = storage
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
             archive.member(&format!("data/{index}"), &bytes)?;
         }
         archive.member("version", b"3\n")?;
@@ -84,7 +94,9 @@ fn state_dict_pickle(tensors: &[TorchTensor<'_>], storage_of: &[usize]) -> Vec<u
 }
 
 fn strides(shape: &[usize]) -> Vec<usize> {
-    (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect()
+    (0..shape.len())
+        .map(|axis| shape[axis + 1..].iter().product())
+        .collect()
 }
 
 fn push_text(pickle: &mut Vec<u8>, text: &str) {
@@ -143,7 +155,8 @@ impl Archive<'_> {
         header.resize(header.len() + padding, b'Z');
         self.write(&header)?;
         self.write(content)?;
-        self.directory.extend_from_slice(b"PK\x01\x02\x14\x00\x14\x00");
+        self.directory
+            .extend_from_slice(b"PK\x01\x02\x14\x00\x14\x00");
         self.directory.extend_from_slice(&common);
         // No extra field, no comment, disk 0, no attributes.
         self.directory.extend_from_slice(&[0; 12]);
