@@ -21,7 +21,7 @@ done
     --minutes "${MINUTES:-60}" --resume
 
 "$python" export_image.py --what tower --checkpoint "$work/distilled/last.pt" --out "$work/distilled" --name tower
-cp "$work/distilled/tower_f16.onnx" "$work/towers/image_tower.onnx"
+cp "$work/distilled/tower_int8.onnx" "$work/towers/image_tower.onnx"
 cp image_tower.json text_tower.json "$work/towers"
 "$python" export_text.py --data "$data" --out "$work/texts"
 cp "$work/texts/minilm_small.onnx" "$work/texts/tokenizer.json" "$work/towers"
