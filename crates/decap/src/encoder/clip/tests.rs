@@ -151,7 +151,8 @@ fn every_stage_of_every_form_equals_its_library() {
         );
         let (difference, cosine) = compare(&data(name));
         println!("{name}: largest difference {difference:.1e}, least cosine {cosine:.7}");
-        assert!((clip.logit_scale().unwrap() - 100.0).abs() < 1.0);
+        // ln 100 in bfloat16 has three digits.
+        assert!((clip.logit_scale().unwrap() - 100.0).abs() < 3.0);
     }
 }
 

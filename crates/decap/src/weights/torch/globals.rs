@@ -19,7 +19,7 @@ pub(super) enum Global {
     List,
     Set,
     Tuple,
-    /// `torch.device`, `torch.float32` and the like: of no use here.
+    /// `torch.device`, `torch.float32`, bytes and the like: of no use here.
     Opaque,
     /// A class of a TorchScript archive (`__torch__.…`).
     ScriptClass,
@@ -46,6 +46,8 @@ impl Global {
             ) => Self::FirstArgument,
             ("torch", "Size") => Self::Tuple,
             ("torch", "device") => Self::Opaque,
+            // How protocol 2 writes bytes: text and the name of a code page.
+            ("_codecs", "encode") => Self::Opaque,
             (
                 "torch",
                 "float32" | "float64" | "float16" | "bfloat16" | "int64" | "int32" | "int16"

@@ -215,7 +215,7 @@ fn damaged_archives_are_refused() {
         (
             b"data.pkl",
             b"date.pkl",
-            "expected a PyTorch archive with `data.pkl`",
+            "expected a PyTorch archive with a stored `data.pkl`",
         ),
         (b"/data/0", b"/data/x", "storage `0` is missing"),
         (

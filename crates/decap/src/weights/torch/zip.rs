@@ -1,4 +1,4 @@
-//! The directory of a ZIP archive whose members are stored, as PyTorch writes them.
+//! The stored members of a ZIP archive, as PyTorch writes them; compressed ones are left out.
 //!
 //! <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>, sections 4.3.7, 4.3.12, 4.3.14-16.
 
@@ -11,7 +11,7 @@ const MAX_MEMBERS: u64 = 1 << 20;
 /// The bytes that a ZIP archive begins with.
 pub(super) const MAGIC: &[u8] = b"PK\x03\x04";
 
-/// The name of each member and where its bytes lie.
+/// The name of each stored member and where its bytes lie.
 pub(super) fn members(archive: &[u8]) -> Result<HashMap<String, Range<usize>>, String> {
     let directory = find_directory(archive)?;
     let mut members = HashMap::new();
