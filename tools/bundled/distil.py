@@ -246,7 +246,7 @@ def main():
     text.share_memory()
     spawn = multiprocessing.get_context("spawn")
     begun = time.time() - (state["spent"] if state else 0.0)
-    others = [spawn.Process(target=train, args=(rank, args, model, text, begun, None)) for rank in range(1, args.processes)]
+    others = [spawn.Process(target=train, args=(rank, args, model, text, begun, state)) for rank in range(1, args.processes)]
     for other in others:
         other.start()
     train(0, args, model, text, begun, state)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from photos import COCO_SETS, read_photos
 
-TAUS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05)
+TAUS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1)
 
 
 class ImageHead(nn.Module):

@@ -1,5 +1,7 @@
 //! Scores equal what pycocoevalcap prints (`tools/reference/metrics_golden.py`).
 
+#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+
 use caption_metrics::{
     Meteor, MetricValues, Note, Options, Predictions, PtbTokenizer, References, Scores, meteor,
     read_predictions, read_references, score,

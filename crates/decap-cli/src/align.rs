@@ -2,8 +2,8 @@
 
 use decap::encoder::ImageViews;
 use decap::train::align::{
-    AlignInputs, AlignOptions, AlignProgress, AlignReport, EpochReport, FailedPhoto, Recalls, Stage,
-    align,
+    AlignInputs, AlignOptions, AlignProgress, AlignReport, EpochReport, FailedPhoto, Recalls,
+    Stage, align,
 };
 use indicatif::ProgressBar;
 
@@ -22,7 +22,10 @@ pub fn run(args: &AlignArgs) -> Result<Outcome, Failure> {
         text_tower: args.text_tower.clone(),
         cache: Some(cache_folder(args.cache.as_deref())),
     };
-    let mut watch = Watch { bar: ProgressBar::hidden(), stage: None };
+    let mut watch = Watch {
+        bar: ProgressBar::hidden(),
+        stage: None,
+    };
     let report = align(&inputs, &options(args), &args.out, &mut watch, stop.flag())?;
     watch.bar.finish_and_clear();
     if args.json {
@@ -31,7 +34,11 @@ pub fn run(args: &AlignArgs) -> Result<Outcome, Failure> {
         print_report(&report);
     }
     eprintln!("wrote {}", args.out.display());
-    Ok(if report.failed.is_empty() { Outcome::AllWell } else { Outcome::SomeFailed })
+    Ok(if report.failed.is_empty() {
+        Outcome::AllWell
+    } else {
+        Outcome::SomeFailed
+    })
 }
 
 fn options(args: &AlignArgs) -> AlignOptions {
@@ -41,7 +48,11 @@ fn options(args: &AlignArgs) -> AlignOptions {
         width: args.width.unwrap_or(default.width),
         image_hidden: args.hidden.unwrap_or(default.image_hidden),
         views: args.views.unwrap_or(default.views),
-        image_views: if args.mirror { ImageViews::Mirrored } else { ImageViews::Plain },
+        image_views: if args.mirror {
+            ImageViews::Mirrored
+        } else {
+            ImageViews::Plain
+        },
         batch: args.batch.unwrap_or(default.batch),
         epochs: args.epochs.unwrap_or(default.epochs),
         learning_rate: args.learning_rate.unwrap_or(default.learning_rate),

@@ -46,6 +46,10 @@ pub enum Command {
     /// Build, inspect, search or extend a support memory.
     #[command(subcommand)]
     Memory(MemoryCommand),
+    /// Make a model of a DeCap checkpoint that PyTorch trained.
+    Import(ImportArgs),
+    /// Write a model's decoder as the checkpoint that the reference code loads.
+    Export(ExportArgs),
     /// BLEU, METEOR, ROUGE-L and CIDEr without Java.
     Score(ScoreArgs),
     /// Say what a model is.
@@ -178,7 +182,11 @@ pub enum MethodArg {
     decap embed --text captions.txt --output captions.jsonl")]
 pub struct EmbedArgs {
     /// Photos, folders or globs; `-` reads paths from standard input.
-    #[arg(value_name = "PATH", required_unless_present = "text", conflicts_with = "text")]
+    #[arg(
+        value_name = "PATH",
+        required_unless_present = "text",
+        conflicts_with = "text"
+    )]
     pub paths: Vec<PathBuf>,
     /// A file of sentences instead of photos.
     #[arg(long, value_name = "FILE")]
@@ -286,10 +294,12 @@ pub struct MemoryBuildArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "A line of PAIRS.jsonl: {\"image\": \"photos/1.jpg\", \"captions\": [\"a dog\"], \
+#[command(
+    after_help = "A line of PAIRS.jsonl: {\"image\": \"photos/1.jpg\", \"captions\": [\"a dog\"], \
     \"split\": \"train\"}\nPaths are relative to the file; split `test` is held out.\n\n\
     Example:\n  decap align pairs.jsonl --image-tower towers/image.json \
-    --text-tower towers/text.json --out my-encoder")]
+    --text-tower towers/text.json --out my-encoder"
+)]
 pub struct AlignArgs {
     /// Photo-caption pairs.
     #[arg(value_name = "PAIRS.jsonl", required = true)]
@@ -412,10 +422,67 @@ pub enum MemoryCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "References: COCO JSON, {\"id\": [\"ref\", ...]}, JSONL, CSV or plain lines.\n\
+#[command(
+    after_help = "Example:\n  decap import coco_prefix-009.pt --captions coco_train.json \\\n    \
+    --encoder clip-vit-base-patch32/ --out my-model"
+)]
+pub struct ImportArgs {
+    /// The checkpoint: `torch.save` of a state dict, or safetensors. It is read, never executed.
+    #[arg(value_name = "CHECKPOINT")]
+    pub checkpoint: PathBuf,
+    /// Caption files for the support memory.
+    #[arg(long, value_name = "CAPTIONS", required = true, num_args = 1..)]
+    pub captions: Vec<PathBuf>,
+    /// The encoder that the checkpoint was trained with.
+    #[arg(long, value_name = "DIR|ID")]
+    pub encoder: String,
+    /// The model folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Softmax temperature of the projection (default: the encoder's).
+    #[arg(long, value_name = "TAU")]
+    pub tau: Option<f32>,
+    /// Seed of the draw from the captions.
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    pub seed: u64,
+    /// Folder that keeps text embeddings for the next run (default: the user's cache folder).
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    #[command(flatten)]
+    pub memory: MemoryBuildArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportForm {
+    /// `torch.save` of the reference's state dict.
+    DecapPt,
+    /// The same tensors as safetensors.
+    Safetensors,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  decap export --model my-model --to decap-pt --output decoder.pt"
+)]
+pub struct ExportArgs {
+    /// Model folder, or `tiny` for the bundled one.
+    #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
+    pub model: String,
+    /// The form of the file.
+    #[arg(long, value_enum)]
+    pub to: ExportForm,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "References: COCO JSON, {\"id\": [\"ref\", ...]}, JSONL, CSV or plain lines.\n\
     Predictions: COCO results, {\"id\": \"caption\"}, JSONL, CSV or plain lines.\n\
     Scores are printed times 100; with --json they are fractions, as pycocoevalcap prints them.\n\n\
-    Example:\n  decap score --references refs.json --predictions captions.json --per-image scores.csv")]
+    Example:\n  decap score --references refs.json --predictions captions.json --per-image scores.csv"
+)]
 pub struct ScoreArgs {
     /// Human captions.
     #[arg(long, value_name = "FILE")]

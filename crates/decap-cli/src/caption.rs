@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use decap::decoder::{Case, Method as Choice};
 use decap::encoder::PreparedImage;
+use decap::media::video::VideoOptions;
+use decap::memory::Evidence;
 use decap::{
     Caption, CaptionOptions, Captioner, Embedding, Embeddings, Error, Method, Timings,
     for_each_batch, media,
@@ -27,10 +29,21 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         captioner = captioner.with_memory(memory)?;
     }
     let options = caption_options(&captioner, args)?;
-    let depth = if args.recursive { Depth::Recursive } else { Depth::Flat };
+    let depth = if args.recursive {
+        Depth::Recursive
+    } else {
+        Depth::Flat
+    };
     let inputs = inputs::expand(&args.paths, Kinds::PhotosAndVideos, depth)?;
     let (output, done) = open_output(args)?;
-    let mut run = Run { captioner, options, args, output, failed: false, bar: ProgressBar::hidden() };
+    let mut run = Run {
+        captioner,
+        options,
+        args,
+        output,
+        failed: false,
+        bar: ProgressBar::hidden(),
+    };
     let mut paths = Vec::new();
     for input in inputs {
         match input {
@@ -46,7 +59,11 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     run.caption_all(paths)?;
     run.bar.finish_and_clear();
     run.output.finish()?;
-    Ok(if run.failed { Outcome::SomeFailed } else { Outcome::AllWell })
+    Ok(if run.failed {
+        Outcome::SomeFailed
+    } else {
+        Outcome::AllWell
+    })
 }
 
 /// The state of one run.
@@ -70,21 +87,40 @@ impl Run<'_> {
         // The loader runs beside this and needs the encoder alone.
         let encoder = std::sync::Arc::clone(self.captioner.encoder());
         let limits = self.args.limits.limits();
-        let frames = self.args.frames;
+        let video = VideoOptions {
+            frames: self.args.frames,
+            limits: limits.clone(),
+            ..VideoOptions::default()
+        };
         let load = move |path: &Path| -> Result<Loaded, Error> {
             let started = Instant::now();
-            let views = vec![encoder.prepare(&media::image::open(path, &limits)?)];
-            Ok(Loaded { views, decode_ms: milliseconds(started) })
+            let frames = match inputs::is_video(path) {
+                true => media::video::sample_frames(path, &video)?,
+                false => vec![media::image::open(path, &limits)?],
+            };
+            let views = frames.iter().map(|frame| encoder.prepare(frame)).collect();
+            Ok(Loaded {
+                views,
+                decode_ms: milliseconds(started),
+            })
         };
-        for_each_batch(paths, self.args.batch, load, |batch| self.caption_batch(batch))
+        for_each_batch(paths, self.args.batch, load, |batch| {
+            self.caption_batch(batch)
+        })
     }
 
     /// Encodes what could be loaded in one go, then writes a line a file, in order.
-    fn caption_batch(&mut self, batch: Vec<(PathBuf, Result<Loaded, Error>)>) -> Result<(), Failure> {
+    fn caption_batch(
+        &mut self,
+        batch: Vec<(PathBuf, Result<Loaded, Error>)>,
+    ) -> Result<(), Failure> {
         let started = Instant::now();
         let mut embeddings = Embeddings::empty(self.captioner.encoder().width());
-        let views: Vec<PreparedImage> =
-            batch.iter().filter_map(|(_, l)| l.as_ref().ok()).flat_map(|l| l.views.clone()).collect();
+        let views: Vec<PreparedImage> = batch
+            .iter()
+            .filter_map(|(_, l)| l.as_ref().ok())
+            .flat_map(|l| l.views.clone())
+            .collect();
         let encoded = self.captioner.encoder().encode_prepared(&views)?;
         let mut first = 0;
         for loaded in batch.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()) {
@@ -92,7 +128,9 @@ impl Run<'_> {
             first += loaded.views.len();
         }
         let encode_ms = milliseconds(started);
-        let (captions, timings) = self.captioner.caption_embeddings(&embeddings, &self.options)?;
+        let (captions, timings) = self
+            .captioner
+            .caption_embeddings(&embeddings, &self.options)?;
         let share = 1.0 / captions.len().max(1) as f64;
         let timings = Timings {
             encode_ms: encode_ms * share,
@@ -103,7 +141,9 @@ impl Run<'_> {
         for (path, loaded) in batch {
             match loaded {
                 Ok(loaded) => {
-                    let Some(caption) = captions.next() else { continue };
+                    let Some(caption) = captions.next() else {
+                        continue;
+                    };
                     self.write(&path, &caption, loaded.decode_ms, timings)?;
                 }
                 Err(error) => self.report_at(&path, &error)?,
@@ -124,14 +164,14 @@ impl Run<'_> {
             json!({
                 "path": path.to_string_lossy(),
                 "caption": caption.text,
-                "score": caption.score,
-                "evidence": caption.evidence,
+                "score": rounded(f64::from(caption.score), 6),
+                "evidence": caption.evidence.iter().map(evidence_record).collect::<Vec<_>>(),
                 "model": self.captioner.description().name,
                 "ms": {
-                    "decode": rounded(decode_ms),
-                    "encode": rounded(timings.encode_ms),
-                    "project": rounded(timings.project_ms),
-                    "generate": rounded(timings.generate_ms),
+                    "decode": rounded(decode_ms, 3),
+                    "encode": rounded(timings.encode_ms, 3),
+                    "project": rounded(timings.project_ms, 3),
+                    "generate": rounded(timings.generate_ms, 3),
                 },
             })
             .to_string()
@@ -156,7 +196,9 @@ impl Run<'_> {
     fn report_at(&mut self, path: &Path, error: &Error) -> Result<(), Failure> {
         self.failed = true;
         let Self { bar, output, .. } = self;
-        let remedy = remedy(error).map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+        let remedy = remedy(error)
+            .map(|remedy| format!(" ({remedy})"))
+            .unwrap_or_default();
         bar.suspend(|| eprintln!("decap: {error}{remedy}"));
         if self.args.json {
             let record = json!({
@@ -170,7 +212,10 @@ impl Run<'_> {
 }
 
 fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionOptions, Failure> {
-    let mut options = CaptionOptions { evidence: args.evidence, ..captioner.options() };
+    let mut options = CaptionOptions {
+        evidence: args.evidence,
+        ..captioner.options()
+    };
     options.method = match args.method {
         MethodArg::Projection => Method::Projection,
         MethodArg::Visual => Method::Visual,
@@ -181,19 +226,33 @@ fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionO
     let (typed, generate) = (&args.generate, &mut options.generate);
     if let Some(width) = typed.beam {
         let length_penalty = captioner.description().writing.length_penalty;
-        generate.method =
-            if width == 1 { Choice::Greedy } else { Choice::Beam { width, length_penalty } };
+        generate.method = if width == 1 {
+            Choice::Greedy
+        } else {
+            Choice::Beam {
+                width,
+                length_penalty,
+            }
+        };
     }
     if let Some(temperature) = typed.temperature {
         let top_p = typed.top_p.unwrap_or(1.0);
-        generate.method = Choice::Sample { temperature, top_p, seed: typed.seed };
+        generate.method = Choice::Sample {
+            temperature,
+            top_p,
+            seed: typed.seed,
+        };
     }
     generate.min_tokens = typed.min_length.unwrap_or(generate.min_tokens);
     generate.max_tokens = typed.max_length.unwrap_or(generate.max_tokens);
-    generate.repetition_penalty = typed.repetition_penalty.unwrap_or(generate.repetition_penalty);
+    generate.repetition_penalty = typed
+        .repetition_penalty
+        .unwrap_or(generate.repetition_penalty);
     generate.no_repeat_ngram = typed.no_repeat_ngram.unwrap_or(generate.no_repeat_ngram);
     for word in &typed.ban {
-        generate.banned_tokens.extend(captioner.tokenizer().encode(word)?);
+        generate
+            .banned_tokens
+            .extend(captioner.tokenizer().encode(word)?);
     }
     if typed.sentence_case {
         options.case = Case::Sentence;
@@ -206,9 +265,15 @@ fn open_output(args: &CaptionArgs) -> Result<(Output, std::collections::HashSet<
     let Some(path) = &args.output else {
         return Ok((Output::stdout(), Default::default()));
     };
-    let start = if args.resume { Start::Resume } else { Start::Fresh };
+    let start = if args.resume {
+        Start::Resume
+    } else {
+        Start::Fresh
+    };
     let json = args.json;
-    Output::file(path, start, move |line| if json { json_key(line) } else { text_key(line) })
+    Output::file(path, start, move |line| {
+        if json { json_key(line) } else { text_key(line) }
+    })
 }
 
 /// The path of a finished JSON line; a line that says an error is done again.
@@ -248,9 +313,14 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 
-/// Microseconds are precise enough to read.
-fn rounded(milliseconds: f64) -> f64 {
-    (milliseconds * 1e3).round() / 1e3
+fn evidence_record(evidence: &Evidence) -> serde_json::Value {
+    json!({ "text": evidence.text, "weight": rounded(f64::from(evidence.weight), 6) })
+}
+
+/// `value` with so many decimals: as many as mean something.
+fn rounded(value: f64, decimals: i32) -> f64 {
+    let scale = 10f64.powi(decimals);
+    (value * scale).round() / scale
 }
 
 #[cfg(test)]

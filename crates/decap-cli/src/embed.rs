@@ -28,7 +28,11 @@ pub fn run(args: &EmbedArgs) -> Result<Outcome, Failure> {
     let failed = rows.iter().filter(|(.., row)| row.is_err()).count();
     write(&args.output, format, rows, encoder.width())?;
     eprintln!("wrote {}", args.output.display());
-    Ok(if failed == 0 { Outcome::AllWell } else { Outcome::SomeFailed })
+    Ok(if failed == 0 {
+        Outcome::AllWell
+    } else {
+        Outcome::SomeFailed
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,11 +58,17 @@ fn text_rows(encoder: &Encoder, path: &Path) -> Result<Vec<Row>, Failure> {
     let texts = decap::dataset::read_captions(path)?.into_texts();
     let embeddings = encode_sentences(encoder, &texts, &Stop::default())?;
     let rows = texts.into_iter().zip(embeddings.rows());
-    Ok(rows.map(|(text, row)| ("text", text, Ok(row.to_vec()))).collect())
+    Ok(rows
+        .map(|(text, row)| ("text", text, Ok(row.to_vec())))
+        .collect())
 }
 
 fn image_rows(encoder: &Encoder, args: &EmbedArgs) -> Result<Vec<Row>, Failure> {
-    let depth = if args.recursive { Depth::Recursive } else { Depth::Flat };
+    let depth = if args.recursive {
+        Depth::Recursive
+    } else {
+        Depth::Flat
+    };
     let limits = args.limits.limits();
     let mut rows = Vec::new();
     let mut paths = Vec::new();
@@ -72,8 +82,10 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs) -> Result<Vec<Row>, Failure> 
     let load = |path: &Path| media::image::open(path, &limits).map(|image| encoder.prepare(&image));
     for_each_batch(paths, args.batch, load, |batch| {
         let count = batch.len() as u64;
-        let prepared: Vec<_> =
-            batch.iter().filter_map(|(_, image)| image.as_ref().ok().cloned()).collect();
+        let prepared: Vec<_> = batch
+            .iter()
+            .filter_map(|(_, image)| image.as_ref().ok().cloned())
+            .collect();
         let embeddings = encoder.encode_prepared(&prepared)?;
         let mut embedded = embeddings.rows();
         for (path, image) in batch {

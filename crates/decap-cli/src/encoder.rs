@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use decap::encoder::{self, Encoder};
+use decap::hub::{Hub, HubOptions, HubReference};
 use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
 use decap::weights::Folder;
 use decap::{Embeddings, Error};
@@ -20,7 +21,30 @@ const SENTENCES_AT_A_TIME: usize = 512;
 /// # Errors
 /// As [`encoder::open`].
 pub fn open_encoder(reference: &str) -> Result<Arc<Encoder>, Failure> {
+    download(reference)?;
     Ok(encoder::open(reference)?)
+}
+
+/// Downloads an encoder that is named by its Hub id, with a progress bar; a path is left alone.
+fn download(reference: &str) -> Result<(), Failure> {
+    if Path::new(reference).exists() {
+        return Ok(());
+    }
+    let Some(reference) = HubReference::parse(reference) else {
+        return Ok(());
+    };
+    let bar = progress::bytes();
+    let mut file = String::new();
+    Hub::new(HubOptions::from_environment()?).encoder(&reference, &mut |progress| {
+        if progress.file != file {
+            file.clone_from(&progress.file);
+            bar.set_message(file.clone());
+        }
+        bar.set_length(progress.total.unwrap_or(progress.bytes));
+        bar.set_position(progress.bytes);
+    })?;
+    bar.finish_and_clear();
+    Ok(())
 }
 
 /// The memory that a memory folder, a model folder or `tiny` names.

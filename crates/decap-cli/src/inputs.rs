@@ -9,10 +9,12 @@ use decap::{Error, InputFault};
 use crate::failure::Failure;
 
 /// Files that a folder is searched for.
-const PHOTO_EXTENSIONS: &[&str] =
-    &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"];
-const VIDEO_EXTENSIONS: &[&str] =
-    &["mp4", "m4v", "mkv", "webm", "mov", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp"];
+const PHOTO_EXTENSIONS: &[&str] = &[
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff",
+];
+const VIDEO_EXTENSIONS: &[&str] = &[
+    "mp4", "m4v", "mkv", "webm", "mov", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp",
+];
 
 /// What kinds of file a folder is searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +145,9 @@ fn wanted(path: &Path, kinds: Kinds) -> bool {
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| {
-        extensions.iter().any(|known| known.eq_ignore_ascii_case(extension))
+        extensions
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(extension))
     })
 }
 
@@ -164,19 +168,37 @@ mod tests {
         let list = |typed: &[PathBuf], kinds, depth| -> Vec<String> {
             let inputs = expand(typed, kinds, depth).unwrap();
             let name = |path: PathBuf| {
-                path.strip_prefix(root.path()).unwrap().to_string_lossy().into_owned()
+                path.strip_prefix(root.path())
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
             };
-            inputs.into_iter().map(|input| input.map_or_else(|e| e.kind().into(), name)).collect()
+            inputs
+                .into_iter()
+                .map(|input| input.map_or_else(|e| e.kind().into(), name))
+                .collect()
         };
         let folder = [root.path().to_path_buf()];
-        assert_eq!(list(&folder, Kinds::Photos, Depth::Flat), ["a.png", "b.JPG"]);
+        assert_eq!(
+            list(&folder, Kinds::Photos, Depth::Flat),
+            ["a.png", "b.JPG"]
+        );
         assert_eq!(
             list(&folder, Kinds::PhotosAndVideos, Depth::Recursive),
             ["a.png", "b.JPG", "clip.mp4", "deep/c.webp"]
         );
-        assert_eq!(list(&[path("*.png"), path("a.png")], Kinds::Photos, Depth::Flat), ["a.png"]);
-        assert_eq!(list(&[path("*.gif")], Kinds::Photos, Depth::Flat), ["empty"]);
-        assert_eq!(list(&[path("deep")], Kinds::Photos, Depth::Flat), ["deep/c.webp"]);
+        assert_eq!(
+            list(&[path("*.png"), path("a.png")], Kinds::Photos, Depth::Flat),
+            ["a.png"]
+        );
+        assert_eq!(
+            list(&[path("*.gif")], Kinds::Photos, Depth::Flat),
+            ["empty"]
+        );
+        assert_eq!(
+            list(&[path("deep")], Kinds::Photos, Depth::Flat),
+            ["deep/c.webp"]
+        );
         fs::remove_file(path("deep/c.webp")).unwrap();
         assert_eq!(list(&[path("deep")], Kinds::Photos, Depth::Flat), ["empty"]);
     }

@@ -7,6 +7,7 @@ mod caption;
 mod embed;
 mod encoder;
 mod failure;
+mod import;
 mod inputs;
 mod memory;
 mod model;
@@ -42,6 +43,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Train(args) => train::run(&args),
         Command::Align(args) => align::run(&args),
         Command::Memory(command) => memory::run(&command),
+        Command::Import(args) => import::run(&args),
+        Command::Export(args) => import::export(&args),
         Command::Score(args) => score::run(&args),
         Command::Model(command) => model::run(&command),
     }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
 use decap::media;
+use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
 use decap::weights::{Folder, write_folder_atomically};
 use serde_json::json;
 
@@ -15,14 +15,36 @@ use crate::stop::Stop;
 /// Runs the command.
 pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
     match command {
-        MemoryCommand::Build { captions, out, encoder, seed, options } => {
+        MemoryCommand::Build {
+            captions,
+            out,
+            encoder,
+            seed,
+            options,
+        } => {
             build(captions, out, encoder, *seed, options)?;
         }
         MemoryCommand::Info { memory, json } => info(memory, *json)?,
-        MemoryCommand::Search { query, memory, encoder, top, json } => {
-            search(query, memory, encoder.as_deref().unwrap_or(memory), *top, *json)?;
+        MemoryCommand::Search {
+            query,
+            memory,
+            encoder,
+            top,
+            json,
+        } => {
+            search(
+                query,
+                memory,
+                encoder.as_deref().unwrap_or(memory),
+                *top,
+                *json,
+            )?;
         }
-        MemoryCommand::Add { memory, captions, encoder } => add(memory, captions, encoder)?,
+        MemoryCommand::Add {
+            memory,
+            captions,
+            encoder,
+        } => add(memory, captions, encoder)?,
     }
     Ok(Outcome::AllWell)
 }
@@ -78,7 +100,10 @@ fn info(memory: &str, as_json: bool) -> Result<(), Failure> {
         memory.rows().dtype().name(),
         bytes as f64 / f64::from(1 << 20)
     );
-    println!("encoder      {} ({})", info.encoder_name, info.encoder_fingerprint);
+    println!(
+        "encoder      {} ({})",
+        info.encoder_name, info.encoder_fingerprint
+    );
     println!("source       {}", info.source);
     for caption in memory.captions().iter().take(3) {
         println!("e.g.         {caption}");
@@ -102,7 +127,9 @@ fn search(
         encoder.encode_image(&image)?
     } else {
         let embeddings = encoder.encode_texts(&[query])?;
-        embeddings.get(0).ok_or_else(|| Failure::Usage("nothing to search for".to_owned()))?
+        embeddings
+            .get(0)
+            .ok_or_else(|| Failure::Usage("nothing to search for".to_owned()))?
     };
     for found in memory.search(&embedding, top)? {
         if as_json {
@@ -139,7 +166,10 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
 /// The files' names, for the provenance of what was made from them.
 pub fn names(paths: &[PathBuf]) -> String {
     let names = paths.iter().map(|path| {
-        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+        path.file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned()
     });
     names.collect::<Vec<_>>().join(", ")
 }

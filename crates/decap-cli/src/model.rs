@@ -1,8 +1,12 @@
 //! `decap model`: say what a model is.
 
-use decap::encoder::{self, Encoder, ImageViews};
-use decap::model::{MODEL_FILE, ModelDescription};
+use std::path::Path;
+
 use decap::Captioner;
+use decap::encoder::clip::Clip;
+use decap::encoder::{self, ENCODER_FILE, Encoder, ImageViews};
+use decap::model::{MODEL_FILE, ModelDescription};
+use decap::weights::Folder;
 use serde_json::{Value, json};
 
 use crate::args::ModelCommand;
@@ -17,8 +21,16 @@ pub fn run(command: &ModelCommand) -> Result<Outcome, Failure> {
 }
 
 fn info(reference: &str, as_json: bool) -> Result<(), Failure> {
-    let folder = encoder::find_folder(reference)?;
-    let record = if folder.contains(MODEL_FILE) {
+    let path = Path::new(reference);
+    let folder = match path.is_file() {
+        true => Folder::disk(path),
+        false => encoder::find_folder(reference)?,
+    };
+    let is_clip = path.is_file()
+        || !folder.contains(MODEL_FILE) && !folder.contains(ENCODER_FILE) && Clip::is_clip(&folder);
+    let record = if is_clip {
+        json!({ "encoder": Clip::open(&folder.path(""))?.description()? })
+    } else if folder.contains(MODEL_FILE) {
         let captioner = Captioner::open_folder(&folder)?;
         json!({
             "model": model_record(&captioner),
@@ -38,10 +50,16 @@ fn info(reference: &str, as_json: bool) -> Result<(), Failure> {
 }
 
 fn model_record(captioner: &Captioner) -> Value {
-    let ModelDescription { name, tau, writing, provenance, .. } = captioner.description();
+    let ModelDescription {
+        name,
+        tau,
+        writing,
+        provenance,
+        ..
+    } = captioner.description();
     json!({
         "name": name,
-        "tau": tau,
+        "tau": tau.to_string().parse::<f64>().unwrap_or_default(),
         "beam": writing.beam,
         "captions": provenance.captions,
         "captions from": provenance.captions_from,
@@ -95,7 +113,9 @@ fn print_record(record: &Value) {
     for (section, fields) in record.as_object().into_iter().flatten() {
         println!("{section}");
         for (name, value) in fields.as_object().into_iter().flatten() {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             println!("  {name:<14} {text}");
         }
     }

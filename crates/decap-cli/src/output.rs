@@ -18,7 +18,11 @@ pub struct Output {
 
 enum Sink {
     Terminal(io::Stdout),
-    Partial { file: File, partial: PathBuf, finished: PathBuf },
+    Partial {
+        file: File,
+        partial: PathBuf,
+        finished: PathBuf,
+    },
 }
 
 /// Whether to keep what an earlier run wrote.
@@ -33,7 +37,9 @@ pub enum Start {
 impl Output {
     /// Standard output.
     pub fn stdout() -> Self {
-        Self { sink: Sink::Terminal(io::stdout()) }
+        Self {
+            sink: Sink::Terminal(io::stdout()),
+        }
     }
 
     /// The file at `path`, and the keys of the lines that are kept (`key` reads a line's key;
@@ -67,7 +73,11 @@ impl Output {
             lines.iter().try_for_each(|line| writeln!(file, "{line}"))
         })?;
         let file = OpenOptions::new().append(true).open(&partial)?;
-        let sink = Sink::Partial { file, partial, finished: path.to_path_buf() };
+        let sink = Sink::Partial {
+            file,
+            partial,
+            finished: path.to_path_buf(),
+        };
         Ok((Self { sink }, kept))
     }
 
@@ -96,7 +106,11 @@ impl Output {
     pub fn finish(self) -> Result<(), Failure> {
         match self.sink {
             Sink::Terminal(mut stdout) => stdout.flush()?,
-            Sink::Partial { file, partial, finished } => {
+            Sink::Partial {
+                file,
+                partial,
+                finished,
+            } => {
                 file.sync_all()?;
                 fs::rename(partial, finished)?;
             }
@@ -130,7 +144,10 @@ mod tests {
         assert_eq!(kept, HashSet::from(["a.jpg".to_owned()]));
         output.line("b.jpg\ta cat").unwrap();
         output.finish().unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "a.jpg\ta dog\nb.jpg\ta cat\n");
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "a.jpg\ta dog\nb.jpg\ta cat\n"
+        );
         assert!(!partial.exists());
     }
 }

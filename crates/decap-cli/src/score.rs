@@ -21,7 +21,11 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
         } else {
             Tokenization::PennTreebank
         },
-        missing_ids: if args.allow_missing { MissingIds::LeaveOut } else { MissingIds::Refuse },
+        missing_ids: if args.allow_missing {
+            MissingIds::LeaveOut
+        } else {
+            MissingIds::Refuse
+        },
         ..Options::default()
     };
     let scores = score(&references, &predictions, &options)?;
@@ -48,8 +52,11 @@ fn report_what_is_missing(scores: &Scores) {
 
 /// The field's keys, fractions as pycocoevalcap prints them.
 fn json_record(scores: &Scores) -> Value {
-    let mut record: Map<String, Value> =
-        scores.corpus.named().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let mut record: Map<String, Value> = scores
+        .corpus
+        .named()
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .collect();
     record.insert("images".to_owned(), json!(scores.images.len()));
     let missing = scores.missing.predictions.len() + scores.missing.references.len();
     record.insert("missing".to_owned(), json!(missing));

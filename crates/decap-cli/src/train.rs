@@ -25,15 +25,15 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     let captions = read_all(&args.captions)?;
     let encoder = open_encoder(&args.encoder)?;
     let recipe = recipe(args, encoder.tau())?;
-    let start = if args.resume { Start::Resume } else { Start::Fresh };
     let bar = progress::bar(captions.len() as u64, "captions embedded");
-    let mut watch = Watch { bar: ProgressBar::hidden() };
+    let mut watch = Watch {
+        bar: ProgressBar::hidden(),
+    };
     let report = train_model(
         &encoder,
         &captions,
         &recipe,
         &args.out,
-        start,
         |encoding| {
             bar.set_position(encoding.done as u64);
             if encoding.done == encoding.total {
@@ -49,7 +49,10 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         HumanDuration(Duration::from_secs_f64(report.seconds)),
         report.smoothed_loss
     );
-    eprintln!("wrote {0}\n  try: decap caption photo.jpg --model {0}", args.out.display());
+    eprintln!(
+        "wrote {0}\n  try: decap caption photo.jpg --model {0}",
+        args.out.display()
+    );
     Ok(Outcome::AllWell)
 }
 
@@ -75,17 +78,27 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
         "bf16" => WeightsDtype::Bf16,
         "int8" => WeightsDtype::Int8,
         other => {
-            let message = format!("--weights-dtype: expected f32, f16, bf16 or int8, got `{other}`");
+            let message =
+                format!("--weights-dtype: expected f32, f16, bf16 or int8, got `{other}`");
             return Err(Failure::Usage(message));
         }
     };
-    let name = args.out.file_name().unwrap_or(args.out.as_os_str()).to_string_lossy();
+    let name = args
+        .out
+        .file_name()
+        .unwrap_or(args.out.as_os_str())
+        .to_string_lossy();
     Ok(ModelRecipe {
         name: name.into_owned(),
         encoder_reference: encoder_reference(&args.encoder),
         captions_from: names(&args.captions),
         preset: preset.to_owned(),
         train,
+        start: if args.resume {
+            Start::Resume
+        } else {
+            Start::Fresh
+        },
         memory: MemoryOptions {
             max_rows: args.memory.memory_rows,
             seed: args.seed,
@@ -98,7 +111,7 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
 }
 
 /// A folder by its full path, so that the model finds it from anywhere; a name as it is.
-fn encoder_reference(typed: &str) -> String {
+pub fn encoder_reference(typed: &str) -> String {
     let path = PathBuf::from(typed);
     match path.canonicalize() {
         Ok(full) if path.is_dir() => full.to_string_lossy().into_owned(),
@@ -120,7 +133,10 @@ impl Progress for Watch {
             plan.held_out_captions
         );
         if plan.captions_left_out > 0 {
-            eprintln!("left out {} captions that are empty or too long", plan.captions_left_out);
+            eprintln!(
+                "left out {} captions that are empty or too long",
+                plan.captions_left_out
+            );
         }
         if plan.steps_done > 0 {
             eprintln!("resuming after step {} of {}", plan.steps_done, plan.steps);
@@ -142,7 +158,10 @@ impl Progress for Watch {
         self.bar.suspend(|| {
             eprintln!(
                 "step {}: held-out loss {:.3}, token accuracy {:.3}, reconstruction BLEU-4 {:.3}",
-                evaluation.step, evaluation.loss, evaluation.token_accuracy, evaluation.reconstruction_bleu4
+                evaluation.step,
+                evaluation.loss,
+                evaluation.token_accuracy,
+                evaluation.reconstruction_bleu4
             );
         });
     }

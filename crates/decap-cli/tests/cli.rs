@@ -1,5 +1,7 @@
 //! The program as people run it: the bundled model, real photos, bad input.
 
+#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -38,7 +40,9 @@ fn stderr(output: &Output) -> String {
 }
 
 fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// A few invented captions, enough to train a toy on.
@@ -59,7 +63,9 @@ fn captions_file(folder: &Path) -> PathBuf {
 /// Arguments that train a toy in seconds.
 fn train_args<'a>(captions: &'a str, out: &'a str, cache: &'a str) -> Vec<&'a str> {
     let mut args = vec!["train", captions, "--out", out, "--cache", cache];
-    args.extend(["--width", "32", "--layers", "1", "--heads", "2", "--batch", "8"]);
+    args.extend([
+        "--width", "32", "--layers", "1", "--heads", "2", "--batch", "8",
+    ]);
     args.extend(["--epochs", "4", "--checkpoint-every", "3"]);
     args
 }
@@ -71,14 +77,24 @@ fn every_example_photo_gets_a_caption_that_names_what_is_in_it() {
     let records = json_lines(&stdout(&output));
     assert_eq!(records.len(), 9);
     for record in &records {
-        assert!(record["caption"].as_str().unwrap().split(' ').count() >= 3, "{record}");
+        assert!(
+            record["caption"].as_str().unwrap().split(' ').count() >= 3,
+            "{record}"
+        );
         assert!(record["score"].as_f64().unwrap() < 0.0, "{record}");
         assert_eq!(record["model"], "tiny");
         assert!(record["ms"]["encode"].as_f64().unwrap() > 0.0);
-        let weights: Vec<f64> = record["evidence"].as_array().unwrap().iter()
-            .map(|evidence| evidence["weight"].as_f64().unwrap()).collect();
+        let weights: Vec<f64> = record["evidence"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|evidence| evidence["weight"].as_f64().unwrap())
+            .collect();
         assert_eq!(weights.len(), 3);
-        assert!(weights.is_sorted_by(|a, b| a >= b) && weights[0] <= 1.0, "{record}");
+        assert!(
+            weights.is_sorted_by(|a, b| a >= b) && weights[0] <= 1.0,
+            "{record}"
+        );
     }
 }
 
@@ -106,12 +122,33 @@ fn the_four_methods_and_the_ways_of_writing_all_answer() {
         &["--method", "retrieval"],
         &["--beam", "5"],
         &["--temperature", "0.7", "--top-p", "0.9", "--seed", "3"],
-        &["--min-length", "8", "--max-length", "12", "--no-repeat-ngram", "2"],
-        &["--repetition-penalty", "1.3", "--sentence-case", "--tau", "0.02"],
+        &[
+            "--min-length",
+            "8",
+            "--max-length",
+            "12",
+            "--no-repeat-ngram",
+            "2",
+        ],
+        &[
+            "--repetition-penalty",
+            "1.3",
+            "--sentence-case",
+            "--tau",
+            "0.02",
+        ],
     ] {
         let output = decap(&[&["caption", &bear], extra].concat());
-        assert_eq!(output.status.code(), Some(0), "{extra:?}: {}", stderr(&output));
-        assert!(stdout(&output).trim_end().len() > bear.len() + 5, "{extra:?}");
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{extra:?}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stdout(&output).trim_end().len() > bear.len() + 5,
+            "{extra:?}"
+        );
     }
     let banned = decap(&["caption", &bear, "--ban", "bear", "--json"]);
     let record = &json_lines(&stdout(&banned))[0];
@@ -123,11 +160,23 @@ fn the_four_methods_and_the_ways_of_writing_all_answer() {
 fn paths_come_from_globs_and_standard_input_too() {
     let pattern = photo("b*.webp");
     let output = decap(&["caption", &pattern]);
-    assert_eq!(stdout(&output).lines().count(), 4, "bear, bench, bicycle, boat");
+    assert_eq!(
+        stdout(&output).lines().count(),
+        4,
+        "bear, bench, bicycle, boat"
+    );
     let mut child = command(&["caption", "-", "--json"])
-        .stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let list = format!("{}\n\n{}\n", photo("cat.webp"), photo("missing.webp"));
-    child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(list.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let records = json_lines(&stdout(&output));
@@ -159,7 +208,11 @@ fn bad_photos_are_named_and_stop_nothing() {
         let message = record["error"]["message"].as_str().unwrap();
         assert!(message.contains(name), "{message}");
     }
-    assert!(stderr(&output).contains("--max-megapixels"), "the remedy: {}", stderr(&output));
+    assert!(
+        stderr(&output).contains("--max-megapixels"),
+        "the remedy: {}",
+        stderr(&output)
+    );
 }
 
 /// The header of a PNG of 60,000 by 60,000 pixels, and nothing else.
@@ -177,7 +230,11 @@ fn huge_png_header() -> Vec<u8> {
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 }
+            if crc & 1 == 1 {
+                crc >> 1 ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            }
         })
     })
 }
@@ -187,7 +244,11 @@ fn a_folder_without_photos_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let output = decap(&["caption", text(folder.path())]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("no photo in this folder; --recursive"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("no photo in this folder; --recursive"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -212,8 +273,20 @@ fn a_file_appears_when_it_is_whole_and_resume_does_the_rest() {
     let out = folder.path().join("captions.jsonl");
     let partial = folder.path().join("captions.jsonl.partial");
     let (cat, bear) = (photo("cat.webp"), photo("bear.webp"));
-    fs::write(&partial, format!("{{\"path\":{cat:?},\"caption\":\"kept\"}}\n{{\"path\":")).unwrap();
-    let args = ["caption", &cat, &bear, "--json", "--output", text(&out), "--resume"];
+    fs::write(
+        &partial,
+        format!("{{\"path\":{cat:?},\"caption\":\"kept\"}}\n{{\"path\":"),
+    )
+    .unwrap();
+    let args = [
+        "caption",
+        &cat,
+        &bear,
+        "--json",
+        "--output",
+        text(&out),
+        "--resume",
+    ];
     let output = decap(&args);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let records = json_lines(&fs::read_to_string(&out).unwrap());
@@ -227,22 +300,40 @@ fn a_file_appears_when_it_is_whole_and_resume_does_the_rest() {
 fn embeddings_are_unit_rows_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let npy = folder.path().join("photos.npy");
-    let output = decap(&["embed", &photo("cat.webp"), "missing.jpg", "--output", text(&npy)]);
+    let output = decap(&[
+        "embed",
+        &photo("cat.webp"),
+        "missing.jpg",
+        "--output",
+        text(&npy),
+    ]);
     assert_eq!(output.status.code(), Some(1));
     let array = decap::read_npy(&npy).unwrap();
     assert_eq!(array.shape[0], 2);
     let (cat, missing) = array.values.split_at(array.shape[1]);
     assert!((cat.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5);
-    assert!(missing.iter().all(|value| value.is_nan()), "row n stays input n");
+    assert!(
+        missing.iter().all(|value| value.is_nan()),
+        "row n stays input n"
+    );
 
     let sentences = folder.path().join("sentences.txt");
     fs::write(&sentences, "a cat\na dog\n").unwrap();
     let jsonl = folder.path().join("sentences.jsonl");
-    let output = decap(&["embed", "--text", text(&sentences), "--output", text(&jsonl)]);
+    let output = decap(&[
+        "embed",
+        "--text",
+        text(&sentences),
+        "--output",
+        text(&jsonl),
+    ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let records = json_lines(&fs::read_to_string(&jsonl).unwrap());
     assert_eq!(records[1]["text"], "a dog");
-    assert_eq!(records[1]["embedding"].as_array().unwrap().len(), array.shape[1]);
+    assert_eq!(
+        records[1]["embedding"].as_array().unwrap().len(),
+        array.shape[1]
+    );
 }
 
 #[test]
@@ -254,8 +345,18 @@ fn a_memory_is_built_searched_grown_and_used() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 
     let search = |query: &str| {
-        let output = decap(&["memory", "search", query, "--memory", text(&memory),
-            "--encoder", "tiny", "--top", "3", "--json"]);
+        let output = decap(&[
+            "memory",
+            "search",
+            query,
+            "--memory",
+            text(&memory),
+            "--encoder",
+            "tiny",
+            "--top",
+            "3",
+            "--json",
+        ]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         json_lines(&stdout(&output))
     };
@@ -265,16 +366,36 @@ fn a_memory_is_built_searched_grown_and_used() {
     assert_eq!(search(&photo("bear.webp")).len(), 3);
 
     let more = folder.path().join("more.txt");
-    fs::write(&more, "a green parrot in a tree\na brown dog runs on the grass\n").unwrap();
+    fs::write(
+        &more,
+        "a green parrot in a tree\na brown dog runs on the grass\n",
+    )
+    .unwrap();
     let output = decap(&["memory", "add", text(&memory), text(&more)]);
-    assert!(stderr(&output).contains("added 1 sentences: 61 now"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("added 1 sentences: 61 now"),
+        "{}",
+        stderr(&output)
+    );
     let info = decap(&["memory", "info", text(&memory), "--json"]);
     assert_eq!(json_lines(&stdout(&info))[0]["rows"], 61);
 
     let bear = photo("bear.webp");
     for memory in [text(&memory), text(&captions)] {
-        let output = decap(&["caption", &bear, "--memory", memory, "--method", "retrieval"]);
-        assert!(stdout(&output).contains("a brown"), "{}{}", stdout(&output), stderr(&output));
+        let output = decap(&[
+            "caption",
+            &bear,
+            "--memory",
+            memory,
+            "--method",
+            "retrieval",
+        ]);
+        assert!(
+            stdout(&output).contains("a brown"),
+            "{}{}",
+            stdout(&output),
+            stderr(&output)
+        );
     }
 }
 
@@ -295,7 +416,10 @@ fn captions_that_cannot_be_used_are_named_by_line() {
             let output = decap(&[args, &[text(&path), "--out", text(&out)]].concat());
             assert_eq!(output.status.code(), Some(1), "{name}");
             let message = stderr(&output);
-            assert!(message.contains(name) && message.contains(expected), "{message}");
+            assert!(
+                message.contains(name) && message.contains(expected),
+                "{message}"
+            );
             assert!(!out.join("model.json").exists());
         }
     }
@@ -310,12 +434,16 @@ fn a_full_disk_leaves_nothing_that_looks_whole() {
     // writes fail as they do on a full disk.
     let script = format!(
         "trap '' XFSZ; ulimit -f 8; exec {} memory build {} --out {} --memory-dtype f32",
-        env!("CARGO_BIN_EXE_decap"), text(&captions), text(&out)
+        env!("CARGO_BIN_EXE_decap"),
+        text(&captions),
+        text(&out)
     );
     let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    let names: Vec<_> = fs::read_dir(folder.path()).unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert_eq!(names, ["captions.txt"], "no folder, no leftovers");
 }
 
@@ -330,15 +458,29 @@ fn a_trained_model_captions_and_a_broken_one_is_refused() {
     let bear = photo("bear.webp");
     let caption = || decap(&["caption", &bear, "--model", text(&model)]);
     assert_eq!(caption().status.code(), Some(0), "{}", stderr(&caption()));
-    for name in ["metrics.jsonl", "loss.svg", "README.md", "captions.txt", "tokenizer.json"] {
+    for name in [
+        "metrics.jsonl",
+        "loss.svg",
+        "README.md",
+        "captions.txt",
+        "tokenizer.json",
+    ] {
         assert!(model.join(name).exists(), "{name}");
     }
     let again = decap(&train_args(text(&captions), text(&model), text(&cache)));
-    assert_eq!(again.status.code(), Some(2), "a finished model is not trained over");
+    assert_eq!(
+        again.status.code(),
+        Some(2),
+        "a finished model is not trained over"
+    );
 
     let weights = fs::read(model.join("decoder.safetensors")).unwrap();
     let json = fs::read(model.join("model.json")).unwrap();
-    let future = String::from_utf8(json).unwrap().replacen("\"format_version\": 1", "\"format_version\": 7", 1);
+    let future = String::from_utf8(json).unwrap().replacen(
+        "\"format_version\": 1",
+        "\"format_version\": 7",
+        1,
+    );
     let mut nan = weights.clone();
     let end = nan.len();
     nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
@@ -347,7 +489,11 @@ fn a_trained_model_captions_and_a_broken_one_is_refused() {
     for (name, content, expected) in [
         ("model.json", future.as_bytes(), "newer decap"),
         ("model.json", b"{", "model.json"),
-        ("decoder.safetensors", &weights[..weights.len() / 2], "decoder.safetensors"),
+        (
+            "decoder.safetensors",
+            &weights[..weights.len() / 2],
+            "decoder.safetensors",
+        ),
         ("decoder.safetensors", &weights[..5], "decoder.safetensors"),
         ("decoder.safetensors", &nan, "decoder.safetensors"),
         ("decoder.safetensors", &renamed, "ln_f.b"),
@@ -362,22 +508,36 @@ fn a_trained_model_captions_and_a_broken_one_is_refused() {
         fs::write(&path, content).unwrap();
         let output = caption();
         assert_eq!(output.status.code(), Some(1), "{name}: {}", stderr(&output));
-        assert!(stderr(&output).contains(expected), "{name}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains(expected),
+            "{name}: {}",
+            stderr(&output)
+        );
         fs::remove_file(&path).unwrap();
         fs::write(&path, whole).unwrap();
     }
     let file = model.join("memory.safetensors");
     let memory = fs::read(&file).unwrap();
     let fingerprint = b"encoder_fingerprint\\\":\\\"";
-    let at = memory.windows(fingerprint.len()).position(|window| window == fingerprint).unwrap();
+    let at = memory
+        .windows(fingerprint.len())
+        .position(|window| window == fingerprint)
+        .unwrap();
     let mut other = memory;
     other[at + fingerprint.len()..][..4].copy_from_slice(b"beef");
     fs::write(&file, other).unwrap();
-    assert!(stderr(&caption()).contains("built by encoder"), "{}", stderr(&caption()));
+    assert!(
+        stderr(&caption()).contains("built by encoder"),
+        "{}",
+        stderr(&caption())
+    );
 }
 
 fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    let at = bytes
+        .windows(from.len())
+        .position(|window| window == from)
+        .unwrap();
     let mut replaced = bytes.to_vec();
     replaced[at..at + to.len()].copy_from_slice(to);
     replaced
@@ -390,26 +550,54 @@ fn an_interrupted_training_resumes_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let captions = captions_file(folder.path());
     let cache = folder.path().join("cache");
-    let (straight, stopped) = (folder.path().join("straight"), folder.path().join("stopped"));
+    let (straight, stopped) = (
+        folder.path().join("straight"),
+        folder.path().join("stopped"),
+    );
     let run = |out: &Path, extra: &[&str]| {
-        let args = [&["train"][..], &[text(&captions), "--out", text(out), "--cache", text(&cache)],
-            &["--width", "32", "--layers", "1", "--heads", "2", "--batch", "8"],
-            &["--epochs", "60", "--checkpoint-every", "3"], extra].concat();
-        command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        let args = [
+            &["train"][..],
+            &[text(&captions), "--out", text(out), "--cache", text(&cache)],
+            &[
+                "--width", "32", "--layers", "1", "--heads", "2", "--batch", "8",
+            ],
+            &["--epochs", "60", "--checkpoint-every", "3"],
+            extra,
+        ]
+        .concat();
+        command(&args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     };
     assert!(run(&straight, &[]).wait().unwrap().success());
     let mut child = run(&stopped, &[]);
     // The first checkpoint shows that training has begun.
     while !stopped.join("checkpoint.safetensors").exists() {
         std::thread::yield_now();
-        assert!(child.try_wait().unwrap().is_none(), "training ended before it could be stopped");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "training ended before it could be stopped"
+        );
     }
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(kill.success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(!stopped.join("model.json").exists(), "half a model has no name");
+    assert!(
+        !stopped.join("model.json").exists(),
+        "half a model has no name"
+    );
     assert!(run(&stopped, &["--resume"]).wait().unwrap().success());
-    for name in ["decoder.safetensors", "decoder.json", "memory.safetensors", "captions.txt"] {
+    for name in [
+        "decoder.safetensors",
+        "decoder.json",
+        "memory.safetensors",
+        "captions.txt",
+    ] {
         let read = |model: &Path| fs::read(model.join(name)).unwrap();
         assert!(read(&straight) == read(&stopped), "{name} differs");
     }
@@ -419,16 +607,38 @@ fn an_interrupted_training_resumes_bit_for_bit() {
 fn scores_are_the_fields_and_missing_ids_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     let (references, predictions) = (folder.path().join("r.json"), folder.path().join("p.json"));
-    fs::write(&references, r#"{"1": ["a dog runs", "the dog is running"], "2": ["two cats sleep"]}"#).unwrap();
-    fs::write(&predictions, r#"{"1": "a dog runs", "2": "two cats sleep"}"#).unwrap();
-    let args = ["score", "--references", text(&references), "--predictions", text(&predictions), "--json"];
+    fs::write(
+        &references,
+        r#"{"1": ["a dog runs", "the dog is running"], "2": ["two cats sleep"]}"#,
+    )
+    .unwrap();
+    fs::write(
+        &predictions,
+        r#"{"1": "a dog runs", "2": "two cats sleep"}"#,
+    )
+    .unwrap();
+    let args = [
+        "score",
+        "--references",
+        text(&references),
+        "--predictions",
+        text(&predictions),
+        "--json",
+    ];
     let output = decap(&args);
     let record = &json_lines(&stdout(&output))[0];
-    assert!((record["Bleu_1"].as_f64().unwrap() - 1.0).abs() < 1e-6, "{record}");
+    assert!(
+        (record["Bleu_1"].as_f64().unwrap() - 1.0).abs() < 1e-6,
+        "{record}"
+    );
     for key in ["Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"] {
         assert!(record[key].is_f64(), "{key}: {record}");
     }
-    fs::write(&predictions, r#"{"1": "a dog runs", "7": "two cats sleep"}"#).unwrap();
+    fs::write(
+        &predictions,
+        r#"{"1": "a dog runs", "7": "two cats sleep"}"#,
+    )
+    .unwrap();
     let output = decap(&args);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains('7') && stderr(&output).contains("--allow-missing"));

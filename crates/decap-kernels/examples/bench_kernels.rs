@@ -140,13 +140,17 @@ fn linear_layers(bench: &Bench) {
 
 fn products(bench: &Bench) {
     for (m, k, n) in [(1280, 768, 768), (768, 1280, 3072), (1280, 3072, 768)] {
-        let name = format!("matmul_{m}x{k}x{n}");
-        if bench.wants(&name) {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let name = format!("matmul_{precision:?}_{m}x{k}x{n}");
+            if !bench.wants(&name) {
+                continue;
+            }
             let (a, b) = (random(m * k, 1.0), random(k * n, 1.0));
             let mut out = vec![0.0; m * n];
             let bytes = 4 * (m * k + k * n + m * n);
             bench.time(&name, 2.0 * (m * k * n) as f64, bytes as f64, || {
-                matmul(
+                matmul_with(
+                    precision,
                     MatrixView::row_major(&a, k, m).transposed(),
                     MatrixView::row_major(&b, k, n),
                     Accumulate::Overwrite,
@@ -171,7 +175,11 @@ fn rows(bench: &Bench) {
     for activation in [Activation::GeluNew, Activation::QuickGelu, Activation::Gelu] {
         let name = format!("{activation:?}_1280x768");
         if bench.wants(&name) {
-            bench.time(&name, 0.0, bytes, || activation.apply(&mut output));
+            // Copied afresh: an activation of its own result soon computes with denormals.
+            bench.time(&name, 0.0, bytes, || {
+                output.copy_from_slice(&input);
+                activation.apply(&mut output);
+            });
         }
     }
     if bench.wants("softmax") {
@@ -255,36 +263,43 @@ fn projections(bench: &Bench) {
         let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
         row.iter_mut().for_each(|x| *x /= norm);
     }
-    let scales: Vec<f32> = memory
-        .chunks(width)
-        .map(|row| row.iter().fold(0.0, |largest: f32, x| largest.max(x.abs())) / 127.0)
-        .collect();
-    let bytes: Vec<i8> = memory
-        .chunks(width)
-        .zip(&scales)
-        .flat_map(|(row, scale)| row.iter().map(move |x| (x / scale).round() as i8))
-        .collect();
-    for (kind, size, rows_of) in [
-        ("f32", 4, MemoryRows::F32(&memory)),
-        (
-            "int8",
-            1,
-            MemoryRows::Int8 {
-                rows: &bytes,
-                scales: &scales,
-            },
-        ),
+    let (bytes, scales) = quantize_rows(&memory, width);
+    let exact = ExactRows::F32(&memory);
+    let in_bytes = MemoryRows::Int8 {
+        rows: &bytes,
+        scales: &scales,
+    };
+    let in_both = MemoryRows::Int8Exact {
+        rows: &bytes,
+        scales: &scales,
+        exact,
+    };
+    for (kind, size, precision, stored) in [
+        ("f32", 4, Precision::F32, MemoryRows::F32(&memory)),
+        ("bf16", 4, Precision::Bf16, MemoryRows::F32(&memory)),
+        ("int8", 1, Precision::Bf16, in_bytes),
+        ("int8exact", 1, Precision::Bf16, in_both),
     ] {
         for count in [1, 32] {
             let name = format!("project_500k_{kind}_q{count}");
-            if bench.wants(&name) {
-                // Near some row, as a real embedding is.
-                let queries = random(count * width, 0.1);
-                let flops = 2.0 * (count * rows * width) as f64;
-                bench.time(&name, flops, (size * rows * width) as f64, || {
-                    black_box(project(&queries, rows_of, width, 0.01, 5));
-                });
+            if !bench.wants(&name) {
+                continue;
             }
+            // Half a row and half noise: as near to the memory as a photo is to its caption.
+            let noise = random(count * width, 0.05);
+            let mut queries: Vec<f32> = memory
+                .iter()
+                .zip(&noise)
+                .map(|(row, noise)| 0.5 * row + noise)
+                .collect();
+            for query in queries.chunks_mut(width) {
+                let norm = query.iter().map(|x| x * x).sum::<f32>().sqrt();
+                query.iter_mut().for_each(|x| *x /= norm);
+            }
+            let flops = 4.0 * (count * rows * width) as f64;
+            bench.time(&name, flops, (size * rows * width) as f64, || {
+                black_box(project_with(precision, &queries, stored, width, 0.01, 5));
+            });
         }
     }
 }

@@ -20,9 +20,9 @@ pub enum KernelSet {
     Neon,
     /// x86-64 AVX2, FMA and F16C.
     Avx2,
-    /// x86-64 AVX-512 F, BW, DQ and VL.
+    /// x86-64 AVX-512 F, BW, DQ and VL alone (`avx512f`).
     Avx512,
-    /// AVX-512 with BF16 and VNNI dot products.
+    /// AVX-512 with BF16 and VNNI dot products (`avx512bf16`, or `avx512` where they are there).
     Avx512Bf16,
     /// AVX-512 BF16 and VNNI, and the AMX matrix unit for bf16 and int8.
     Amx,
@@ -116,7 +116,7 @@ impl KernelSet {
             Self::Scalar => "scalar",
             Self::Neon => "neon",
             Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
+            Self::Avx512 => "avx512f",
             Self::Avx512Bf16 => "avx512bf16",
             Self::Amx => "amx",
         }
@@ -133,6 +133,12 @@ impl FromStr for KernelSet {
     type Err = KernelSetError;
 
     fn from_str(name: &str) -> Result<Self, KernelSetError> {
+        if name == "avx512" {
+            return Ok(match Self::Avx512Bf16.is_supported() {
+                true => Self::Avx512Bf16,
+                false => Self::Avx512,
+            });
+        }
         let known = Self::ALL.into_iter().find(|set| set.name() == name);
         known.ok_or_else(|| KernelSetError::Unknown(name.to_owned()))
     }
@@ -216,7 +222,7 @@ mod tests {
         let message = "sse9".parse::<KernelSet>().unwrap_err().to_string();
         assert_eq!(
             message,
-            "DECAP_KERNELS: expected one of scalar, neon, avx2, avx512, avx512bf16, amx, got \"sse9\""
+            "DECAP_KERNELS: expected one of scalar, neon, avx2, avx512f, avx512bf16, amx, got \"sse9\""
         );
     }
 

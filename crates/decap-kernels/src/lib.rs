@@ -37,6 +37,7 @@ pub use attention::{
 };
 pub use cross_entropy::{
     CrossEntropy, LinearCrossEntropyGradients, Loss, cross_entropy, linear_cross_entropy,
+    linear_cross_entropy_with,
 };
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
 pub use gemm::{
@@ -46,5 +47,5 @@ pub use gemm::{
 pub use layer_norm::{
     LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_saving,
 };
-pub use projection::{MemoryRows, Projection, project};
+pub use projection::{ExactRows, MemoryRows, Projection, project, project_with, quantize_rows};
 pub use softmax::{add_assign, scale, softmax_rows};

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 /// A file mapped into memory, readable as bytes.
 ///
@@ -31,6 +33,29 @@ impl MappedFile {
         let map = unsafe { Mmap::map(&file)? };
         Ok(Self { map })
     }
+
+    /// Lets the operating system drop the pages that lie wholly within `range`: their bytes have
+    /// been copied elsewhere. They are read from the file again when they are looked at again.
+    #[cfg(unix)]
+    pub fn release(&self, range: Range<usize>) {
+        const PAGE: usize = 4096;
+        let start = range.start.next_multiple_of(PAGE);
+        let end = range.end.min(self.map.len()) / PAGE * PAGE;
+        if start < end {
+            // SAFETY: the map is a read-only view of a file that nobody writes (see the type's
+            // doc), so dropped pages come back with the same bytes.
+            let advised = unsafe {
+                self.map
+                    .unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start)
+            };
+            // Advice that is not taken changes nothing but memory use.
+            drop(advised);
+        }
+    }
+
+    /// Lets the operating system drop the pages within `range`; here it decides by itself.
+    #[cfg(not(unix))]
+    pub fn release(&self, _range: Range<usize>) {}
 }
 
 impl Deref for MappedFile {

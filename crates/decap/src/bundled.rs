@@ -4,7 +4,11 @@ use crate::weights::Folder;
 
 /// The folder of the bundled model.
 pub fn model() -> Folder {
-    Folder::Compiled { name: "tiny (bundled)", prefix: String::new(), files: FILES }
+    Folder::Compiled {
+        name: "tiny (bundled)",
+        prefix: String::new(),
+        files: FILES,
+    }
 }
 
 /// Bytes at an address that suits every tensor type.

@@ -105,7 +105,13 @@ impl Captioner {
         let decoder = Decoder::open(folder)?;
         check_width(&decoder, &encoder, folder)?;
         let tokenizer = open_tokenizer(folder)?;
-        Ok(Self { description, encoder, memory, decoder, tokenizer })
+        Ok(Self {
+            description,
+            encoder,
+            memory,
+            decoder,
+            tokenizer,
+        })
     }
 
     /// This captioner with another memory.
@@ -135,7 +141,13 @@ impl Captioner {
     /// [`Error::Io`] and [`Error::Input`] for the photo, [`Error::Model`] for the model.
     pub fn caption_file(&self, path: impl AsRef<Path>) -> Result<Caption> {
         let image = media::image::open(path.as_ref(), &media::image::Limits::default())?;
-        self.caption_image(&image, &CaptionOptions { evidence: 3, ..self.options() })
+        self.caption_image(
+            &image,
+            &CaptionOptions {
+                evidence: 3,
+                ..self.options()
+            },
+        )
     }
 
     /// Captions a decoded photo.
@@ -167,7 +179,10 @@ impl Captioner {
     ) -> Result<Caption> {
         let row = Embeddings::new(embedding.as_slice().to_vec(), embedding.width())?;
         let (captions, _) = self.caption_embeddings(&row, options)?;
-        captions.into_iter().next().ok_or_else(|| Error::Usage("no embedding to caption".into()))
+        captions
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::Usage("no embedding to caption".into()))
     }
 
     /// Captions embeddings `[rows, width]` together, in order; and where the time went.
@@ -194,9 +209,20 @@ impl Captioner {
         let captions = written
             .into_iter()
             .zip(evidence)
-            .map(|((text, score), evidence)| Caption { text, score, evidence })
+            .map(|((text, score), evidence)| Caption {
+                text,
+                score,
+                evidence,
+            })
             .collect();
-        Ok((captions, Timings { encode_ms: 0.0, project_ms, generate_ms }))
+        Ok((
+            captions,
+            Timings {
+                encode_ms: 0.0,
+                project_ms,
+                generate_ms,
+            },
+        ))
     }
 
     /// The encoder.
@@ -234,13 +260,21 @@ impl Captioner {
         let nearest_wanted = options.method == Method::Nearest;
         let projection_wanted = options.method == Method::Projection || options.evidence > 0;
         let evidence = if projection_wanted {
-            let projections = self.memory.project(embeddings, options.tau, options.evidence)?;
+            let projections = self
+                .memory
+                .project(embeddings, options.tau, options.evidence)?;
             if options.method == Method::Projection {
                 let prefixes = projections.iter().flat_map(|p| p.embedding.as_slice());
                 let prefixes = prefixes.copied().collect();
-                return Ok((prefixes, projections.into_iter().map(|p| p.evidence).collect()));
+                return Ok((
+                    prefixes,
+                    projections.into_iter().map(|p| p.evidence).collect(),
+                ));
             }
-            projections.into_iter().map(|projection| projection.evidence).collect()
+            projections
+                .into_iter()
+                .map(|projection| projection.evidence)
+                .collect()
         } else {
             none()
         };
@@ -256,7 +290,10 @@ impl Captioner {
 
     fn retrieve(&self, embeddings: &Embeddings) -> Result<Vec<(String, f32)>> {
         let nearest = self.memory.nearest(embeddings)?;
-        Ok(nearest.into_iter().map(|found| (found.text, found.cosine)).collect())
+        Ok(nearest
+            .into_iter()
+            .map(|found| (found.text, found.cosine))
+            .collect())
     }
 
     fn write(&self, prefixes: &[f32], options: &CaptionOptions) -> Result<Vec<(String, f32)>> {
@@ -273,7 +310,11 @@ impl Captioner {
 
 fn open_tokenizer(folder: &Folder) -> Result<Tokenizer> {
     let own = folder.contains(TOKENIZER_FILE);
-    let name = if own { TOKENIZER_FILE } else { "encoder/tokenizer.json" };
+    let name = if own {
+        TOKENIZER_FILE
+    } else {
+        "encoder/tokenizer.json"
+    };
     Tokenizer::read(&folder.path(name), &folder.bytes(name)?)
 }
 

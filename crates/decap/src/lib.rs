@@ -39,6 +39,8 @@ mod npy;
 pub mod dataset;
 pub mod decoder;
 pub mod encoder;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod media;
 pub mod memory;
 pub mod model;

@@ -95,14 +95,22 @@ impl Default for Writing {
 impl Writing {
     /// What goes with small decoders: a few beams, which cost little there.
     pub fn fast() -> Self {
-        Self { beam: 3, max_tokens: 40, no_repeat_ngram: 3, ..Self::default() }
+        Self {
+            beam: 3,
+            max_tokens: 40,
+            no_repeat_ngram: 3,
+            ..Self::default()
+        }
     }
 
     /// These defaults as options of [`Decoder::generate`](crate::decoder::Decoder::generate).
     pub fn generate_options(&self) -> GenerateOptions {
         let method = match self.beam {
             0 | 1 => Method::Greedy,
-            width => Method::Beam { width, length_penalty: self.length_penalty },
+            width => Method::Beam {
+                width,
+                length_penalty: self.length_penalty,
+            },
         };
         GenerateOptions {
             method,
@@ -114,7 +122,11 @@ impl Writing {
 
     /// The letter case of captions.
     pub fn case(&self) -> Case {
-        if self.sentence_case { Case::Sentence } else { Case::AsWritten }
+        if self.sentence_case {
+            Case::Sentence
+        } else {
+            Case::AsWritten
+        }
     }
 }
 
@@ -171,7 +183,10 @@ pub(crate) fn check_format(folder: &Folder, file: &str, format: &str, version: u
     let header: Header = folder.json(file)?;
     let refuse = |message: String| Err(Error::model(folder.path(file), message));
     if header.format != format {
-        return refuse(format!("expected format `{format}`, got `{}`", header.format));
+        return refuse(format!(
+            "expected format `{format}`, got `{}`",
+            header.format
+        ));
     }
     if header.format_version != version {
         return refuse(format!(

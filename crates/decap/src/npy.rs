@@ -33,10 +33,14 @@ pub fn read_npy(path: &Path) -> Result<NpyArray> {
         return Err(broken("the magic number is missing"));
     }
     let (start, length) = match bytes[6] {
-        1 => (BEFORE_HEADER, usize::from(u16::from_le_bytes([bytes[8], bytes[9]]))),
-        2 | 3 if bytes.len() >= 12 => {
-            (12, u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize)
-        }
+        1 => (
+            BEFORE_HEADER,
+            usize::from(u16::from_le_bytes([bytes[8], bytes[9]])),
+        ),
+        2 | 3 if bytes.len() >= 12 => (
+            12,
+            u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize,
+        ),
         _ => return Err(broken("unknown version")),
     };
     let end = start.checked_add(length).filter(|&end| end <= bytes.len());
@@ -50,11 +54,16 @@ pub fn read_npy(path: &Path) -> Result<NpyArray> {
         "|i1" => 1,
         _ => return Err(broken(&format!("expected f8, f4, f2 or i1, got `{dtype}`"))),
     };
-    let count = shape.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent));
+    let count = shape
+        .iter()
+        .try_fold(1usize, |count, &extent| count.checked_mul(extent));
     let expected = count.and_then(|count| count.checked_mul(size));
     let data = &bytes[end..];
     if expected != Some(data.len()) {
-        return Err(broken(&format!("{} bytes of data do not fill {shape:?}", data.len())));
+        return Err(broken(&format!(
+            "{} bytes of data do not fill {shape:?}",
+            data.len()
+        )));
     }
     let values = data.chunks_exact(size).map(|element| match *element {
         [a, b, c, d, e, f, g, h] => f64::from_le_bytes([a, b, c, d, e, f, g, h]) as f32,
@@ -62,7 +71,10 @@ pub fn read_npy(path: &Path) -> Result<NpyArray> {
         [a, b] => f16::from_le_bytes([a, b]).to_f32(),
         _ => f32::from(element[0] as i8),
     });
-    Ok(NpyArray { values: values.collect(), shape })
+    Ok(NpyArray {
+        values: values.collect(),
+        shape,
+    })
 }
 
 /// The element type and the shape in a header such as
@@ -74,8 +86,14 @@ fn parse_header(header: &str) -> Option<(&str, Vec<usize>)> {
         return None;
     }
     let shape = after("'shape'")?.strip_prefix('(')?.split_once(')')?.0;
-    let extents = shape.split(',').map(str::trim).filter(|extent| !extent.is_empty());
-    Some((dtype, extents.map(str::parse).collect::<Result<_, _>>().ok()?))
+    let extents = shape
+        .split(',')
+        .map(str::trim)
+        .filter(|extent| !extent.is_empty());
+    Some((
+        dtype,
+        extents.map(str::parse).collect::<Result<_, _>>().ok()?,
+    ))
 }
 
 /// Writes f32 `values` `[rows, width]` as a `.npy` file of version 1.0.
@@ -123,7 +141,13 @@ mod tests {
         write_npy(&mut file, &[1.0, -2.5], 1).unwrap();
         std::fs::write(&path, &file).unwrap();
         let array = read_npy(&path).unwrap();
-        assert_eq!(array, NpyArray { shape: vec![2, 1], values: vec![1.0, -2.5] });
+        assert_eq!(
+            array,
+            NpyArray {
+                shape: vec![2, 1],
+                values: vec![1.0, -2.5]
+            }
+        );
         for length in [0, 5, 9, 60, file.len() - 1] {
             std::fs::write(&path, &file[..length]).unwrap();
             assert!(read_npy(&path).is_err(), "{length} bytes");

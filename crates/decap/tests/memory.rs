@@ -1,5 +1,7 @@
 //! The projection against NumPy, on invented and on real CLIP embeddings.
 
+#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+
 use std::path::{Path, PathBuf};
 
 use decap::memory::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
@@ -29,7 +31,9 @@ struct ClipGolden {
 }
 
 fn golden<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
@@ -61,7 +65,9 @@ fn the_projection_equals_numpy() {
     let rows = Embeddings::new(golden.memory, golden.width).unwrap();
     let queries = Embeddings::new(golden.queries, golden.width).unwrap();
     for dtype in [MemoryDtype::F32, MemoryDtype::F16, MemoryDtype::Int8] {
-        let projected = memory(&rows, dtype).project(&queries, golden.tau, 3).unwrap();
+        let projected = memory(&rows, dtype)
+            .project(&queries, golden.tau, 3)
+            .unwrap();
         let expected = golden.projected.chunks(golden.width);
         for ((got, expected), top) in projected.iter().zip(expected).zip(&golden.top) {
             let expected = Embedding::new(expected.to_vec()).unwrap();
@@ -91,16 +97,26 @@ fn stored_memories_project_alike_and_damaged_ones_are_refused() {
         let project = |memory: &Memory| memory.project(&queries, golden.tau, 2).unwrap();
         assert_eq!(project(&opened), project(&built), "{dtype:?}");
         assert!(opened.check_encoder("f", "test").is_ok());
-        assert_eq!(opened.check_encoder("g", "other").unwrap_err().kind(), "mismatch");
+        assert_eq!(
+            opened.check_encoder("g", "other").unwrap_err().kind(),
+            "mismatch"
+        );
 
         let file = folder.path().join("memory.safetensors");
         let whole = std::fs::read(&file).unwrap();
         for length in [0, 7, 100, whole.len() - 1] {
             std::fs::write(&file, &whole[..length]).unwrap();
-            assert_eq!(Memory::open(&disk).unwrap_err().kind(), "model", "{length} bytes");
+            assert_eq!(
+                Memory::open(&disk).unwrap_err().kind(),
+                "model",
+                "{length} bytes"
+            );
         }
         let version = b"{\\\"format_version\\\":1";
-        let at = whole.windows(version.len()).position(|window| window == version).unwrap();
+        let at = whole
+            .windows(version.len())
+            .position(|window| window == version)
+            .unwrap();
         let mut future = whole.clone();
         future[at + version.len() - 1] = b'9';
         std::fs::write(&file, &future).unwrap();
@@ -122,12 +138,21 @@ fn senseless_queries_are_refused() {
         assert_eq!(memory.project(&query, tau, 1).unwrap_err().kind(), "usage");
     }
     let wide = Embeddings::new(vec![1.0; 3], 3).unwrap();
-    assert_eq!(memory.project(&wide, 0.1, 1).unwrap_err().kind(), "mismatch");
+    assert_eq!(
+        memory.project(&wide, 0.1, 1).unwrap_err().kind(),
+        "mismatch"
+    );
     // The smallest temperatures pick the nearest row without overflow; ties go to the lowest.
     let projected = memory.project(&query, 1e-30, 9).unwrap();
     assert_eq!(projected[0].evidence.len(), 2);
     assert_eq!(projected[0].evidence[0].text, "row 0");
-    assert!(projected[0].embedding.as_slice().iter().all(|value| value.is_finite()));
+    assert!(
+        projected[0]
+            .embedding
+            .as_slice()
+            .iter()
+            .all(|value| value.is_finite())
+    );
 }
 
 #[test]
@@ -136,7 +161,9 @@ fn a_memory_grows_without_touching_its_rows() {
     let old = memory(&rows, MemoryDtype::Int8);
     let more = old.missing(["row 1", " new ", "new", ""]);
     assert_eq!(more, ["new"]);
-    let grown = old.extended(&more, &Embeddings::new(vec![0.0, 1.0], 2).unwrap()).unwrap();
+    let grown = old
+        .extended(&more, &Embeddings::new(vec![0.0, 1.0], 2).unwrap())
+        .unwrap();
     assert_eq!(grown.len(), 3);
     assert_eq!(&grown.rows().as_bytes()[..4], old.rows().as_bytes());
     assert_eq!(grown.captions().get(2), "new");
@@ -145,10 +172,14 @@ fn a_memory_grows_without_touching_its_rows() {
 /// Real CLIP ViT-B/32 embeddings: 541 photos onto 17,069 words.
 #[test]
 fn real_clip_embeddings_project_as_in_numpy() {
-    let Some(folder) = shared("clip_vitb32") else { return };
+    let Some(folder) = shared("clip_vitb32") else {
+        return;
+    };
     let golden: ClipGolden = golden("projection_clip.json");
     let (words, photos) = clip_embeddings(&folder);
-    let exact = memory(&words, MemoryDtype::F32).project(&photos, 0.01, 3).unwrap();
+    let exact = memory(&words, MemoryDtype::F32)
+        .project(&photos, 0.01, 3)
+        .unwrap();
     let mut largest = 0.0f32;
     for ((&photo, expected), top) in golden.photos.iter().zip(&golden.projected).zip(&golden.top) {
         assert_close(exact[photo].embedding.as_slice(), expected);
@@ -159,8 +190,13 @@ fn real_clip_embeddings_project_as_in_numpy() {
             assert!((evidence.weight - weight).abs() < 1e-4);
         }
     }
-    let int8 = memory(&words, MemoryDtype::Int8).project(&photos, 0.01, 0).unwrap();
-    let cosines = exact.iter().zip(&int8).map(|(a, b)| a.embedding.cosine(&b.embedding));
+    let int8 = memory(&words, MemoryDtype::Int8)
+        .project(&photos, 0.01, 0)
+        .unwrap();
+    let cosines = exact
+        .iter()
+        .zip(&int8)
+        .map(|(a, b)| a.embedding.cosine(&b.embedding));
     let worst = cosines.fold(1.0, f32::min);
     assert!(worst > INT8_COSINE, "{worst}");
     println!("f32 against numpy: largest difference {largest:.1e}; int8: lowest cosine {worst:.6}");
@@ -170,18 +206,28 @@ fn real_clip_embeddings_project_as_in_numpy() {
 /// The figures are kept in `docs/results.md`.
 #[test]
 fn the_projection_closes_the_modality_gap() {
-    let Some(folder) = shared("clip_vitb32/flickr8k_100") else { return };
+    let Some(folder) = shared("clip_vitb32/flickr8k_100") else {
+        return;
+    };
     let text = embeddings(&folder.join("text_emb.npy"));
     let photos = embeddings(&folder.join("image_emb.npy"));
-    let projected = memory(&text, MemoryDtype::F32).project(&photos, 0.01, 0).unwrap();
-    let projected = projected.iter().flat_map(|p| p.embedding.as_slice().to_vec()).collect();
+    let projected = memory(&text, MemoryDtype::F32)
+        .project(&photos, 0.01, 0)
+        .unwrap();
+    let projected = projected
+        .iter()
+        .flat_map(|p| p.embedding.as_slice().to_vec())
+        .collect();
     let projected = Embeddings::new(projected, photos.width()).unwrap();
     let (before, after) = (mean_cosine(&photos, &text), mean_cosine(&projected, &text));
     println!("mean cosine, 100 Flickr8k photos and their 500 captions, CLIP ViT-B/32:");
     println!("  photo-photo {:.3}", mean_cosine(&photos, &photos));
     println!("  text-text   {:.3}", mean_cosine(&text, &text));
     println!("  photo-text  {before:.3}, projected photo-text {after:.3}");
-    println!("  projected-projected {:.3}", mean_cosine(&projected, &projected));
+    println!(
+        "  projected-projected {:.3}",
+        mean_cosine(&projected, &projected)
+    );
     assert!(after > 2.0 * before, "the gap closes: {before} to {after}");
 }
 
@@ -190,8 +236,13 @@ fn clip_embeddings(folder: &Path) -> (Embeddings, Embeddings) {
     let rows = read_npy(&folder.join("vg17k_text_emb_i8.npy")).unwrap();
     let width = rows.shape[1];
     let scaled = rows.values.chunks(width).zip(&scales.values);
-    let words = scaled.flat_map(|(row, scale)| row.iter().map(move |v| v * scale)).collect();
-    (Embeddings::new(words, width).unwrap(), embeddings(&folder.join("picsum_image_emb.npy")))
+    let words = scaled
+        .flat_map(|(row, scale)| row.iter().map(move |v| v * scale))
+        .collect();
+    (
+        Embeddings::new(words, width).unwrap(),
+        embeddings(&folder.join("picsum_image_emb.npy")),
+    )
 }
 
 fn embeddings(path: &Path) -> Embeddings {

@@ -37,10 +37,17 @@ fn assert_close(ours: &[f32], theirs: &[f32], what: &str) {
 }
 
 fn image_options(outputs: &[&str], pooling: Pooling) -> OnnxImageOptions {
-    let preprocess =
-        Preprocess { size: 16, resize: Resize::ShortestSide(16), ..Preprocess::default() };
+    let preprocess = Preprocess {
+        size: 16,
+        resize: Resize::ShortestSide(16),
+        ..Preprocess::default()
+    };
     let outputs = outputs.iter().map(|name| name.to_string()).collect();
-    OnnxImageOptions { outputs, pooling, preprocess }
+    OnnxImageOptions {
+        outputs,
+        pooling,
+        preprocess,
+    }
 }
 
 #[test]
@@ -52,7 +59,11 @@ fn image_outputs_are_pooled_and_joined() {
         (vec![], Pooling::Mean, vec!["map_mean"]),
         (vec!["tokens"], Pooling::Mean, vec!["tokens_mean"]),
         (vec!["tokens"], Pooling::Cls, vec!["tokens_cls"]),
-        (vec!["pooled", "map"], Pooling::Mean, vec!["pooled", "map_mean"]),
+        (
+            vec!["pooled", "map"],
+            Pooling::Mean,
+            vec!["pooled", "map_mean"],
+        ),
     ];
     let (shape, pixels) = expected(&folder, "pixels");
     for (outputs, pooling, parts) in cases {
@@ -83,8 +94,16 @@ fn towers_may_be_compiled_in() {
         ],
     };
     let options = image_options(&["pooled"], Pooling::Mean);
-    assert_eq!(OnnxImageTower::open(&folder, "image.onnx", options).unwrap().width(), 5);
-    let options = OnnxTextOptions { max_tokens: 64, ..Default::default() };
+    assert_eq!(
+        OnnxImageTower::open(&folder, "image.onnx", options)
+            .unwrap()
+            .width(),
+        5
+    );
+    let options = OnnxTextOptions {
+        max_tokens: 64,
+        ..Default::default()
+    };
     let text = OnnxTextTower::open(&folder, "text.onnx", "tokenizer.json", options).unwrap();
     assert_eq!(text.width(), 8);
     let options = image_options(&["pooled"], Pooling::Mean);
@@ -111,16 +130,31 @@ fn sentences(folder: &Path) -> Vec<String> {
 }
 
 fn text_tower(options: OnnxTextOptions) -> decap::Result<OnnxTextTower> {
-    OnnxTextTower::open(&Folder::disk(committed()), "text.onnx", "tokenizer.json", options)
+    OnnxTextTower::open(
+        &Folder::disk(committed()),
+        "text.onnx",
+        "tokenizer.json",
+        options,
+    )
 }
 
 #[test]
 fn texts_are_pooled_without_their_padding() {
     let cases = [
-        ("text_mean", OnnxTextOptions { max_tokens: 64, ..Default::default() }),
+        (
+            "text_mean",
+            OnnxTextOptions {
+                max_tokens: 64,
+                ..Default::default()
+            },
+        ),
         (
             "text_cls",
-            OnnxTextOptions { max_tokens: 64, pooling: Pooling::Cls, ..Default::default() },
+            OnnxTextOptions {
+                max_tokens: 64,
+                pooling: Pooling::Cls,
+                ..Default::default()
+            },
         ),
         (
             "text_pooled",
@@ -130,7 +164,13 @@ fn texts_are_pooled_without_their_padding() {
                 ..Default::default()
             },
         ),
-        ("text_truncated_mean", OnnxTextOptions { max_tokens: 8, ..Default::default() }),
+        (
+            "text_truncated_mean",
+            OnnxTextOptions {
+                max_tokens: 8,
+                ..Default::default()
+            },
+        ),
         (
             "text_mean",
             OnnxTextOptions {
@@ -153,13 +193,21 @@ fn texts_are_pooled_without_their_padding() {
 
 #[test]
 fn a_text_that_is_too_long_is_refused_where_that_is_asked() {
-    let options =
-        OnnxTextOptions { max_tokens: 8, too_long: TooLong::Refuse, ..Default::default() };
+    let options = OnnxTextOptions {
+        max_tokens: 8,
+        too_long: TooLong::Refuse,
+        ..Default::default()
+    };
     let tower = text_tower(options).unwrap();
     assert!(tower.forward(&["a man rides a horse"]).is_ok());
-    let error = tower.forward(&["a dog", "a man rides a horse on a sofa"]).unwrap_err();
+    let error = tower
+        .forward(&["a dog", "a man rides a horse on a sofa"])
+        .unwrap_err();
     assert_eq!(error.kind(), "usage");
-    assert!(error.to_string().contains("at most 8 tokens, got 10"), "{error}");
+    assert!(
+        error.to_string().contains("at most 8 tokens, got 10"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -175,9 +223,15 @@ fn what_is_no_tower_is_an_error() {
     let disk = Folder::disk(folder.path());
 
     let pooled = || image_options(&["pooled"], Pooling::Mean);
-    let other_size = OnnxImageOptions { preprocess: Preprocess::default(), ..pooled() };
+    let other_size = OnnxImageOptions {
+        preprocess: Preprocess::default(),
+        ..pooled()
+    };
     let no_size = OnnxImageOptions {
-        preprocess: Preprocess { size: 0, ..Preprocess::default() },
+        preprocess: Preprocess {
+            size: 0,
+            ..Preprocess::default()
+        },
         ..pooled()
     };
     let images = [
@@ -185,7 +239,12 @@ fn what_is_no_tower_is_an_error() {
         ("cut.onnx", pooled(), "model", "cut.onnx"),
         ("empty.onnx", pooled(), "model", "empty.onnx"),
         ("words.onnx", pooled(), "model", "words.onnx"),
-        ("image.onnx", image_options(&["none"], Pooling::Mean), "model", "map, tokens, pooled"),
+        (
+            "image.onnx",
+            image_options(&["none"], Pooling::Mean),
+            "model",
+            "map, tokens, pooled",
+        ),
         ("image.onnx", other_size, "model", "[any, 3, 224, 224]"),
         ("image.onnx", no_size, "usage", "size"),
         ("text.onnx", pooled(), "model", "one input"),
@@ -203,7 +262,10 @@ fn what_is_no_tower_is_an_error() {
         ("text.onnx", "tokenizer.json", usize::MAX, "usage"),
     ];
     for (file, tokenizer, max_tokens, kind) in texts {
-        let options = OnnxTextOptions { max_tokens, ..Default::default() };
+        let options = OnnxTextOptions {
+            max_tokens,
+            ..Default::default()
+        };
         let error = OnnxTextTower::open(&disk, file, tokenizer, options).unwrap_err();
         assert_eq!(error.kind(), kind, "{file}, {tokenizer}: {error}");
     }
@@ -250,16 +312,23 @@ fn real() -> Option<(PathBuf, Inputs)> {
 }
 
 fn lowest_cosine(ours: Vec<f32>, theirs: Vec<f32>, width: usize) -> f32 {
-    let (ours, theirs) =
-        (Embeddings::new(ours, width).unwrap(), Embeddings::new(theirs, width).unwrap());
+    let (ours, theirs) = (
+        Embeddings::new(ours, width).unwrap(),
+        Embeddings::new(theirs, width).unwrap(),
+    );
     assert_eq!(ours.len(), theirs.len());
     let cosine = |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    ours.rows().zip(theirs.rows()).map(cosine).fold(f32::INFINITY, f32::min)
+    ours.rows()
+        .zip(theirs.rows())
+        .map(cosine)
+        .fold(f32::INFINITY, f32::min)
 }
 
 #[test]
 fn minilm_is_that_of_sentence_transformers() {
-    let Some((folder, inputs)) = real() else { return };
+    let Some((folder, inputs)) = real() else {
+        return;
+    };
     let tower = OnnxTextTower::open(
         &Folder::disk(&folder),
         "minilm.onnx",
@@ -277,7 +346,9 @@ fn minilm_is_that_of_sentence_transformers() {
 
 #[test]
 fn efficientnet_is_that_of_pytorch() {
-    let Some((folder, inputs)) = real() else { return };
+    let Some((folder, inputs)) = real() else {
+        return;
+    };
     let preprocess = Preprocess {
         size: 260,
         resize: Resize::ShortestSide(297),

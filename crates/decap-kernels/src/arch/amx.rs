@@ -245,3 +245,83 @@ fn load(words: &[u32]) -> __m512i {
     // SAFETY: the slice has sixteen words.
     unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same sums without the matrix unit, `dot` being the product of two words.
+    fn twin(a: &[u32], header: &[u32], b: &[u32], dot: impl Fn(u32, u32, u32) -> u32) -> Vec<u32> {
+        let steps = b.len() / COLUMNS;
+        let mut sums = Vec::new();
+        for row in a.chunks_exact(steps) {
+            for column in 0..COLUMNS {
+                let words = row.iter().zip(b[column..].iter().step_by(COLUMNS));
+                sums.push(words.fold(header[column], |sum, (a, b)| dot(sum, *a, *b)));
+            }
+        }
+        sums
+    }
+
+    fn dot_bf16(sum: u32, a: u32, b: u32) -> u32 {
+        let half = |word: u32, part: u32| f32::from_bits((word >> (16 * part)) << 16);
+        let product = half(a, 0) * half(b, 0) + half(a, 1) * half(b, 1);
+        (f32::from_bits(sum) + product).to_bits()
+    }
+
+    fn dot_int8(sum: u32, a: u32, b: u32) -> u32 {
+        let bytes = a.to_le_bytes().into_iter().zip(b.to_le_bytes());
+        let product: i32 = bytes.map(|(a, b)| i32::from(a) * i32::from(b as i8)).sum();
+        sum.wrapping_add(product as u32)
+    }
+
+    #[test]
+    fn the_matrix_unit_agrees_with_its_twin() {
+        if !is_supported() {
+            println!("skipped: this processor or system has no AMX");
+            return;
+        }
+        for steps in [16, 64, 256] {
+            // Small integers, exact in bf16 and in f32 sums of any order.
+            let bf16 =
+                |seed: usize| move |i: usize| (((i * 31 + seed) % 17) as f32 - 8.0).to_bits() >> 16;
+            let pairs = |len: usize, seed| -> Vec<u32> {
+                (0..len)
+                    .map(|i| bf16(seed)(2 * i) | (bf16(seed)(2 * i + 1) << 16))
+                    .collect()
+            };
+            let words = |len: usize, seed: u32| -> Vec<u32> {
+                (0..len as u32)
+                    .map(|i| (i + seed).wrapping_mul(0x9E37_79B9))
+                    .collect()
+            };
+            for rows in [1, 16, 17, 32] {
+                let computed = if rows <= LANES { LANES } else { TILE_ROWS } * COLUMNS;
+                let mut sums = Sums([0; TILE_ROWS * COLUMNS]);
+                let (a, b) = (pairs(steps * TILE_ROWS, 1), pairs(steps * COLUMNS, 2));
+                multiply_bf16(rows, &a, &[0; COLUMNS], &b, &mut sums);
+                let expected = twin(&a, &[0; COLUMNS], &b, dot_bf16);
+                let floats = |sums: &[u32]| -> Vec<f32> {
+                    sums[..computed]
+                        .iter()
+                        .map(|&sum| f32::from_bits(sum))
+                        .collect()
+                };
+                assert_eq!(
+                    floats(&sums.0),
+                    floats(&expected),
+                    "bf16, {rows} rows, {steps} steps"
+                );
+                let (a, b) = (words(steps * TILE_ROWS, 3), words(steps * COLUMNS, 4));
+                let header = words(COLUMNS, 5);
+                multiply_int8(rows, &a, &header, &b, &mut sums);
+                let expected = twin(&a, &header, &b, dot_int8);
+                assert_eq!(
+                    sums.0[..computed],
+                    expected[..computed],
+                    "int8, {rows} rows, {steps} steps"
+                );
+            }
+        }
+    }
+}

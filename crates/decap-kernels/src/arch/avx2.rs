@@ -1,6 +1,7 @@
 //! AVX2, FMA and F16C: 8 lanes.
 
 use super::{Kernel, Simd};
+use crate::gemm::tile::tile_of_rows;
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
 
@@ -42,7 +43,7 @@ const LANES: usize = 8;
 impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = 6;
+    tile_of_rows!(1 2 3 4 5 6);
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
@@ -108,6 +109,10 @@ impl Simd for Avx2 {
             };
             _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(high))
         })
+    }
+    #[inline(always)]
+    fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
+        super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
     }
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {

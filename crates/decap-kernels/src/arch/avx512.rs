@@ -1,6 +1,7 @@
 //! AVX-512 F, BW, DQ and VL: 16 lanes.
 
 use super::{Kernel, Simd};
+use crate::gemm::tile::tile_of_rows;
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
 
@@ -66,7 +67,7 @@ fn mask(len: usize) -> __mmask16 {
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = 14;
+    tile_of_rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -126,6 +127,22 @@ impl Simd for Avx512 {
                 _ => words,
             };
             _mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(high))
+        })
+    }
+    #[inline(always)]
+    fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
+        let (source, words) = (&source[..LANES], &mut words[..LANES / 2]);
+        proven!({
+            let value = _mm512_loadu_ps(source.as_ptr());
+            let bits = _mm512_castps_si512(value);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let bias = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let none = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x40_0000));
+            let rounded = _mm512_mask_mov_epi32(_mm512_add_epi32(bits, bias), none, quiet);
+            let halves = _mm512_srli_epi32::<16>(rounded);
+            let pairs = _mm512_or_si512(halves, _mm512_srli_epi64::<16>(halves));
+            _mm256_storeu_si256(words.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(pairs));
         })
     }
     #[inline(always)]

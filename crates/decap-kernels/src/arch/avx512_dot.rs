@@ -4,14 +4,13 @@ use super::avx512::{Avx512, has_dot_products};
 use crate::gemm::tile::{Lines, TILE_VECTORS, Tile, with_rows, write_row, write_scaled_row};
 use std::arch::x86_64::*;
 
-const TILE_ROWS: usize = 14;
 const LANES: usize = 16;
 const COLUMNS: usize = TILE_VECTORS * LANES;
 
 /// A tile of bf16 pairs, summed in f32.
 pub(crate) fn tile_bf16(tile: Tile<'_, '_>) {
     assert!(has_dot_products(), "bf16 dot products called without them");
-    with_rows!(tile, TILE_ROWS, |ROWS| {
+    with_rows!(tile, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], |ROWS| {
         // SAFETY: the assertion above checked every feature that the function enables.
         unsafe { bf16::<ROWS>(tile) }
     });
@@ -20,7 +19,7 @@ pub(crate) fn tile_bf16(tile: Tile<'_, '_>) {
 /// A tile of bytes, summed in 32-bit integers.
 pub(crate) fn tile_int8(tile: Tile<'_, '_>) {
     assert!(has_dot_products(), "byte dot products called without them");
-    with_rows!(tile, TILE_ROWS, |ROWS| {
+    with_rows!(tile, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], |ROWS| {
         // SAFETY: the assertion above checked every feature that the function enables.
         unsafe { int8::<ROWS>(tile) }
     });

@@ -17,6 +17,7 @@ pub(crate) mod neon;
 pub(crate) mod scalar;
 
 use crate::dispatch::KernelSet;
+use crate::gemm::tile::{Operands, Tile};
 
 /// A computation written once for all instruction sets.
 pub(crate) trait Kernel {
@@ -47,6 +48,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Rows of a tile of a matrix product: as many as keep all sums in registers.
     const TILE_ROWS: usize;
 
+    /// Computes a tile of at most `TILE_ROWS` rows; implemented by `tile_of_rows!`.
+    fn multiply_tile(self, operands: Operands, tile: Tile<'_, '_>);
+
     fn splat(self, value: f32) -> Self::V;
     /// The first `LANES` values. Panics when there are fewer.
     fn load(self, source: &[f32]) -> Self::V;
@@ -65,6 +69,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn widen_bf16(self, words: &[u32], part: usize) -> Self::V;
     /// Byte `part` (0 lowest) of the first `LANES` words, as signed numbers.
     fn widen_i8(self, words: &[u32], part: usize) -> Self::V;
+
+    /// Rounds `LANES` values to bf16, two to a word, the first in the low half; ties to even.
+    fn pack_bf16(self, source: &[f32], words: &mut [u32]);
 
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
@@ -134,6 +141,26 @@ macro_rules! map_lanes {
     }};
 }
 pub(crate) use map_lanes;
+
+/// The bits of the nearest bf16, ties to even; a number that is none stays none.
+#[inline(always)]
+pub(crate) fn bf16_bits(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    if value.is_nan() {
+        (bits >> 16) | 0x40
+    } else {
+        rounded
+    }
+}
+
+/// [`Simd::pack_bf16`] without vectors.
+#[inline(always)]
+pub(crate) fn pack_bf16_plain(source: &[f32], words: &mut [u32]) {
+    for (word, pair) in words.iter_mut().zip(source.chunks_exact(2)) {
+        *word = bf16_bits(pair[0]) | (bf16_bits(pair[1]) << 16);
+    }
+}
 
 /// Sum of products, four accumulators wide.
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! aarch64 NEON: 4 lanes. Every aarch64 processor that Rust's standard library runs on has it.
 
 use super::{Kernel, Simd};
+use crate::gemm::tile::tile_of_rows;
 use std::arch::aarch64::*;
 
 /// The processor is an aarch64 one, which implies NEON.
@@ -28,7 +29,7 @@ const LANES: usize = 4;
 impl Simd for Neon {
     type V = float32x4_t;
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = 8;
+    tile_of_rows!(1 2 3 4 5 6 7 8);
 
     #[inline(always)]
     fn splat(self, value: f32) -> float32x4_t {
@@ -85,6 +86,10 @@ impl Simd for Neon {
         self.load(&std::array::from_fn::<f32, LANES, _>(|i| {
             f32::from((words[i] >> (8 * part)) as u8 as i8)
         }))
+    }
+    #[inline(always)]
+    fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
+        super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
     }
     #[inline(always)]
     fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {

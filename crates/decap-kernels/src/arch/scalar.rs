@@ -1,6 +1,7 @@
 //! Plain Rust: the portable kernels, and the twin that the others are compared with.
 
 use super::Simd;
+use crate::gemm::tile::tile_of_rows;
 
 /// Eight lanes of plain f32; any processor has them.
 #[derive(Clone, Copy)]
@@ -16,7 +17,7 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 impl Simd for Scalar {
     type V = [f32; LANES];
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = 4;
+    tile_of_rows!(1 2 3 4);
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::V {
@@ -57,6 +58,10 @@ impl Simd for Scalar {
     fn widen_i8(self, words: &[u32], part: usize) -> Self::V {
         let words = &words[..LANES];
         std::array::from_fn(|i| f32::from((words[i] >> (8 * part)) as u8 as i8))
+    }
+    #[inline(always)]
+    fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
+        super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
     }
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {

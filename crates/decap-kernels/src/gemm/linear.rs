@@ -214,6 +214,17 @@ pub struct Epilogue<'a> {
 /// # Panics
 /// When the lengths of `input`, `output`, the bias and the residual do not agree.
 pub fn linear(input: &[f32], weight: &PackedMatrix, epilogue: Epilogue<'_>, output: &mut [f32]) {
+    linear_on(Threads::All, input, weight, epilogue, output);
+}
+
+/// [`linear`] with the threads given.
+pub(crate) fn linear_on(
+    threads: Threads,
+    input: &[f32],
+    weight: &PackedMatrix,
+    epilogue: Epilogue<'_>,
+    output: &mut [f32],
+) {
     let rows = match (weight.inputs, weight.outputs) {
         (0, 0) => 0,
         (0, outputs) => output.len() / outputs,
@@ -235,29 +246,23 @@ pub fn linear(input: &[f32], weight: &PackedMatrix, epilogue: Epilogue<'_>, outp
         return;
     }
     let input = MatrixView::row_major(input, rows, weight.inputs);
-    with_packed_input(
-        weight.set,
-        Threads::All,
-        weight.precision,
-        input,
-        |packed| {
-            let product = Product {
-                set: weight.set,
-                kernel: packed.kernel,
-                threads: Threads::All,
-                row_scales: packed.scales,
-                column_scales: &weight.scales,
-                a: packed.words,
-                a_layout: packed.layout,
-                b: weight.words.as_slice(),
-                b_layout: weight.layout(),
-                accumulate: Accumulate::Overwrite,
-                epilogue,
-            };
-            let output = MatrixViewMut::row_major(output, rows, weight.outputs);
-            product.run(&Output::new(output));
-        },
-    );
+    with_packed_input(weight.set, threads, weight.precision, input, |packed| {
+        let product = Product {
+            set: weight.set,
+            kernel: packed.kernel,
+            threads,
+            row_scales: packed.scales,
+            column_scales: &weight.scales,
+            a: packed.words,
+            a_layout: packed.layout,
+            b: weight.words.as_slice(),
+            b_layout: weight.layout(),
+            accumulate: Accumulate::Overwrite,
+            epilogue,
+        };
+        let output = MatrixViewMut::row_major(output, rows, weight.outputs);
+        product.run(&Output::new(output));
+    });
 }
 
 /// A first operand as the tiles of a kernel read it.
@@ -280,7 +285,12 @@ pub(crate) fn with_packed_input<R>(
     let rows = input.rows();
     let kernel = TileKernel::choose(set, precision, rows);
     let grouping = kernel.group_rows(set, rows);
-    let layout = Layout::new(grouping, kernel.input_format(), Order::Lines, input.columns());
+    let layout = Layout::new(
+        grouping,
+        kernel.input_format(),
+        Order::Lines,
+        input.columns(),
+    );
     let scaled_rows = if precision == Precision::Int8 {
         rows
     } else {

@@ -17,6 +17,7 @@ pub use tile::Accumulate;
 pub use view::{MatrixView, MatrixViewMut};
 
 use crate::dispatch::KernelSet;
+pub(crate) use linear::linear_on;
 use linear::with_packed_input;
 pub(crate) use output::{Output, OutputBlock};
 use panels::{Grouping, Layout, Order, Packing};

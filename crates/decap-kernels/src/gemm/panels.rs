@@ -7,7 +7,7 @@
 
 use super::product::Threads;
 use super::view::MatrixView;
-use crate::arch::{Kernel, Simd, dispatch};
+use crate::arch::{Kernel, Simd, bf16_bits, dispatch, pack_bf16_plain};
 use crate::dispatch::KernelSet;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -22,6 +22,7 @@ pub(crate) enum Format {
     /// [`BYTE_OFFSET`] times the sum of the line, which undoes the offset of the other operand.
     SignedBytes,
     /// Four bytes to which [`BYTE_OFFSET`] was added.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     OffsetBytes,
     /// One f32 that is rounded to bf16.
     WideBf16,
@@ -225,7 +226,7 @@ impl Kernel for PackPanel<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Layout { format, order, .. } = self.packing.layout;
         let steps = self.steps.len();
         let width = self.words.len() / (steps + format.header()).max(1);
@@ -237,8 +238,8 @@ impl Kernel for PackPanel<'_, '_> {
         let values = first_value..first_value + steps * format.values_per_word();
         let job = (self.lines, values, steps);
         match (self.packing.operand.has_dense_rows(), order) {
-            (true, Order::Lines) => self.packing.copy_lines(job, words),
-            (true, Order::Steps) => self.packing.interleave_lines(job, words),
+            (true, Order::Lines) => self.packing.copy_lines(simd, job, words),
+            (true, Order::Steps) => self.packing.interleave_lines(simd, job, words),
             (false, Order::Steps) => self.packing.copy_steps(job, words),
             (false, Order::Lines) => self.packing.transpose_steps(job, words),
         }
@@ -254,15 +255,15 @@ type Job = (Range<usize>, Range<usize>, usize);
 impl Packing<'_> {
     /// Dense lines to `[lines, steps]`.
     #[inline(always)]
-    fn copy_lines(&self, (lines, values, steps): Job, words: &mut [u32]) {
+    fn copy_lines<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
         for (line, words) in lines.zip(words.chunks_exact_mut(steps)) {
-            self.convert_line(line, values.clone(), words);
+            self.convert_line(simd, line, values.clone(), words);
         }
     }
 
     /// Dense lines to `[steps, lines]`.
     #[inline(always)]
-    fn interleave_lines(&self, (lines, values, steps): Job, words: &mut [u32]) {
+    fn interleave_lines<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
         /// Words that are converted at a time.
         const RUN: usize = 64;
         let per_word = self.layout.format.values_per_word();
@@ -272,7 +273,12 @@ impl Packing<'_> {
             for (run, words) in words.chunks_mut(RUN * width).enumerate() {
                 let converted = &mut converted[..words.len() / width];
                 let start = values.start + run * RUN * per_word;
-                self.convert_line(line, start..start + converted.len() * per_word, converted);
+                self.convert_line(
+                    simd,
+                    line,
+                    start..start + converted.len() * per_word,
+                    converted,
+                );
                 for (step, word) in words.chunks_exact_mut(width).zip(converted.iter()) {
                     step[index] = *word;
                 }
@@ -282,7 +288,7 @@ impl Packing<'_> {
 
     /// Converts some values of a dense line; those beyond its end are 0.
     #[inline(always)]
-    fn convert_line(&self, line: usize, values: Range<usize>, words: &mut [u32]) {
+    fn convert_line<S: Simd>(&self, simd: S, line: usize, values: Range<usize>, words: &mut [u32]) {
         let format = self.layout.format;
         let per_word = format.values_per_word();
         let factor = self.factors.get(line).copied().unwrap_or(1.0);
@@ -291,12 +297,12 @@ impl Packing<'_> {
         let line = self.operand.row_slice(line, values.start.min(end), there);
         let (whole, rest) = line.split_at(there / per_word * per_word);
         let (words, tail) = words.split_at_mut(whole.len() / per_word);
-        convert(format, whole, factor, words);
+        convert(simd, format, whole, factor, words);
         tail.fill(0);
         if !rest.is_empty() {
             let mut padded = [0.0; 4];
             padded[..rest.len()].copy_from_slice(rest);
-            convert(format, &padded[..per_word], factor, &mut tail[..1]);
+            convert(simd, format, &padded[..per_word], factor, &mut tail[..1]);
         }
     }
 
@@ -308,11 +314,26 @@ impl Packing<'_> {
         let factors = self.factors_of(&lines);
         for (value, words) in values.step_by(per_word).zip(words.chunks_exact_mut(width)) {
             let words = &mut words[..lines.len()];
+            let across = self.operand.transposed();
+            if self.layout.format == Format::F32 {
+                let row = across.row_slice(value, lines.start, lines.len());
+                for (word, value) in words.iter_mut().zip(row) {
+                    *word = value.to_bits();
+                }
+                continue;
+            }
+            if self.layout.format == Format::Bf16 && value + 1 < self.operand.columns() {
+                let low = across.row_slice(value, lines.start, lines.len());
+                let high = across.row_slice(value + 1, lines.start, lines.len());
+                for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
+                    *word = bf16_bits(*low) | (bf16_bits(*high) << 16);
+                }
+                continue;
+            }
             words.fill(0);
             for part in 0..per_word.min(self.operand.columns().saturating_sub(value)) {
-                let across = self.operand.transposed();
-                let across = across.row_slice(value + part, lines.start, lines.len());
-                merge(self.layout.format, across, factors, part, words);
+                let row = across.row_slice(value + part, lines.start, lines.len());
+                merge(self.layout.format, row, factors, part, words);
             }
         }
     }
@@ -350,7 +371,7 @@ impl Packing<'_> {
 
 /// Turns values into words.
 #[inline(always)]
-fn convert(format: Format, values: &[f32], factor: f32, words: &mut [u32]) {
+fn convert<S: Simd>(simd: S, format: Format, values: &[f32], factor: f32, words: &mut [u32]) {
     match format {
         Format::F32 => {
             for (word, value) in words.iter_mut().zip(values) {
@@ -368,9 +389,12 @@ fn convert(format: Format, values: &[f32], factor: f32, words: &mut [u32]) {
             }
         }
         Format::Bf16 => {
-            for (word, pair) in words.iter_mut().zip(values.chunks_exact(2)) {
-                *word = bf16_bits(pair[0]) | bf16_bits(pair[1]) << 16;
+            let mut sources = values.chunks_exact(S::LANES);
+            let mut targets = words.chunks_exact_mut(S::LANES / 2);
+            for (target, source) in (&mut targets).zip(&mut sources) {
+                simd.pack_bf16(source, target);
             }
+            pack_bf16_plain(sources.remainder(), targets.into_remainder());
         }
         Format::SignedBytes => {
             for (word, four) in words.iter_mut().zip(values.chunks_exact(4)) {
@@ -389,7 +413,16 @@ fn convert(format: Format, values: &[f32], factor: f32, words: &mut [u32]) {
 #[inline(always)]
 fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &mut [u32]) {
     match format {
-        Format::F32 | Format::WideBf16 => convert(format, values, 1.0, words),
+        Format::F32 => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = value.to_bits();
+            }
+        }
+        Format::WideBf16 => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = bf16_bits(*value) << 16;
+            }
+        }
         Format::WideBytes => {
             for ((word, value), factor) in words.iter_mut().zip(values).zip(factors) {
                 *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
@@ -409,18 +442,6 @@ fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &m
                 *word |= (byte(value * factor) ^ flip) << (8 * part);
             }
         }
-    }
-}
-
-/// The bits of the nearest bf16, ties to even; a number that is none stays none.
-#[inline(always)]
-pub(crate) fn bf16_bits(value: f32) -> u32 {
-    let bits = value.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-    if value.is_nan() {
-        (bits >> 16) | 0x40
-    } else {
-        rounded
     }
 }
 

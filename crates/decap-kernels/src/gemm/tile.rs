@@ -108,9 +108,9 @@ impl TileKernel {
     /// Computes one tile.
     pub(crate) fn run(self, set: KernelSet, tile: Tile<'_, '_>) {
         match self {
-            Self::F32 => dispatch(set, Floats(tile)),
-            Self::Bf16 => dispatch(set, Halves(tile)),
-            Self::Int8 => dispatch(set, Bytes(tile)),
+            Self::F32 => dispatch(set, Widened(Operands::Floats, tile)),
+            Self::Bf16 => dispatch(set, Widened(Operands::Halves, tile)),
+            Self::Int8 => dispatch(set, Widened(Operands::Bytes, tile)),
             #[cfg(target_arch = "x86_64")]
             Self::Bf16Dot => crate::arch::avx512_dot::tile_bf16(tile),
             #[cfg(target_arch = "x86_64")]
@@ -139,16 +139,31 @@ impl Kernel for Shape {
     }
 }
 
-/// Calls a function with the number of rows as a constant.
+/// What the second operand holds; the first is f32 by then.
+#[derive(Clone, Copy)]
+pub(crate) enum Operands {
+    Floats,
+    Halves,
+    Bytes,
+}
+
+/// A tile that is multiplied in f32.
+struct Widened<'a, 'b>(Operands, Tile<'a, 'b>);
+
+impl Kernel for Widened<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        simd.multiply_tile(self.0, self.1);
+    }
+}
+
+/// Calls a function with the number of rows, one of those listed, as a constant.
 macro_rules! with_rows {
-    ($tile:expr, $most:expr, |$rows:ident| $call:expr) => {
-        crate::gemm::tile::with_rows!(
-            @match $tile, $most, $rows, $call, 1 2 3 4 5 6 7 8 9 10 11 12 13 14
-        )
-    };
-    (@match $tile:expr, $most:expr, $rows:ident, $call:expr, $($literal:literal)*) => {
+    ($tile:expr, [$($literal:literal)*], |$rows:ident| $call:expr) => {
         match $tile.rows {
-            $($literal if $literal <= $most => {
+            $($literal => {
                 const $rows: usize = $literal;
                 $call
             })*
@@ -157,6 +172,38 @@ macro_rules! with_rows {
     };
 }
 pub(crate) use with_rows;
+
+/// Implements the part of [`Simd`] that depends on how many rows of sums the registers hold.
+macro_rules! tile_of_rows {
+    ($($rows:literal)*) => {
+        const TILE_ROWS: usize = [$($rows),*].len();
+
+        #[inline(always)]
+        fn multiply_tile(
+            self,
+            operands: crate::gemm::tile::Operands,
+            tile: crate::gemm::tile::Tile<'_, '_>,
+        ) {
+            crate::gemm::tile::with_rows!(tile, [$($rows)*], |ROWS| {
+                crate::gemm::tile::multiply::<Self, ROWS>(self, operands, tile)
+            });
+        }
+    };
+}
+pub(crate) use tile_of_rows;
+
+#[inline(always)]
+pub(crate) fn multiply<S: Simd, const ROWS: usize>(
+    simd: S,
+    operands: Operands,
+    tile: Tile<'_, '_>,
+) {
+    match operands {
+        Operands::Floats => floats::<S, ROWS>(simd, tile),
+        Operands::Halves => halves::<S, ROWS>(simd, tile),
+        Operands::Bytes => bytes::<S, ROWS>(simd, tile),
+    }
+}
 
 /// The rows of a panel `[ROWS, steps]`.
 #[derive(Clone, Copy)]
@@ -187,17 +234,6 @@ impl<'a, const ROWS: usize> Lines<'a, ROWS> {
     }
 }
 
-struct Floats<'a, 'b>(Tile<'a, 'b>);
-
-impl Kernel for Floats<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        with_rows!(self.0, S::TILE_ROWS, |ROWS| floats::<S, ROWS>(simd, self.0));
-    }
-}
-
 #[inline(always)]
 fn floats<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
     let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
@@ -215,17 +251,6 @@ fn floats<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
     }
     for (row, acc) in acc.into_iter().enumerate() {
         write_row(simd, acc, tile.accumulate, tile.out.row(row));
-    }
-}
-
-struct Halves<'a, 'b>(Tile<'a, 'b>);
-
-impl Kernel for Halves<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        with_rows!(self.0, S::TILE_ROWS, |ROWS| halves::<S, ROWS>(simd, self.0));
     }
 }
 
@@ -248,17 +273,6 @@ fn halves<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
     }
     for (row, acc) in acc.into_iter().enumerate() {
         write_row(simd, acc, tile.accumulate, tile.out.row(row));
-    }
-}
-
-struct Bytes<'a, 'b>(Tile<'a, 'b>);
-
-impl Kernel for Bytes<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        with_rows!(self.0, S::TILE_ROWS, |ROWS| bytes::<S, ROWS>(simd, self.0));
     }
 }
 

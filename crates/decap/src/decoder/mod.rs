@@ -15,6 +15,7 @@
 mod beam;
 mod config;
 mod constraints;
+mod foreign;
 mod forward;
 mod generate;
 mod initialise;
@@ -29,6 +30,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use config::{Activation, DecoderConfig};
+pub use decap_kernels::Precision;
+pub use foreign::ImportOptions;
 pub use generate::{GenerateOptions, Generated, Method};
 pub use text::{Case, detokenise};
 pub use vocabulary::Vocabulary;
@@ -104,12 +107,8 @@ impl Decoder {
     /// [`Error::Io`], or [`Error::Model`] where a file is broken, of a newer format, or the two
     /// do not fit together.
     pub fn open(folder: &Folder) -> Result<Self> {
-        let (config, vocabulary) = read_config(folder)?;
-        let tensors = Tensors::read(folder.path(WEIGHTS_FILE), folder.bytes(WEIGHTS_FILE)?)?;
-        Self::new(
-            &DecoderWeights::from_tensors(&tensors, &config)?,
-            vocabulary,
-        )
+        let (weights, vocabulary) = open_weights(folder)?;
+        Self::new(&weights, vocabulary)
     }
 
     /// Packs `weights` for the kernels; `vocabulary` says which tokens its ids stand for.
@@ -117,6 +116,19 @@ impl Decoder {
     /// # Errors
     /// [`Error::Mismatch`] where the vocabulary is of another size.
     pub fn new(weights: &DecoderWeights, vocabulary: Vocabulary) -> Result<Self> {
+        Self::with_precision(weights, vocabulary, Precision::F32)
+    }
+
+    /// As [`Decoder::new`] with matrices in `precision`: bf16 and int8 are faster, and take less
+    /// memory, than f32, the reference, whose captions they seldom change.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] as there.
+    pub fn with_precision(
+        weights: &DecoderWeights,
+        vocabulary: Vocabulary,
+        precision: Precision,
+    ) -> Result<Self> {
         let config = weights.config().clone();
         if vocabulary.len() != config.vocabulary_size {
             return Err(Error::Mismatch(format!(
@@ -126,7 +138,7 @@ impl Decoder {
             )));
         }
         Ok(Self {
-            network: Network::new(weights),
+            network: Network::new(weights, precision),
             config,
             vocabulary,
         })
@@ -213,6 +225,16 @@ pub fn save(
     let json = serde_json::to_vec(&file)
         .map_err(|error| Error::model(&path, format!("cannot be written: {error}")))?;
     write_atomically(&path, |out| out.write_all(&json))
+}
+
+/// The parameters and the vocabulary of the decoder in `folder`, as [`Decoder::open`] reads them.
+///
+/// # Errors
+/// As [`Decoder::open`].
+pub fn open_weights(folder: &Folder) -> Result<(DecoderWeights, Vocabulary)> {
+    let (config, vocabulary) = read_config(folder)?;
+    let tensors = Tensors::read(folder.path(WEIGHTS_FILE), folder.bytes(WEIGHTS_FILE)?)?;
+    Ok((DecoderWeights::from_tensors(&tensors, &config)?, vocabulary))
 }
 
 fn read_config(folder: &Folder) -> Result<(DecoderConfig, Vocabulary)> {

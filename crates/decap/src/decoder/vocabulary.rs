@@ -77,6 +77,11 @@ impl Vocabulary {
         })
     }
 
+    /// Whether the decoder's ids differ from the tokenizer's.
+    pub fn is_compact(&self) -> bool {
+        self.mapping.is_some()
+    }
+
     /// The number of the decoder's ids.
     pub fn len(&self) -> usize {
         self.size

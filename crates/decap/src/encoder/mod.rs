@@ -1,5 +1,6 @@
 //! The frozen dual encoder: two towers, a shared space, a fingerprint.
 
+pub mod clip;
 mod head;
 mod onnx;
 mod open;

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::clip::Clip;
 use super::onnx::{OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower};
 use super::{Encoder, EncoderParts, Head, ImageTower, ImageViews, REFERENCE_TAU, TextTower};
 use crate::error::{Error, Result};
+#[cfg(feature = "hub")]
+use crate::hub::{Hub, HubOptions, HubReference};
 use crate::model::{EncoderReference, MODEL_FILE, ModelDescription};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Folder, Tensors};
@@ -68,11 +71,16 @@ pub struct TextTowerDescription {
     pub options: OnnxTextOptions,
 }
 
-/// Opens the encoder that `reference` names: `tiny`, an encoder's folder, or a model's folder.
+/// Opens the encoder that `reference` names: `tiny`, an encoder's folder, a model's folder, or a
+/// CLIP's folder or file.
 ///
 /// # Errors
 /// [`Error::Io`] where there is no such folder, [`Error::Model`] where it holds no sound encoder.
 pub fn open(reference: &str) -> Result<Arc<Encoder>> {
+    let path = Path::new(reference);
+    if path.is_file() {
+        return Clip::open(path)?.into_encoder().map(Arc::new);
+    }
     open_folder(&find_folder(reference)?)
 }
 
@@ -87,9 +95,17 @@ pub fn open_folder(folder: &Folder) -> Result<Arc<Encoder>> {
     if folder.contains(MODEL_FILE) {
         return open_for_model(&ModelDescription::read(folder)?.encoder, folder);
     }
+    if let Folder::Disk(path) = folder
+        && Clip::is_clip(folder)
+    {
+        return Clip::open(path)?.into_encoder().map(Arc::new);
+    }
     Err(Error::model(
         folder.path(""),
-        format!("expected an encoder ({ENCODER_FILE}) or a model ({MODEL_FILE}), found neither"),
+        format!(
+            "expected an encoder ({ENCODER_FILE}), a CLIP (config.json, open_clip_config.json) or \
+             a model ({MODEL_FILE}), found none"
+        ),
     ))
 }
 
@@ -120,7 +136,8 @@ pub fn open_for_model(reference: &EncoderReference, folder: &Folder) -> Result<A
     Ok(encoder)
 }
 
-/// The folder that `reference` names: the bundled model for `tiny`, else a folder on disk.
+/// The folder that `reference` names: the bundled model for `tiny`, a folder on disk, or (with the
+/// `hub` feature) a repository of the Hugging Face Hub as `owner/name` or `owner/name@revision`.
 ///
 /// # Errors
 /// [`Error::Io`] where there is none.
@@ -137,6 +154,13 @@ pub fn find_folder(reference: &str) -> Result<Folder> {
         let message = "this build carries no bundled model: name a model folder";
         return Err(Error::Unavailable(message.to_owned()));
     }
+    #[cfg(feature = "hub")]
+    if !path.exists()
+        && let Some(wanted) = HubReference::parse(reference)
+    {
+        let hub = Hub::new(HubOptions::from_environment()?);
+        return hub.encoder(&wanted, &mut |_| {}).map(Folder::disk);
+    }
     let kind = match path.exists() {
         true => std::io::ErrorKind::NotADirectory,
         false => std::io::ErrorKind::NotFound,
@@ -148,14 +172,24 @@ fn open_described(folder: &Folder) -> Result<Encoder> {
     let description = EncoderDescription::read(folder)?;
     let mut image_towers: Vec<Arc<dyn ImageTower>> = Vec::new();
     for tower in &description.image_towers {
-        image_towers.push(Arc::new(OnnxImageTower::open(folder, &tower.file, tower.options.clone())?));
+        image_towers.push(Arc::new(OnnxImageTower::open(
+            folder,
+            &tower.file,
+            tower.options.clone(),
+        )?));
     }
     let features = image_towers.iter().map(|tower| tower.width()).sum();
     let (image_head, text_head) = match &description.heads {
-        None => (Head::Identity { width: features }, Head::Identity { width: features }),
+        None => (
+            Head::Identity { width: features },
+            Head::Identity { width: features },
+        ),
         Some(file) => {
             let tensors = Tensors::read(folder.path(file), folder.bytes(file)?)?;
-            (Head::read(&tensors, "image")?, Head::read(&tensors, "text")?)
+            (
+                Head::read(&tensors, "image")?,
+                Head::read(&tensors, "text")?,
+            )
         }
     };
     let (tower_folder, text_tower) = (folder.clone(), description.text_tower);
@@ -167,7 +201,11 @@ fn open_described(folder: &Folder) -> Result<Encoder> {
         image_head,
         image_views: description.image_views,
         open_text_tower: Box::new(move || {
-            let TextTowerDescription { file, tokenizer, options } = &text_tower;
+            let TextTowerDescription {
+                file,
+                tokenizer,
+                options,
+            } = &text_tower;
             let tower = OnnxTextTower::open(&tower_folder, file, tokenizer, options.clone())?;
             Ok(Arc::new(tower) as Arc<dyn TextTower>)
         }),
@@ -237,7 +275,10 @@ impl EncoderDescription {
     /// The files that the description names, relative to its folder.
     pub fn files(&self) -> Vec<String> {
         let towers = self.image_towers.iter().map(|tower| tower.file.clone());
-        let text = [self.text_tower.file.clone(), self.text_tower.tokenizer.clone()];
+        let text = [
+            self.text_tower.file.clone(),
+            self.text_tower.tokenizer.clone(),
+        ];
         towers.chain(text).chain(self.heads.clone()).collect()
     }
 }

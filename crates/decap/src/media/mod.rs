@@ -3,6 +3,8 @@
 pub mod image;
 mod jpeg;
 pub(crate) mod resize;
+pub mod video;
 
 pub use image::{Limits, RgbImage};
 pub use resize::Filter;
+pub use video::VideoOptions;

@@ -21,7 +21,11 @@ pub struct MemoryOptions {
 
 impl Default for MemoryOptions {
     fn default() -> Self {
-        Self { max_rows: 500_000, seed: 0, dtype: MemoryDtype::default() }
+        Self {
+            max_rows: 500_000,
+            seed: 0,
+            dtype: MemoryDtype::default(),
+        }
     }
 }
 
@@ -58,12 +62,20 @@ impl MemoryBuilder {
             order.sort_by_cached_key(|&index| draw_key(options.seed, &chosen[index]));
             order.truncate(options.max_rows);
             order.sort_unstable();
-            chosen = order.into_iter().map(|i| std::mem::take(&mut chosen[i])).collect();
+            chosen = order
+                .into_iter()
+                .map(|i| std::mem::take(&mut chosen[i]))
+                .collect();
         }
         if chosen.is_empty() {
-            return Err(Error::Usage("a memory needs at least one caption".to_owned()));
+            return Err(Error::Usage(
+                "a memory needs at least one caption".to_owned(),
+            ));
         }
-        Ok(Self { captions: chosen, options })
+        Ok(Self {
+            captions: chosen,
+            options,
+        })
     }
 
     /// The chosen captions, to be encoded in this order.
@@ -129,13 +141,20 @@ mod tests {
     use super::*;
 
     fn chosen(captions: &[&str], max_rows: usize, seed: u64) -> Vec<String> {
-        let options = MemoryOptions { max_rows, seed, ..MemoryOptions::default() };
+        let options = MemoryOptions {
+            max_rows,
+            seed,
+            ..MemoryOptions::default()
+        };
         MemoryBuilder::choose(captions, options).unwrap().captions
     }
 
     #[test]
     fn captions_are_trimmed_and_kept_once() {
-        assert_eq!(chosen(&["a dog ", "", "a cat", "a dog", "  "], 10, 0), ["a dog", "a cat"]);
+        assert_eq!(
+            chosen(&["a dog ", "", "a cat", "a dog", "  "], 10, 0),
+            ["a dog", "a cat"]
+        );
     }
 
     #[test]

@@ -19,11 +19,19 @@ impl Captions {
         let mut text = String::new();
         let mut starts = vec![0];
         for sentence in sentences {
-            text.extend(sentence.as_ref().chars().map(|c| if is_line_break(c) { ' ' } else { c }));
+            text.extend(
+                sentence
+                    .as_ref()
+                    .chars()
+                    .map(|c| if is_line_break(c) { ' ' } else { c }),
+            );
             text.push('\n');
             starts.push(text.len());
         }
-        Self { text: text.into_bytes().into(), starts }
+        Self {
+            text: text.into_bytes().into(),
+            starts,
+        }
     }
 
     /// Reads the lines of a text file; `path` is for messages.
@@ -34,7 +42,12 @@ impl Captions {
         std::str::from_utf8(&text)
             .map_err(|error| Error::model(path, format!("expected UTF-8 text: {error}")))?;
         let mut starts = vec![0];
-        starts.extend(text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(i, _)| i + 1));
+        starts.extend(
+            text.iter()
+                .enumerate()
+                .filter(|(_, byte)| **byte == b'\n')
+                .map(|(i, _)| i + 1),
+        );
         if text.last().is_some_and(|&last| last != b'\n') {
             // The last line lacks its end; pretend that it follows the text.
             starts.push(text.len() + 1);
@@ -96,7 +109,12 @@ mod tests {
     fn a_missing_last_line_feed_is_forgiven() {
         let read = Captions::read(Path::new("c"), Bytes::from(b"a\nb".to_vec())).unwrap();
         assert!(read.iter().eq(["a", "b"]));
-        assert_eq!(Captions::read(Path::new("c"), Bytes::from(vec![])).unwrap().len(), 0);
+        assert_eq!(
+            Captions::read(Path::new("c"), Bytes::from(vec![]))
+                .unwrap()
+                .len(),
+            0
+        );
     }
 
     #[test]

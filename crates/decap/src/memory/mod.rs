@@ -80,9 +80,15 @@ impl Memory {
             )));
         }
         if rows.is_empty() {
-            return Err(Error::Usage("a memory needs at least one caption".to_owned()));
+            return Err(Error::Usage(
+                "a memory needs at least one caption".to_owned(),
+            ));
         }
-        Ok(Self { rows, captions, info })
+        Ok(Self {
+            rows,
+            captions,
+            info,
+        })
     }
 
     /// The number of sentences.
@@ -145,15 +151,23 @@ impl Memory {
         evidence: usize,
     ) -> Result<Vec<Projection>> {
         self.check_query(queries.width(), tau)?;
-        let projected =
-            project(queries.as_slice(), self.rows.view(), self.width(), tau, evidence);
+        let projected = project(
+            queries.as_slice(),
+            self.rows.view(),
+            self.width(),
+            tau,
+            evidence,
+        );
         let mixed = projected.mixed.chunks_exact(self.width());
         mixed
             .zip(projected.top)
             .map(|(mixed, top)| {
                 let embedding = Embedding::new(mixed.to_vec()).map_err(|_| self.broken_rows())?;
                 let evidence = top.iter().map(|&(row, weight)| self.evidence(row, weight));
-                Ok(Projection { embedding, evidence: evidence.collect() })
+                Ok(Projection {
+                    embedding,
+                    evidence: evidence.collect(),
+                })
             })
             .collect()
     }
@@ -196,14 +210,23 @@ impl Memory {
 
     /// The `count` rows with the largest dot products for each query, at a temperature that
     /// keeps them apart without underflow.
-    fn heaviest(&self, queries: &[f32], width: usize, count: usize) -> Result<Vec<Vec<(usize, f32)>>> {
+    fn heaviest(
+        &self,
+        queries: &[f32],
+        width: usize,
+        count: usize,
+    ) -> Result<Vec<Vec<(usize, f32)>>> {
         self.check_query(width, 1.0)?;
         Ok(project(queries, self.rows.view(), width, 1.0, count).top)
     }
 
     fn matched(&self, query: &Embedding, row: usize) -> Result<Match> {
         let cosine = query.cosine(&self.row(row)?);
-        Ok(Match { row, text: self.captions.get(row).to_owned(), cosine })
+        Ok(Match {
+            row,
+            text: self.captions.get(row).to_owned(),
+            cosine,
+        })
     }
 
     fn check_query(&self, width: usize, tau: f32) -> Result<()> {
@@ -214,17 +237,25 @@ impl Memory {
             )));
         }
         if !(tau > 0.0 && tau.is_finite()) {
-            return Err(Error::Usage(format!("expected a temperature tau above 0, got {tau}")));
+            return Err(Error::Usage(format!(
+                "expected a temperature tau above 0, got {tau}"
+            )));
         }
         Ok(())
     }
 
     fn evidence(&self, row: usize, weight: f32) -> Evidence {
-        Evidence { text: self.captions.get(row).to_owned(), weight }
+        Evidence {
+            text: self.captions.get(row).to_owned(),
+            weight,
+        }
     }
 
     fn broken_rows(&self) -> Error {
-        Error::model("memory.safetensors", "tensor `rows`: holds values that are not numbers")
+        Error::model(
+            "memory.safetensors",
+            "tensor `rows`: holds values that are not numbers",
+        )
     }
 }
 

@@ -40,7 +40,9 @@ impl FromStr for MemoryDtype {
             "f32" => Ok(Self::F32),
             "f16" => Ok(Self::F16),
             "int8" => Ok(Self::Int8),
-            _ => Err(Error::Usage(format!("expected f32, f16 or int8, got `{name}`"))),
+            _ => Err(Error::Usage(format!(
+                "expected f32, f16 or int8, got `{name}`"
+            ))),
         }
     }
 }
@@ -88,7 +90,12 @@ impl Rows {
                 values
             }
         };
-        Self { dtype, width: embeddings.width(), values: aligned(values), scales }
+        Self {
+            dtype,
+            width: embeddings.width(),
+            values: aligned(values),
+            scales,
+        }
     }
 
     /// Takes stored bytes `[rows, width]` of `dtype` (and `[rows]` scales for int8).
@@ -104,17 +111,33 @@ impl Rows {
         let row_bytes = width.checked_mul(dtype.size()).filter(|bytes| *bytes > 0);
         let row_bytes = row_bytes.ok_or("expected rows of at least one value")?;
         if !values.len().is_multiple_of(row_bytes) {
-            return Err(format!("expected rows of {row_bytes} bytes, got {} bytes", values.len()));
+            return Err(format!(
+                "expected rows of {row_bytes} bytes, got {} bytes",
+                values.len()
+            ));
         }
         let rows = values.len() / row_bytes;
         let expected_scales = if dtype == MemoryDtype::Int8 { rows } else { 0 };
         if scales.len() != expected_scales {
-            return Err(format!("expected {expected_scales} scales, got {}", scales.len()));
+            return Err(format!(
+                "expected {expected_scales} scales, got {}",
+                scales.len()
+            ));
         }
         if !(values.as_ptr() as usize).is_multiple_of(dtype.size()) {
-            return Ok(Self { dtype, width, values: aligned(values.to_vec()), scales });
+            return Ok(Self {
+                dtype,
+                width,
+                values: aligned(values.to_vec()),
+                scales,
+            });
         }
-        Ok(Self { dtype, width, values, scales })
+        Ok(Self {
+            dtype,
+            width,
+            values,
+            scales,
+        })
     }
 
     /// The number of rows.
@@ -153,14 +176,16 @@ impl Rows {
     /// If there is no such row.
     pub fn row(&self, index: usize) -> Vec<f32> {
         let range = index * self.width..(index + 1) * self.width;
-        match self.view() {
-            MemoryRows::F32(values) => values[range].to_vec(),
-            MemoryRows::F16(values) => {
-                values[range].iter().map(|&bits| f16::from_bits(bits).to_f32()).collect()
-            }
-            MemoryRows::Int8 { rows, scales } => {
-                rows[range].iter().map(|&value| f32::from(value) * scales[index]).collect()
-            }
+        match self.dtype {
+            MemoryDtype::F32 => bytemuck::cast_slice::<u8, f32>(&self.values)[range].to_vec(),
+            MemoryDtype::F16 => bytemuck::cast_slice::<u8, u16>(&self.values)[range]
+                .iter()
+                .map(|&bits| f16::from_bits(bits).to_f32())
+                .collect(),
+            MemoryDtype::Int8 => bytemuck::cast_slice::<u8, i8>(&self.values)[range]
+                .iter()
+                .map(|&value| f32::from(value) * self.scales[index])
+                .collect(),
         }
     }
 
@@ -193,16 +218,21 @@ mod tests {
         let values: Vec<f32> = (0..64).map(|i| (i as f32 * 0.7).sin()).collect();
         let embeddings = Embeddings::new(values, 16).unwrap();
         // (type, largest error of a value): half a step of the type at magnitude 1.
-        for (dtype, tolerance) in
-            [(MemoryDtype::F32, 0.0), (MemoryDtype::F16, 5e-4), (MemoryDtype::Int8, 4e-3)]
-        {
+        for (dtype, tolerance) in [
+            (MemoryDtype::F32, 0.0),
+            (MemoryDtype::F16, 5e-4),
+            (MemoryDtype::Int8, 4e-3),
+        ] {
             let rows = Rows::quantise(&embeddings, dtype);
             let bytes = Bytes::from(rows.as_bytes().to_vec());
             let rows = Rows::from_bytes(dtype, 16, bytes, rows.scales().to_vec()).unwrap();
             assert_eq!(rows.len(), 4);
             for (index, expected) in embeddings.rows().enumerate() {
                 for (got, expected) in rows.row(index).iter().zip(expected) {
-                    assert!((got - expected).abs() <= tolerance, "{dtype:?}: {got} {expected}");
+                    assert!(
+                        (got - expected).abs() <= tolerance,
+                        "{dtype:?}: {got} {expected}"
+                    );
                 }
             }
         }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use safetensors::tensor::{Dtype, View, serialize};
+use serde::{Deserialize, Serialize};
 
 use super::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
 use crate::error::{Error, Result};
@@ -37,9 +37,19 @@ impl Memory {
     pub fn open(folder: &Folder) -> Result<Self> {
         let path = folder.path(ROWS_FILE);
         let tensors = Tensors::read(&path, folder.bytes(ROWS_FILE)?)?;
-        let header = tensors.metadata().get(HEADER_KEY).map(|json| serde_json::from_str(json));
-        let Some(Ok(Header { format_version, info })) = header else {
-            return Err(Error::model(path, "not a memory: its header does not say so"));
+        let header = tensors
+            .metadata()
+            .get(HEADER_KEY)
+            .map(|json| serde_json::from_str(json));
+        let Some(Ok(Header {
+            format_version,
+            info,
+        })) = header
+        else {
+            return Err(Error::model(
+                path,
+                "not a memory: its header does not say so",
+            ));
         };
         if format_version != FORMAT_VERSION {
             return Err(Error::model(
@@ -60,20 +70,23 @@ impl Memory {
             }
             tensor => (memory_dtype(tensor.dtype), tensor.shape[1]),
         };
-        let dtype = dtype
-            .ok_or_else(|| Error::model(&path, "tensor `rows`: expected f32, f16 or int8"))?;
+        let dtype =
+            dtype.ok_or_else(|| Error::model(&path, "tensor `rows`: expected f32, f16 or int8"))?;
         let scales = match dtype {
             MemoryDtype::Int8 => tensors.f32("scales", &[tensors.get("rows")?.shape[0]])?,
             _ => Vec::new(),
         };
         let rows = Rows::from_bytes(dtype, width, tensors.bytes("rows")?, scales)
             .map_err(|message| Error::model(&path, format!("tensor `rows`: {message}")))?;
-        let captions =
-            Captions::read(&folder.path(CAPTIONS_FILE), folder.bytes(CAPTIONS_FILE)?)?;
+        let captions = Captions::read(&folder.path(CAPTIONS_FILE), folder.bytes(CAPTIONS_FILE)?)?;
         if captions.len() != rows.len() {
             return Err(Error::model(
                 folder.path(CAPTIONS_FILE),
-                format!("expected {} captions, one a row, got {}", rows.len(), captions.len()),
+                format!(
+                    "expected {} captions, one a row, got {}",
+                    rows.len(),
+                    captions.len()
+                ),
             ));
         }
         Self::new(rows, captions, info)
@@ -84,7 +97,10 @@ impl Memory {
     /// # Errors
     /// [`Error::Io`].
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let header = Header { format_version: FORMAT_VERSION, info: self.info.clone() };
+        let header = Header {
+            format_version: FORMAT_VERSION,
+            info: self.info.clone(),
+        };
         let header = serde_json::to_string(&header)
             .map_err(|error| Error::model(folder, format!("cannot be written: {error}")))?;
         let metadata = HashMap::from([(HEADER_KEY.to_owned(), header)]);

@@ -4,26 +4,44 @@ pub mod clip;
 
 use std::path::Path;
 
+use clip::ClipTokenizer;
+
 use crate::error::{Error, Result};
 
 /// The names that start-of-text and end-of-text go by, in the order they are looked for.
-const START_TOKENS: &[&str] = &["<|startoftext|>", "<start_of_text>", "[CLS]", "<s>", "<bos>"];
+const START_TOKENS: &[&str] = &[
+    "<|startoftext|>",
+    "<start_of_text>",
+    "[CLS]",
+    "<s>",
+    "<bos>",
+];
 const END_TOKENS: &[&str] = &["<|endoftext|>", "<end_of_text>", "[SEP]", "</s>", "<eos>"];
 
-/// A Hugging Face tokenizer with the two ids that a decoder needs.
+/// A tokenizer with the two ids that a decoder needs: CLIP's own, or one of Hugging Face's.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
-    inner: Box<tokenizers::Tokenizer>,
+    inner: Inner,
     start: u32,
     end: u32,
 }
 
+#[derive(Debug, Clone)]
+enum Inner {
+    /// CLIP's byte-pair encoding with its cleaning, which `tokenizer.json` cannot say.
+    Clip(ClipTokenizer),
+    HuggingFace(Box<tokenizers::Tokenizer>),
+}
+
 impl Tokenizer {
-    /// Reads a `tokenizer.json`; `path` is for messages.
+    /// Reads a `tokenizer.json`; `path` is for messages. CLIP's is known by its end-of-word mark.
     ///
     /// # Errors
     /// [`Error::Model`] where it is not valid, or has no start and end tokens.
     pub fn read(path: &Path, json: &[u8]) -> Result<Self> {
+        if ClipTokenizer::is_json(json) {
+            return ClipTokenizer::from_json(path, json).map(Self::from);
+        }
         let mut inner = tokenizers::Tokenizer::from_bytes(json)
             .map_err(|error| Error::model(path, format!("not a valid tokenizer: {error}")))?;
         // Length is the caller's business: captions are not padded, and never cut in silence.
@@ -32,12 +50,25 @@ impl Tokenizer {
             .with_truncation(None)
             .map_err(|error| Error::model(path, format!("not a valid tokenizer: {error}")))?;
         let find = |names: &[&str], what: &str| {
-            names.iter().find_map(|name| inner.token_to_id(name)).ok_or_else(|| {
-                Error::model(path, format!("expected a token for {what} (one of {names:?})"))
-            })
+            names
+                .iter()
+                .find_map(|name| inner.token_to_id(name))
+                .ok_or_else(|| {
+                    Error::model(
+                        path,
+                        format!("expected a token for {what} (one of {names:?})"),
+                    )
+                })
         };
-        let (start, end) = (find(START_TOKENS, "start of text")?, find(END_TOKENS, "end of text")?);
-        Ok(Self { inner: Box::new(inner), start, end })
+        let (start, end) = (
+            find(START_TOKENS, "start of text")?,
+            find(END_TOKENS, "end of text")?,
+        );
+        Ok(Self {
+            inner: Inner::HuggingFace(Box::new(inner)),
+            start,
+            end,
+        })
     }
 
     /// The ids of `text`, without start and end.
@@ -45,11 +76,15 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Usage`] where the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .inner
-            .encode_fast(text, false)
-            .map_err(|error| Error::Usage(format!("cannot tokenise `{text}`: {error}")))?;
-        Ok(encoding.get_ids().to_vec())
+        match &self.inner {
+            Inner::Clip(tokenizer) => Ok(tokenizer.encode(text)),
+            Inner::HuggingFace(tokenizer) => {
+                let encoding = tokenizer
+                    .encode_fast(text, false)
+                    .map_err(|error| Error::Usage(format!("cannot tokenise `{text}`: {error}")))?;
+                Ok(encoding.get_ids().to_vec())
+            }
+        }
     }
 
     /// The ids of each of `texts`, without start and end, on all cores.
@@ -66,9 +101,12 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Usage`] where the tokenizer refuses the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| Error::Usage(format!("cannot decode {ids:?}: {error}")))
+        match &self.inner {
+            Inner::Clip(tokenizer) => Ok(tokenizer.decode(ids)),
+            Inner::HuggingFace(tokenizer) => tokenizer
+                .decode(ids, true)
+                .map_err(|error| Error::Usage(format!("cannot decode {ids:?}: {error}"))),
+        }
     }
 
     /// The id of start-of-text.
@@ -83,7 +121,10 @@ impl Tokenizer {
 
     /// One more than the largest id.
     pub fn vocabulary_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        match &self.inner {
+            Inner::Clip(tokenizer) => tokenizer.vocabulary_size(),
+            Inner::HuggingFace(tokenizer) => tokenizer.get_vocab_size(true),
+        }
     }
 
     /// The `tokenizer.json` of this tokenizer.
@@ -91,8 +132,22 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Usage`] where it cannot be written down.
     pub fn to_json(&self) -> Result<String> {
-        self.inner
-            .to_string(false)
-            .map_err(|error| Error::Usage(format!("cannot write the tokenizer: {error}")))
+        match &self.inner {
+            Inner::Clip(tokenizer) => Ok(tokenizer.to_json()),
+            Inner::HuggingFace(tokenizer) => tokenizer
+                .to_string(false)
+                .map_err(|error| Error::Usage(format!("cannot write the tokenizer: {error}"))),
+        }
+    }
+}
+
+impl From<ClipTokenizer> for Tokenizer {
+    fn from(tokenizer: ClipTokenizer) -> Self {
+        let (start, end) = (tokenizer.start(), tokenizer.end());
+        Self {
+            inner: Inner::Clip(tokenizer),
+            start,
+            end,
+        }
     }
 }

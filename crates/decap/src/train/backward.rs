@@ -2,14 +2,14 @@
 
 use decap_kernels::{
     Accumulate, CrossEntropy, LayerNormGradients, LinearCrossEntropyGradients, Loss, MatrixView,
-    MatrixViewMut, RowStatistics, gelu_new_backward, layer_norm_backward, linear_cross_entropy,
-    matmul,
+    MatrixViewMut, Precision, RowStatistics, gelu_new_backward, layer_norm_backward,
+    linear_cross_entropy_with, matmul, matmul_with,
 };
 use rayon::prelude::*;
 
 use super::attention::attend_backward;
 use super::batch::Batch;
-use super::forward::{Activations, BlockActivations, StepDropout};
+use super::forward::{Activations, BlockActivations, StepSettings};
 use crate::decoder::{BlockLayout, DecoderWeights, LinearLayout, NormLayout};
 
 /// Columns that a task of a column sum takes.
@@ -40,11 +40,11 @@ impl Gradients {
         weights: &DecoderWeights,
         batch: &Batch,
         activations: &Activations,
-        dropout: StepDropout,
-        settings: CrossEntropy,
+        settings: StepSettings,
+        loss_settings: CrossEntropy,
     ) -> Loss {
         self.resize(weights, batch);
-        let loss = self.through_output(weights, batch, activations, settings);
+        let loss = self.through_output(weights, batch, activations, settings, loss_settings);
         for layer in (0..activations.blocks.len()).rev() {
             let input = match layer {
                 0 => &activations.embedded,
@@ -55,11 +55,11 @@ impl Gradients {
                 batch,
                 &activations.blocks[layer],
                 input,
-                dropout,
+                settings,
                 layer,
             );
         }
-        if let Some(mask) = dropout.embedding() {
+        if let Some(mask) = settings.embedding() {
             mask.apply(&mut self.stream);
         }
         self.through_embeddings(weights, batch);
@@ -86,7 +86,8 @@ impl Gradients {
         weights: &DecoderWeights,
         batch: &Batch,
         activations: &Activations,
-        settings: CrossEntropy,
+        settings: StepSettings,
+        loss_settings: CrossEntropy,
     ) -> Loss {
         let width = weights.config().width;
         let embedding = weights.layout.token_embedding.clone();
@@ -94,12 +95,13 @@ impl Gradients {
             hidden: &mut self.inner,
             embedding: &mut self.values[embedding.clone()],
         };
-        let loss = linear_cross_entropy(
+        let loss = linear_cross_entropy_with(
+            settings.precision,
             &activations.final_normed,
             &weights.values[embedding],
             width,
             &batch.targets,
-            settings,
+            loss_settings,
             Some(gradients),
         );
         let input = activations
@@ -127,16 +129,17 @@ impl Gradients {
         batch: &Batch,
         block: &BlockActivations,
         input: &[f32],
-        dropout: StepDropout,
+        settings: StepSettings,
         layer: usize,
     ) {
         let place: &BlockLayout = &weights.layout.blocks[layer];
         self.added.copy_from_slice(&self.stream);
-        if let Some(mask) = dropout.mlp_out(layer) {
+        if let Some(mask) = settings.mlp_out(layer) {
             mask.apply(&mut self.added);
         }
         backward_linear(
             weights,
+            settings.precision,
             &mut self.values,
             &place.mlp_out,
             &block.hidden,
@@ -146,6 +149,7 @@ impl Gradients {
         gelu_new_backward(&block.hidden_input, &mut self.hidden);
         backward_linear(
             weights,
+            settings.precision,
             &mut self.values,
             &place.mlp_in,
             &block.mlp_normed,
@@ -166,12 +170,13 @@ impl Gradients {
         );
 
         self.added.copy_from_slice(&self.stream);
-        if let Some(mask) = dropout.attention_out(layer) {
+        if let Some(mask) = settings.attention_out(layer) {
             mask.apply(&mut self.added);
         }
         let out = &place.attention_out;
         backward_linear(
             weights,
+            settings.precision,
             &mut self.values,
             out,
             &block.attended,
@@ -183,13 +188,14 @@ impl Gradients {
             batch,
             &block.query_key_value,
             &block.probabilities,
-            dropout.attention(layer),
+            settings.attention(layer),
             &self.inner,
             &mut self.query_key_value,
         );
         let (qkv, normed) = (&place.attention_in, &block.attention_normed);
         backward_linear(
             weights,
+            settings.precision,
             &mut self.values,
             qkv,
             normed,
@@ -290,6 +296,7 @@ impl Norm<'_> {
 /// overwrites that of the input.
 fn backward_linear(
     weights: &DecoderWeights,
+    precision: Precision,
     gradients: &mut [f32],
     place: &LinearLayout,
     input: &[f32],
@@ -300,13 +307,15 @@ fn backward_linear(
     let inputs = place.weight.len() / outputs;
     let rows = input.len() / inputs;
     let upstream = MatrixView::row_major(output_gradient, rows, outputs);
-    matmul(
+    matmul_with(
+        precision,
         upstream,
         MatrixView::row_major(&weights.values[place.weight.clone()], inputs, outputs).transposed(),
         Accumulate::Overwrite,
         MatrixViewMut::row_major(input_gradient, rows, inputs),
     );
-    matmul(
+    matmul_with(
+        precision,
         MatrixView::row_major(input, rows, inputs).transposed(),
         upstream,
         Accumulate::Add,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainingText;
 use super::batch::Corpus;
-use super::forward::{Activations, StepDropout};
+use super::forward::{Activations, StepSettings};
 use crate::decoder::{Decoder, DecoderWeights, GenerateOptions};
 use crate::error::Result;
 
@@ -98,7 +98,7 @@ fn score(
     let (mut loss_sum, mut correct, mut counted) = (0.0, 0, 0);
     for indices in indices.chunks(BATCH) {
         let batch = corpus.batch(text, indices);
-        activations.forward(weights, &batch, StepDropout::none());
+        activations.forward(weights, &batch, StepSettings::exact());
         let hidden = &activations.final_normed;
         let loss = linear_cross_entropy(hidden, embedding, width, &batch.targets, settings, None);
         loss_sum += loss.mean * loss.counted as f64;

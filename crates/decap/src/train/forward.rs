@@ -1,8 +1,8 @@
 //! The forward pass of training: the decoder's, keeping what the backward pass needs.
 
 use decap_kernels::{
-    Accumulate, MatrixView, MatrixViewMut, RowStatistics, add_assign, gelu_new, layer_norm_saving,
-    matmul,
+    Accumulate, MatrixView, MatrixViewMut, Precision, RowStatistics, add_assign, gelu_new,
+    layer_norm_saving, matmul, matmul_with,
 };
 
 use super::attention::{attend, probabilities_len};
@@ -12,27 +12,30 @@ use super::options::{Dropout, TrainOptions};
 use super::streams::{Purpose, stream};
 use crate::decoder::{BlockLayout, DecoderConfig, DecoderWeights, LinearLayout, NormLayout};
 
-/// The dropout masks of one step.
+/// How one step computes: what it drops, and in which precision it multiplies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct StepDropout {
+pub(super) struct StepSettings {
+    pub precision: Precision,
     rates: Dropout,
     seed: u64,
     step: u64,
 }
 
-impl StepDropout {
-    /// The masks of training step `step`.
+impl StepSettings {
+    /// Training step `step`.
     pub fn new(options: &TrainOptions, step: u64) -> Self {
         Self {
+            precision: options.precision.into(),
             rates: options.dropout,
             seed: options.seed,
             step,
         }
     }
 
-    /// Nothing is dropped: evaluation.
-    pub fn none() -> Self {
+    /// Nothing is dropped, products are f32: evaluation.
+    pub fn exact() -> Self {
         Self {
+            precision: Precision::F32,
             rates: Dropout {
                 embedding: 0.0,
                 attention: 0.0,
@@ -101,11 +104,11 @@ pub(super) struct BlockActivations {
 
 impl Activations {
     /// Runs the batch through the network up to the output layer's input.
-    pub fn forward(&mut self, weights: &DecoderWeights, batch: &Batch, dropout: StepDropout) {
+    pub fn forward(&mut self, weights: &DecoderWeights, batch: &Batch, settings: StepSettings) {
         let config = weights.config();
         self.resize(config, batch);
         self.embed(weights, batch);
-        if let Some(mask) = dropout.embedding() {
+        if let Some(mask) = settings.embedding() {
             mask.apply(&mut self.embedded);
         }
         let mut input: &[f32] = &self.embedded;
@@ -115,7 +118,7 @@ impl Activations {
             .zip(&weights.layout.blocks)
             .enumerate()
         {
-            block.forward(weights, place, batch, input, dropout, layer);
+            block.forward(weights, place, batch, input, settings, layer);
             input = &block.output;
         }
         let norm = &weights.layout.final_norm;
@@ -201,7 +204,7 @@ impl BlockActivations {
         place: &BlockLayout,
         batch: &Batch,
         input: &[f32],
-        dropout: StepDropout,
+        settings: StepSettings,
         layer: usize,
     ) {
         let norm = &place.attention_norm;
@@ -214,6 +217,7 @@ impl BlockActivations {
         );
         forward_linear(
             weights,
+            settings.precision,
             &place.attention_in,
             &self.attention_normed,
             &mut self.query_key_value,
@@ -222,17 +226,18 @@ impl BlockActivations {
             weights.config(),
             batch,
             &self.query_key_value,
-            dropout.attention(layer),
+            settings.attention(layer),
             &mut self.probabilities,
             &mut self.attended,
         );
         forward_linear(
             weights,
+            settings.precision,
             &place.attention_out,
             &self.attended,
             &mut self.middle,
         );
-        drop_and_add(&mut self.middle, dropout.attention_out(layer), input);
+        drop_and_add(&mut self.middle, settings.attention_out(layer), input);
 
         let norm = &place.mlp_norm;
         forward_norm(
@@ -244,14 +249,21 @@ impl BlockActivations {
         );
         forward_linear(
             weights,
+            settings.precision,
             &place.mlp_in,
             &self.mlp_normed,
             &mut self.hidden_input,
         );
         self.hidden.copy_from_slice(&self.hidden_input);
         gelu_new(&mut self.hidden);
-        forward_linear(weights, &place.mlp_out, &self.hidden, &mut self.output);
-        drop_and_add(&mut self.output, dropout.mlp_out(layer), &self.middle);
+        forward_linear(
+            weights,
+            settings.precision,
+            &place.mlp_out,
+            &self.hidden,
+            &mut self.output,
+        );
+        drop_and_add(&mut self.output, settings.mlp_out(layer), &self.middle);
     }
 }
 
@@ -277,6 +289,7 @@ fn forward_norm(
 /// `output = input weight + bias`; `input` is `[rows, in]`, `weight` `[in, out]`.
 fn forward_linear(
     weights: &DecoderWeights,
+    precision: Precision,
     place: &LinearLayout,
     input: &[f32],
     output: &mut [f32],
@@ -285,7 +298,8 @@ fn forward_linear(
     let inputs = place.weight.len() / outputs;
     let rows = input.len() / inputs;
     fill_rows(output, &weights.values[place.bias.clone()]);
-    matmul(
+    matmul_with(
+        precision,
         MatrixView::row_major(input, rows, inputs),
         MatrixView::row_major(&weights.values[place.weight.clone()], inputs, outputs),
         Accumulate::Add,

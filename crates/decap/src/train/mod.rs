@@ -28,10 +28,10 @@ use decap_kernels::CrossEntropy;
 
 pub use checkpoint::CHECKPOINT_FILE;
 pub use evaluate::Evaluation;
-pub use model::{ModelRecipe, embed, train_model};
 pub use metrics::{LOSS_CURVE_FILE, METRICS_FILE};
+pub use model::{ModelRecipe, embed, import_model, train_model};
 pub use options::{
-    Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions, VocabularyChoice,
+    Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions, TrainingPrecision, VocabularyChoice,
 };
 pub use text::{EncodingProgress, TextEmbeddings};
 
@@ -41,7 +41,7 @@ use backward::Gradients;
 use batch::{Batch, Corpus};
 use checkpoint::CheckpointFacts;
 use evaluate::evaluate;
-use forward::{Activations, StepDropout};
+use forward::{Activations, StepSettings};
 use metrics::Metrics;
 use optimizer::Optimizer;
 use schedule::learning_rate;
@@ -345,7 +345,7 @@ impl<'a> Run<'a> {
 
     /// Changes the parameters by one step; gives the loss and the gradients' norm.
     fn update(&mut self, batch: &Batch, rate: f32) -> (f64, f64) {
-        let dropout = StepDropout::new(self.options, self.step);
+        let dropout = StepSettings::new(self.options, self.step);
         let settings = CrossEntropy {
             label_smoothing: self.options.label_smoothing,
             ignore_index: self.corpus.ignored_token,

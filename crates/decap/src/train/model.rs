@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    EncodingProgress, Progress, Start, TextEmbeddings, TrainOptions, TrainingReport, TrainingText,
-    train,
+    CHECKPOINT_FILE, EncodingProgress, Progress, Start, TextEmbeddings, TrainOptions,
+    TrainingReport, TrainingText, train,
 };
+use crate::decoder::{self, DecoderWeights, ImportOptions, Vocabulary};
 use crate::embedding::Embeddings;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::memory::{MemoryBuilder, MemoryInfo, MemoryOptions};
+use crate::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
 use crate::model::{
     EncoderReference, MODEL_FILE, ModelDescription, Provenance, TOKENIZER_FILE, Writing,
 };
+use crate::tokenizer::Tokenizer;
 use crate::weights::write_atomically;
 
 /// What a model is made of, beside its captions.
@@ -30,6 +32,8 @@ pub struct ModelRecipe {
     pub preset: String,
     /// How the decoder is trained.
     pub train: TrainOptions,
+    /// Whether to begin anew or go on from a checkpoint.
+    pub start: Start,
     /// Which captions become the memory.
     pub memory: MemoryOptions,
     /// Softmax temperature of the projection.
@@ -53,18 +57,11 @@ pub fn train_model(
     captions: &[String],
     recipe: &ModelRecipe,
     folder: &Path,
-    start: Start,
     encoding: impl FnMut(EncodingProgress),
     progress: &mut dyn Progress,
     stop: &AtomicBool,
 ) -> Result<TrainingReport> {
-    let finished = folder.join(MODEL_FILE);
-    if finished.exists() {
-        return Err(Error::Usage(format!(
-            "{}: there is a finished model already; choose another folder",
-            finished.display()
-        )));
-    }
+    refuse_finished(folder)?;
     let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
     let tokenizer = encoder.tokenizer()?;
     let tokens = tokenizer.encode_batch(&texts)?;
@@ -75,16 +72,69 @@ pub fn train_model(
         start_token: tokenizer.start(),
         end_token: tokenizer.end(),
     };
-    let report = train(&text, &recipe.train, folder, start, progress, stop)?;
+    let report = train(&text, &recipe.train, folder, recipe.start, progress, stop)?;
 
-    build_memory(encoder, &texts, &embeddings, recipe, folder)?;
-    let json = tokenizer.to_json()?;
-    write_atomically(&folder.join(TOKENIZER_FILE), |file| file.write_all(json.as_bytes()))?;
-    let description = describe(encoder, captions.len(), recipe, &report);
-    let card = model_card(&description, &report);
-    write_atomically(&folder.join("README.md"), |file| file.write_all(card.as_bytes()))?;
-    description.write(folder)?;
+    let mut description = describe(encoder, texts.len(), recipe);
+    description.provenance.steps = report.plan.steps;
+    let memory = build_memory(encoder, &texts, &embeddings, recipe)?;
+    finish(
+        folder,
+        &memory,
+        &tokenizer,
+        &description,
+        &measured(&report),
+    )?;
+    // Three times the size of the decoder, and of no use to a finished model.
+    let checkpoint = folder.join(CHECKPOINT_FILE);
+    std::fs::remove_file(&checkpoint).map_err(|source| Error::io(&checkpoint, source))?;
     Ok(report)
+}
+
+/// Makes a model of a decoder that was trained elsewhere: a checkpoint of the reference
+/// implementation ([`DecoderWeights::import`]), with `captions` as its memory.
+///
+/// # Errors
+/// [`Error::Model`] where the checkpoint cannot be read, [`Error::Mismatch`] where it is for
+/// embeddings of another width, and as [`train_model`].
+pub fn import_model(
+    encoder: &Encoder,
+    checkpoint: &Path,
+    captions: &[String],
+    recipe: &ModelRecipe,
+    folder: &Path,
+    encoding: impl FnMut(EncodingProgress),
+    stop: &AtomicBool,
+) -> Result<()> {
+    refuse_finished(folder)?;
+    let weights = DecoderWeights::import(checkpoint, &ImportOptions::default())?;
+    let config = weights.config();
+    if config.prefix_width != encoder.width() {
+        return Err(Error::Mismatch(format!(
+            "{}: expected a decoder for embeddings of width {}, as encoder `{}` makes, got one for {}",
+            checkpoint.display(),
+            encoder.width(),
+            encoder.name(),
+            config.prefix_width
+        )));
+    }
+    let vocabulary = Vocabulary::identity(config.vocabulary_size);
+    let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
+    let embeddings = embed(encoder, &texts, &recipe.cache, encoding, stop)?;
+    decoder::save(folder, &weights, &vocabulary, recipe.train.weights_dtype)?;
+    let memory = build_memory(encoder, &texts, &embeddings, recipe)?;
+    let description = describe(encoder, texts.len(), recipe);
+    finish(folder, &memory, &encoder.tokenizer()?, &description, "")
+}
+
+fn refuse_finished(folder: &Path) -> Result<()> {
+    let finished = folder.join(MODEL_FILE);
+    if !finished.exists() {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{}: there is a finished model already; choose another folder",
+        finished.display()
+    )))
 }
 
 /// The embeddings of `texts`, from the cache where they are known.
@@ -104,7 +154,14 @@ pub fn embed(
         }
         Ok(encoder.encode_texts(texts)?.as_slice().to_vec())
     };
-    TextEmbeddings::cached(cache, encoder.fingerprint(), encoder.width(), texts, encode, progress)
+    TextEmbeddings::cached(
+        cache,
+        encoder.fingerprint(),
+        encoder.width(),
+        texts,
+        encode,
+        progress,
+    )
 }
 
 fn build_memory(
@@ -112,12 +169,15 @@ fn build_memory(
     texts: &[&str],
     embeddings: &TextEmbeddings,
     recipe: &ModelRecipe,
-    folder: &Path,
-) -> Result<()> {
+) -> Result<Memory> {
     let chosen = MemoryBuilder::choose(texts, recipe.memory.clone())?;
     let index_of: HashMap<&str, usize> = texts.iter().copied().zip(0..).collect();
     let mut rows = vec![0.0; chosen.captions().len() * encoder.width()];
-    for (caption, row) in chosen.captions().iter().zip(rows.chunks_exact_mut(encoder.width())) {
+    for (caption, row) in chosen
+        .captions()
+        .iter()
+        .zip(rows.chunks_exact_mut(encoder.width()))
+    {
         embeddings.copy_row(index_of[caption.as_str()], row);
     }
     let info = MemoryInfo {
@@ -125,15 +185,10 @@ fn build_memory(
         encoder_name: encoder.name().to_owned(),
         source: recipe.captions_from.clone(),
     };
-    chosen.finish(&Embeddings::new(rows, encoder.width())?, info)?.save(folder)
+    chosen.finish(&Embeddings::new(rows, encoder.width())?, info)
 }
 
-fn describe(
-    encoder: &Encoder,
-    captions: usize,
-    recipe: &ModelRecipe,
-    report: &TrainingReport,
-) -> ModelDescription {
+fn describe(encoder: &Encoder, captions: usize, recipe: &ModelRecipe) -> ModelDescription {
     let reference = EncoderReference {
         reference: recipe.encoder_reference.clone(),
         name: encoder.name().to_owned(),
@@ -145,31 +200,58 @@ fn describe(
         captions_from: recipe.captions_from.clone(),
         captions,
         preset: recipe.preset.clone(),
-        steps: report.plan.steps,
+        steps: 0,
         decap_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     description
 }
 
+/// Everything but the decoder; `model.json` last.
+fn finish(
+    folder: &Path,
+    memory: &Memory,
+    tokenizer: &Tokenizer,
+    description: &ModelDescription,
+    measured: &str,
+) -> Result<()> {
+    memory.save(folder)?;
+    let json = tokenizer.to_json()?;
+    write_atomically(&folder.join(TOKENIZER_FILE), |file| {
+        file.write_all(json.as_bytes())
+    })?;
+    let card = model_card(description, measured);
+    write_atomically(&folder.join("README.md"), |file| {
+        file.write_all(card.as_bytes())
+    })?;
+    description.write(folder)
+}
+
 /// A short card for people who find the folder.
-fn model_card(description: &ModelDescription, report: &TrainingReport) -> String {
-    let provenance = &description.provenance;
-    let mut card = format!(
-        "# {}\n\nA decap captioner, trained on text alone: {} captions from {}, {} steps with preset \
-         `{}`.\nEncoder: {} (`{}`).\n\n    decap caption photo.jpg --model THIS-FOLDER\n",
-        description.name,
-        provenance.captions,
-        provenance.captions_from,
-        provenance.steps,
-        provenance.preset,
-        description.encoder.name,
-        description.encoder.reference,
-    );
-    if let Some(evaluation) = &report.evaluation {
-        card += &format!(
-            "\nOn {} held-out captions: loss {:.3}, token accuracy {:.3}, reconstruction BLEU-4 {:.3}.\n",
-            report.plan.held_out_captions, evaluation.loss, evaluation.token_accuracy, evaluation.reconstruction_bleu4,
-        );
-    }
-    card
+fn model_card(description: &ModelDescription, measured: &str) -> String {
+    let Provenance {
+        captions_from,
+        captions,
+        preset,
+        steps,
+        ..
+    } = &description.provenance;
+    format!(
+        "# {}\n\nA decap captioner, trained on text alone.\n\n\
+         - captions: {captions} from {captions_from}\n\
+         - recipe: {preset}, {steps} steps\n\
+         - encoder: {} (`{}`)\n{measured}\n    decap caption photo.jpg --model THIS-FOLDER\n",
+        description.name, description.encoder.name, description.encoder.reference,
+    )
+}
+
+fn measured(report: &TrainingReport) -> String {
+    report.evaluation.map_or_else(String::new, |evaluation| {
+        format!(
+            "- {} held-out captions: loss {:.3}, token accuracy {:.3}, reconstruction BLEU-4 {:.3}\n",
+            report.plan.held_out_captions,
+            evaluation.loss,
+            evaluation.token_accuracy,
+            evaluation.reconstruction_bleu4,
+        )
+    })
 }

@@ -52,6 +52,21 @@ impl Bytes {
         }
     }
 
+    /// Lets go of the pages of `range` where the bytes are mapped: they have been copied. They are
+    /// read anew when they are looked at again.
+    pub(crate) fn release(&self, range: Range<usize>) {
+        if let Storage::Mapped(file) = &self.storage {
+            let start = self.range.start.saturating_add(range.start);
+            file.release(
+                start
+                    ..self
+                        .range
+                        .end
+                        .min(self.range.start.saturating_add(range.end)),
+            );
+        }
+    }
+
     /// A part of these bytes, sharing them.
     ///
     /// # Panics

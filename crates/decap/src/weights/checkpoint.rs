@@ -65,7 +65,11 @@ impl Checkpoint {
     /// containers. Pickles are parsed, never executed.
     pub fn open(path: &Path) -> Result<Self> {
         let is_index = path.to_string_lossy().ends_with(".index.json");
-        if is_index { Self::open_sharded(path) } else { Self::open_single(path) }
+        if is_index {
+            Self::open_sharded(path)
+        } else {
+            Self::open_single(path)
+        }
     }
 
     fn open_single(path: &Path) -> Result<Self> {
@@ -83,7 +87,12 @@ impl Checkpoint {
             let tensors = read_safetensors(&bytes).map_err(|error| Error::model(path, error))?;
             (CheckpointForm::Safetensors, tensors)
         };
-        Ok(Self { path: path.to_path_buf(), form, files: vec![bytes], tensors })
+        Ok(Self {
+            path: path.to_path_buf(),
+            form,
+            files: vec![bytes],
+            tensors,
+        })
     }
 
     fn open_sharded(path: &Path) -> Result<Self> {
@@ -102,12 +111,16 @@ impl Checkpoint {
             names_of_shard.entry(shard).or_default().push(name);
         }
         if names_of_shard.len() > MAX_SHARDS {
-            return Err(Error::model(path, format!("expected at most {MAX_SHARDS} shards, got more")));
+            return Err(Error::model(
+                path,
+                format!("expected at most {MAX_SHARDS} shards, got more"),
+            ));
         }
         for (shard, names) in names_of_shard {
             // A shard lies beside its index; anything else would read files that were not named.
             if Path::new(shard).file_name() != Some(shard.as_ref()) {
-                let message = format!("expected the name of a file beside the index, got {shard:?}");
+                let message =
+                    format!("expected the name of a file beside the index, got {shard:?}");
                 return Err(Error::model(path, message));
             }
             let mut opened = Self::open_single(&folder.join(shard))?;
@@ -171,20 +184,43 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Model`] where it is missing, of another shape or type, or holds a NaN or infinity.
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>> {
-        let fail = |message| Err(Error::model(&self.path, format!("tensor `{name}`{message}")));
+        let fail = |message| {
+            Err(Error::model(
+                &self.path,
+                format!("tensor `{name}`{message}"),
+            ))
+        };
         let Some(tensor) = self.tensors.get(name) else {
             return fail(" is missing".to_owned());
         };
         if tensor.shape != shape {
-            return fail(format!(": expected shape {shape:?}, got {:?}", tensor.shape));
+            return fail(format!(
+                ": expected shape {shape:?}, got {:?}",
+                tensor.shape
+            ));
         }
         let Some(values) = self.values(tensor) else {
-            return fail(format!(": expected f32, f64, f16 or bf16, got {:?}", tensor.dtype));
+            return fail(format!(
+                ": expected f32, f64, f16 or bf16, got {:?}",
+                tensor.dtype
+            ));
         };
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            return fail(format!(": value {index} is {}, expected a number", values[index]));
+            return fail(format!(
+                ": value {index} is {}, expected a number",
+                values[index]
+            ));
         }
         Ok(values)
+    }
+
+    /// Says that tensor `name` has been copied: its pages need not stay in memory.
+    pub(crate) fn release(&self, name: &str) {
+        if let Some(tensor) = self.tensors.get(name)
+            && let Some(file) = self.files.get(tensor.file)
+        {
+            file.release(tensor.bytes.clone());
+        }
     }
 
     /// At most `count` values of tensor `name`, evenly spread: what a fingerprint looks at.
@@ -198,7 +234,9 @@ impl Checkpoint {
             .step_by(step)
             .map(|index| {
                 let at = tensor.element(index) * size;
-                widen(tensor.dtype, bytes.get(at..at + size)?)?.first().copied()
+                widen(tensor.dtype, bytes.get(at..at + size)?)?
+                    .first()
+                    .copied()
             })
             .collect()
     }
@@ -236,7 +274,14 @@ impl StoredTensor {
     /// A dense row-major tensor over all of `bytes`.
     pub(crate) fn dense(bytes: Range<usize>, dtype: Dtype, shape: Vec<usize>) -> Self {
         let strides = dense_strides(&shape);
-        Self { file: 0, bytes, dtype, shape, offset: 0, strides }
+        Self {
+            file: 0,
+            bytes,
+            dtype,
+            shape,
+            offset: 0,
+            strides,
+        }
     }
 
     /// Checks that every element lies within the storage, and that there are not more of them.
@@ -245,14 +290,21 @@ impl StoredTensor {
             .ok_or_else(|| format!("expected a number type, got {:?}", self.dtype))?;
         let available = self.bytes.len() / size;
         if self.shape.len() > MAX_AXES || self.shape.len() != self.strides.len() {
-            return Err(format!("expected at most {MAX_AXES} axes, got shape {:?}", self.shape));
+            return Err(format!(
+                "expected at most {MAX_AXES} axes, got shape {:?}",
+                self.shape
+            ));
         }
-        let elements =
-            self.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
+        let elements = self
+            .shape
+            .iter()
+            .try_fold(1usize, |product, &extent| product.checked_mul(extent));
         let elements = elements.ok_or_else(|| format!("shape {:?} overflows", self.shape))?;
         let last = self.shape.iter().zip(&self.strides).try_fold(
             self.offset,
-            |last, (&extent, &stride)| last.checked_add(extent.saturating_sub(1).checked_mul(stride)?),
+            |last, (&extent, &stride)| {
+                last.checked_add(extent.saturating_sub(1).checked_mul(stride)?)
+            },
         );
         let fits = elements <= available && last.is_some_and(|last| last < available);
         if elements > 0 && !fits {
@@ -267,7 +319,8 @@ impl StoredTensor {
         // The stride of an axis of one element says nothing.
         let dense = dense_strides(&self.shape);
         let axes = self.shape.iter().zip(self.strides.iter().zip(dense));
-        axes.into_iter().all(|(&extent, (&stride, dense))| extent <= 1 || stride == dense)
+        axes.into_iter()
+            .all(|(&extent, (&stride, dense))| extent <= 1 || stride == dense)
     }
 
     /// The place in the storage of row-major element `index`.
@@ -328,4 +381,88 @@ fn widen(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
         Dtype::BF16 => each(bytes, |element| bf16::from_le_bytes(element).to_f32()),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A safetensors file with this header and this many bytes of data.
+    fn with_header(header: &str, data: usize) -> Vec<u8> {
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend_from_slice(header.as_bytes());
+        file.resize(file.len() + data, 0);
+        file
+    }
+
+    #[test]
+    fn hostile_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let three_gigabytes = r#"{"a":{"dtype":"F32","shape":[750000000],"data_offsets":[0,3000000000]}}"#;
+        let shape_lies = r#"{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,16]}}"#;
+        let overflows = r#"{"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,16]}}"#;
+        let whole = with_header(r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#, 16);
+        let mut long_header = vec![0xff; 8];
+        long_header.resize(1024, b'{');
+        let cases: Vec<(Vec<u8>, &str)> = vec![
+            (Vec::new(), "expected safetensors or a PyTorch file"),
+            (vec![1, 2, 3], "expected safetensors or a PyTorch file"),
+            (b"<!DOCTYPE html><html>Not found</html>".to_vec(), "expected safetensors"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n".to_vec(), "a Git LFS pointer"),
+            (long_header, "expected safetensors"),
+            (with_header(three_gigabytes, 1024), "expected safetensors"),
+            (with_header(shape_lies, 16), "expected safetensors"),
+            (with_header(overflows, 16), "expected safetensors"),
+            (whole[..whole.len() - 1].to_vec(), "expected safetensors"),
+            (b"PK\x03\x04 and nothing more".to_vec(), "cut short"),
+        ];
+        for (bytes, message) in cases {
+            fs::write(&path, &bytes).unwrap();
+            let error = Checkpoint::open(&path).unwrap_err();
+            assert_eq!(error.kind(), "model");
+            assert!(error.to_string().contains(message), "{error} lacks {message:?}");
+        }
+        fs::write(&path, &whole).unwrap();
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        assert_eq!(checkpoint.f32("a", &[4]).unwrap().as_ref(), [0.0; 4]);
+        assert!(checkpoint.f32("a", &[2, 2]).unwrap_err().to_string().contains("got [4]"));
+        assert!(checkpoint.f32("b", &[4]).unwrap_err().to_string().contains("`b` is missing"));
+        assert_eq!(Checkpoint::open(folder.path()).unwrap_err().kind(), "io");
+        assert_eq!(Checkpoint::open(&folder.path().join("none")).unwrap_err().kind(), "not_found");
+    }
+
+    #[test]
+    fn shards_lie_beside_their_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = folder.path().join("model.safetensors.index.json");
+        let shard = with_header(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4);
+        fs::write(folder.path().join("one.safetensors"), shard).unwrap();
+        let open = |map: &str| {
+            fs::write(&index, format!("{{\"weight_map\": {map}}}")).unwrap();
+            Checkpoint::open(&index)
+        };
+        assert!(open(r#"{"a": "one.safetensors"}"#).unwrap().contains("a"));
+        let cases = [
+            (r#"{"a": "../one.safetensors"}"#, "beside the index"),
+            (r#"{"a": "/etc/passwd"}"#, "beside the index"),
+            (r#"{"a": ".."}"#, "beside the index"),
+            (r#"{"a": ""}"#, "beside the index"),
+            (r#"{"a": "two.safetensors"}"#, "two.safetensors"),
+            (r#"{"b": "one.safetensors"}"#, "tensor `b` is missing"),
+            ("3", "expected an index of shards"),
+        ];
+        for (map, message) in cases {
+            let error = open(map).unwrap_err().to_string();
+            assert!(error.contains(message), "{error} lacks {message:?}");
+        }
+    }
+
+    #[test]
+    fn halves_are_widened_exactly() {
+        assert_eq!(widen(Dtype::F16, &[0x00, 0x3c, 0x00, 0xc0]).unwrap(), [1.0, -2.0]);
+        assert_eq!(widen(Dtype::BF16, &[0x80, 0x3f, 0x40, 0x40]).unwrap(), [1.0, 3.0]);
+        assert_eq!(widen(Dtype::F64, &2.5f64.to_le_bytes()).unwrap(), [2.5]);
+        assert!(widen(Dtype::I64, &[0; 8]).is_none());
+    }
 }

@@ -11,4 +11,5 @@ pub use bytes::Bytes;
 pub use checkpoint::{Checkpoint, CheckpointForm};
 pub use folder::Folder;
 pub use tensors::{Tensor, Tensors};
+pub(crate) use torch::{TorchTensor, write_torch};
 pub use writing::{write_atomically, write_folder_atomically};

@@ -39,7 +39,7 @@ impl OnnxImageTower {
     /// Photos a run where the file leaves it open: enough to fill the cores, little memory.
     const BATCH: usize = 16;
 
-    /// Loads the ONNX file `name` of `folder` and runs it once to learn its width.
+    /// Loads the ONNX file `name` of `folder`; it is run once where it does not tell its width.
     ///
     /// # Errors
     /// [`Error::Io`] where it cannot be read, [`Error::Model`] where it is no image tower or has
@@ -60,11 +60,35 @@ impl OnnxImageTower {
             options.outputs.iter().map(find).collect::<Result<_>>()?
         };
         let fixed_batch = check_input(&session, input, options.preprocess.size as usize)?;
-        let mut tower = Self { session, input, outputs, fixed_batch, width: 0, options };
-        let batch = fixed_batch.unwrap_or(1);
-        let blank = vec![0.0; tower.options.preprocess.values() * batch];
-        tower.width = tower.run(&blank, batch)?.len() / batch;
+        let mut tower = Self {
+            session,
+            input,
+            outputs,
+            fixed_batch,
+            width: 0,
+            options,
+        };
+        tower.width = match tower.declared_width() {
+            Some(width) => width,
+            None => {
+                let batch = fixed_batch.unwrap_or(1);
+                let blank = vec![0.0; tower.options.preprocess.values() * batch];
+                tower.run(&blank, batch)?.len() / batch
+            }
+        };
         Ok(tower)
+    }
+
+    /// The width of the features, where the file tells those of all outputs.
+    fn declared_width(&self) -> Option<usize> {
+        self.outputs
+            .iter()
+            .map(|&output| match self.session.shape(output)?[..] {
+                [_, channels, _, _] => channels,
+                [_, _, width] | [_, width] => width,
+                _ => None,
+            })
+            .sum()
     }
 
     /// `pixels` `[batch, 3, size, size]` to features `[batch, width]`, in one run.
@@ -72,7 +96,9 @@ impl OnnxImageTower {
         let size = self.options.preprocess.size as usize;
         let pixels = ValueView::from_shape([batch, 3, size, size], pixels)
             .map_err(|error| self.session.error(error.to_string()))?;
-        let outputs = self.session.run(vec![(self.input, pixels.into())], &self.outputs)?;
+        let outputs = self
+            .session
+            .run(vec![(self.input, pixels.into())], &self.outputs)?;
         let pooled = outputs
             .into_iter()
             .map(|output| self.pool(output, batch))
@@ -102,7 +128,9 @@ impl OnnxImageTower {
             }
             [_, tokens, width] => {
                 let photos = values.chunks_exact(tokens * width);
-                photos.flat_map(|photo| pool_tokens(photo, width, tokens, self.options.pooling)).collect()
+                photos
+                    .flat_map(|photo| pool_tokens(photo, width, tokens, self.options.pooling))
+                    .collect()
             }
             _ => values,
         })
@@ -126,7 +154,9 @@ pub(super) fn pool_tokens(values: &[f32], width: usize, real: usize, pooling: Po
 
 /// Checks the input against `[batch, 3, size, size]`; returns the batch where it is fixed.
 fn check_input(session: &Session, input: NodeId, size: usize) -> Result<Option<usize>> {
-    let Some(shape) = session.shape(input) else { return Ok(None) };
+    let Some(shape) = session.shape(input) else {
+        return Ok(None);
+    };
     let matches = |extent: Option<usize>, wanted| extent.is_none_or(|extent| extent == wanted);
     match shape[..] {
         [batch, channels, height, width]
@@ -173,10 +203,15 @@ impl ImageTower for OnnxImageTower {
                 let mut padded = pixels.to_vec();
                 padded.resize(run_batch * values, 0.0);
                 let run = self.run(&padded, run_batch)?;
-                features.extend_from_slice(&run[..photos * self.width]);
+                features.extend_from_slice(&run[..photos * (run.len() / run_batch)]);
             } else {
                 features.extend(self.run(pixels, photos)?);
             }
+        }
+        if features.len() != batch * self.width {
+            let width = features.len() / batch.max(1);
+            let message = format!("expected features of width {}, got {width}", self.width);
+            return Err(self.session.error(message));
         }
         Ok(features)
     }

@@ -71,7 +71,9 @@ impl Session {
 
     fn named(&self, ids: &[NodeId]) -> Vec<(NodeId, String)> {
         let name = |id: NodeId| self.model.node_info(id).and_then(|node| node.name());
-        ids.iter().map(|&id| (id, name(id).unwrap_or_default().to_owned())).collect()
+        ids.iter()
+            .map(|&id| (id, name(id).unwrap_or_default().to_owned()))
+            .collect()
     }
 
     /// The output called `name`, or the first of `usual` that there is, or the first output.
@@ -81,7 +83,10 @@ impl Session {
         let chosen = match name {
             Some(name) => find(name).ok_or_else(|| {
                 let names: Vec<_> = outputs.iter().map(|(_, name)| name.as_str()).collect();
-                self.error(format!("expected an output `{name}`, got {}", names.join(", ")))
+                self.error(format!(
+                    "expected an output `{name}`, got {}",
+                    names.join(", ")
+                ))
             })?,
             None => usual
                 .iter()
@@ -112,7 +117,10 @@ impl Session {
         let values = catch_unwind(AssertUnwindSafe(run))
             .map_err(|_| self.error("the network cannot be run"))?
             .map_err(|error| self.error(format!("the network cannot be run: {error}")))?;
-        values.into_iter().map(|value| self.float_output(value)).collect()
+        values
+            .into_iter()
+            .map(|value| self.float_output(value))
+            .collect()
     }
 
     fn float_output(&self, value: Value) -> Result<Output> {
@@ -126,6 +134,9 @@ impl Session {
                  [batch, channels, height, width], got {shape:?}"
             )));
         }
-        Ok(Output { shape, values: tensor.into_data() })
+        Ok(Output {
+            shape,
+            values: tensor.into_data(),
+        })
     }
 }

@@ -95,8 +95,8 @@ impl OnnxTextTower {
     /// Texts a run.
     const BATCH: usize = 64;
 
-    /// Loads the ONNX file `name` and the `tokenizer` (a `tokenizer.json`) of `folder`, and runs
-    /// the tower once to learn its width.
+    /// Loads the ONNX file `name` and the `tokenizer` (a `tokenizer.json`) of `folder`; the
+    /// tower is run once where it does not tell its width.
     ///
     /// # Errors
     /// [`Error::Io`] where a file cannot be read, [`Error::Model`] where it is not what it should
@@ -111,7 +111,8 @@ impl OnnxTextTower {
         let inputs = known_inputs(&session)?;
         let usual = ["text_embeds", "sentence_embedding"];
         let output = session.output(options.output.as_deref(), &usual)?;
-        let (fixed_batch, mut fixed_length) = match inputs.first().map(|(id, _)| session.shape(*id)) {
+        let (fixed_batch, mut fixed_length) = match inputs.first().map(|(id, _)| session.shape(*id))
+        {
             Some(Some(shape)) if shape.len() == 2 => (shape[0], shape[1]),
             _ => (None, None),
         };
@@ -137,7 +138,10 @@ impl OnnxTextTower {
             pad_id,
             options,
         };
-        tower.width = tower.forward(&["a"])?.len();
+        tower.width = match tower.session.shape(output).as_deref() {
+            Some(&[_, Some(width)] | &[_, _, Some(width)]) => width,
+            _ => tower.features(&["a"])?.len(),
+        };
         Ok(tower)
     }
 
@@ -172,7 +176,11 @@ impl OnnxTextTower {
         let padded = |fill: i32, value: fn(usize, u32) -> i32| -> Vec<i32> {
             let mut padded = Vec::with_capacity(texts.len() * length);
             for ids in texts {
-                padded.extend(ids.iter().enumerate().map(|(position, &id)| value(position, id)));
+                padded.extend(
+                    ids.iter()
+                        .enumerate()
+                        .map(|(position, &id)| value(position, id)),
+                );
                 padded.resize(padded.len() + length - ids.len(), fill);
             }
             padded
@@ -213,9 +221,24 @@ impl TextTower for OnnxTextTower {
         self.width
     }
 
-    /// Texts of like length are run together, so that little is computed on filling.
     fn forward(&self, texts: &[&str]) -> Result<Vec<f32>> {
-        let ids = texts.iter().map(|text| self.token_ids(text)).collect::<Result<Vec<_>>>()?;
+        let features = self.features(texts)?;
+        if features.len() != texts.len() * self.width {
+            let width = features.len() / texts.len().max(1);
+            let message = format!("expected features of width {}, got {width}", self.width);
+            return Err(self.session.error(message));
+        }
+        Ok(features)
+    }
+}
+
+impl OnnxTextTower {
+    /// Texts of like length are run together, so that little is computed on filling.
+    fn features(&self, texts: &[&str]) -> Result<Vec<f32>> {
+        let ids = texts
+            .iter()
+            .map(|text| self.token_ids(text))
+            .collect::<Result<Vec<_>>>()?;
         let mut by_length: Vec<usize> = (0..texts.len()).collect();
         by_length.sort_by_key(|&index| ids[index].len());
 
@@ -254,7 +277,10 @@ fn known_inputs(session: &Session) -> Result<Vec<(NodeId, Input)>> {
         ))),
     });
     let known = known.collect::<Result<Vec<_>>>()?;
-    if !known.iter().any(|(_, input)| matches!(input, Input::TokenIds)) {
+    if !known
+        .iter()
+        .any(|(_, input)| matches!(input, Input::TokenIds))
+    {
         return Err(session.error("expected an input `input_ids`, got none"));
     }
     Ok(known)
@@ -278,16 +304,23 @@ fn open_tokenizer(
     }
     let bytes = folder.bytes(name)?;
     let broken = |error: tokenizers::Error| {
-        Error::model(folder.path(name), format!("not a usable tokenizer: {error}"))
+        Error::model(
+            folder.path(name),
+            format!("not a usable tokenizer: {error}"),
+        )
     };
     let mut tokenizer = Tokenizer::from_bytes(&bytes[..]).map_err(broken)?;
     let padding = tokenizer.get_padding().map(|padding| padding.pad_id);
     let truncation = match options.too_long {
-        TooLong::Truncate => {
-            Some(TruncationParams { max_length: options.max_tokens, ..Default::default() })
-        }
+        TooLong::Truncate => Some(TruncationParams {
+            max_length: options.max_tokens,
+            ..Default::default()
+        }),
         TooLong::Refuse => None,
     };
-    tokenizer.with_padding(None).with_truncation(truncation).map_err(broken)?;
+    tokenizer
+        .with_padding(None)
+        .with_truncation(truncation)
+        .map_err(broken)?;
     Ok((tokenizer, options.pad_id.or(padding).unwrap_or(0)))
 }

@@ -20,6 +20,7 @@ use regex::Regex;
 use bpe::BytePairs;
 pub use clean::clean;
 
+use crate::encoder::TooLong;
 use crate::error::{Error, Result};
 use crate::weights::Folder;
 
@@ -31,16 +32,6 @@ pub const START_TOKEN: &str = "<|startoftext|>";
 
 /// CLIP's name for the end of a text.
 pub const END_TOKEN: &str = "<|endoftext|>";
-
-/// What to do with a text of more tokens than the tower reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overflow {
-    /// Refuse it, as `clip.tokenize` does.
-    #[default]
-    Refuse,
-    /// Cut it and put the end token last, as `clip.tokenize(truncate=True)`.
-    Truncate,
-}
 
 /// CLIP's tokenizer; a clone shares the tables.
 #[derive(Debug, Clone)]
@@ -95,6 +86,11 @@ impl ClipTokenizer {
         Self::bundled()
     }
 
+    /// Whether a `tokenizer.json` is CLIP's, by its kind and end-of-word mark.
+    pub fn is_json(json: &[u8]) -> bool {
+        table::is_clip(json)
+    }
+
     /// Reads a Hugging Face `tokenizer.json`; `path` is for messages.
     ///
     /// Its normaliser is not used: texts are cleaned as `clip.tokenize` does, which is what CLIP
@@ -147,18 +143,18 @@ impl ClipTokenizer {
     /// Equal to a row of `clip.tokenize` without its padding.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the text is longer and `overflow` says to refuse it.
+    /// [`Error::Usage`] where the text is longer and `too_long` says to refuse it.
     pub fn tokenize(
         &self,
         text: &str,
         context_length: usize,
-        overflow: Overflow,
+        too_long: TooLong,
     ) -> Result<Vec<u32>> {
         let mut ids = vec![self.start()];
         ids.extend(self.encode(text));
         ids.push(self.end());
         if ids.len() > context_length {
-            if overflow == Overflow::Refuse {
+            if too_long == TooLong::Refuse {
                 let shown: String = text.chars().take(60).collect();
                 return Err(Error::Usage(format!(
                     "expected a text of at most {context_length} tokens, got {}: {shown:?}",
@@ -308,16 +304,16 @@ mod tests {
     fn long_texts_are_refused_or_cut() {
         let tokenizer = ClipTokenizer::bundled().unwrap();
         let fits = tokenizer
-            .tokenize(&"dog ".repeat(75), 77, Overflow::Refuse)
+            .tokenize(&"dog ".repeat(75), 77, TooLong::Refuse)
             .unwrap();
         assert_eq!(fits.len(), 77);
         let long = "dog ".repeat(76);
         let error = tokenizer
-            .tokenize(&long, 77, Overflow::Refuse)
+            .tokenize(&long, 77, TooLong::Refuse)
             .unwrap_err()
             .to_string();
         assert!(error.contains("at most 77 tokens, got 78"), "{error}");
-        let cut = tokenizer.tokenize(&long, 77, Overflow::Truncate).unwrap();
+        let cut = tokenizer.tokenize(&long, 77, TooLong::Truncate).unwrap();
         assert_eq!(cut.len(), 77);
         assert_eq!(cut.last(), Some(&tokenizer.end()));
     }

@@ -48,6 +48,20 @@ pub(super) fn from_vocab_and_merges(vocab: &[u8], merges: &[u8]) -> Result<ByteP
     from_ids_and_merges(&ids, &parse_merges(merges.lines())?)
 }
 
+/// Whether a `tokenizer.json` has CLIP's end-of-word mark.
+pub(super) fn is_clip(json: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct File {
+        model: Model,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        end_of_word_suffix: Option<String>,
+    }
+    let file = serde_json::from_slice::<File>(json);
+    file.is_ok_and(|file| file.model.end_of_word_suffix.as_deref() == Some(END_OF_WORD))
+}
+
 /// A Hugging Face `tokenizer.json`.
 pub(super) fn from_json(json: &[u8]) -> Result<BytePairs, String> {
     let file: TokenizerFile = serde_json::from_slice(json)

@@ -41,8 +41,15 @@ pub(super) struct FeatureCache {
 impl FeatureCache {
     /// The cache of the tower with this `fingerprint` and `width`.
     pub(super) fn open(folder: Option<&Path>, fingerprint: &str, width: usize) -> Result<Self> {
-        let mut cache = Self { width, rows: HashMap::new(), values: Vec::new(), file: None };
-        let Some(folder) = folder else { return Ok(cache) };
+        let mut cache = Self {
+            width,
+            rows: HashMap::new(),
+            values: Vec::new(),
+            file: None,
+        };
+        let Some(folder) = folder else {
+            return Ok(cache);
+        };
         fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
         let path = folder.join(format!("{fingerprint}.features"));
         let failed = |source| Error::io(&path, source);
@@ -51,7 +58,11 @@ impl FeatureCache {
             read => read.map_err(failed)?,
         };
         let whole = cache.take_records(&bytes);
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(failed)?;
         if whole < bytes.len() {
             file.set_len(whole as u64).map_err(failed)?;
         }
@@ -73,7 +84,8 @@ impl FeatureCache {
             owned.copy_from_slice(key);
             self.rows.insert(owned, self.values.len() / self.width);
             let floats = features.chunks_exact(4);
-            self.values.extend(floats.map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])));
+            self.values
+                .extend(floats.map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])));
             whole += record.len();
         }
         whole
@@ -103,7 +115,8 @@ impl FeatureCache {
             bytes.extend_from_slice(&checksum[..CHECKSUM_BYTES]);
         }
         if let Some((path, file)) = &mut self.file {
-            file.write_all(&bytes).map_err(|source| Error::io(&*path, source))?;
+            file.write_all(&bytes)
+                .map_err(|source| Error::io(&*path, source))?;
         }
         Ok(())
     }
@@ -127,15 +140,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys = [key_of(b"one", 0), key_of(b"one", 1), key_of(b"two", 0)];
         let open = || FeatureCache::open(Some(folder.path()), "tower", 2).unwrap();
-        open().insert(&keys, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+        open()
+            .insert(&keys, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+            .unwrap();
         let path = folder.path().join("tower.features");
         let whole = fs::read(&path).unwrap();
 
-        for (damage, known) in [(0, 3), (1, 2), (25, 1), (whole.len(), 0)] {
+        for (damage, known) in [(0, 3), (1, 2), (29, 1), (whole.len(), 0)] {
             fs::write(&path, &whole[..whole.len() - damage]).unwrap();
             let mut cache = open();
             assert_eq!(cache.keys().count(), known, "{damage} bytes lost");
-            cache.insert(&keys[known..], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0][known * 2..]).unwrap();
+            cache
+                .insert(&keys[known..], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0][known * 2..])
+                .unwrap();
             assert_eq!(fs::read(&path).unwrap(), whole, "{damage} bytes lost");
         }
         let mut flipped = whole.clone();

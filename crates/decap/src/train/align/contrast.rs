@@ -47,13 +47,27 @@ pub(super) fn contrast(
     let (mut loss, mut gradient) = (0.0, vec![0.0; batch * batch]);
     for forward in [true, false] {
         for row in 0..batch {
-            let at = |column| if forward { row * batch + column } else { column * batch + row };
-            let maximum = (0..batch).map(|it| logits[at(it)]).fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = (0..batch).map(|it| f64::from((logits[at(it)] - maximum).exp())).sum();
+            let at = |column| {
+                if forward {
+                    row * batch + column
+                } else {
+                    column * batch + row
+                }
+            };
+            let maximum = (0..batch)
+                .map(|it| logits[at(it)])
+                .fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = (0..batch)
+                .map(|it| f64::from((logits[at(it)] - maximum).exp()))
+                .sum();
             let log_sum = f64::from(maximum) + sum.ln();
             for column in 0..batch {
                 let logit = logits[at(column)];
-                let target = if meanings[column] == meanings[row] { alike[row] } else { 0.0 };
+                let target = if meanings[column] == meanings[row] {
+                    alike[row]
+                } else {
+                    0.0
+                };
                 loss += f64::from(target) * (log_sum - f64::from(logit));
                 gradient[at(column)] += (f64::from(logit) - log_sum).exp() as f32 - target;
             }
@@ -61,8 +75,11 @@ pub(super) fn contrast(
     }
     let share = 1.0 / (2 * batch) as f32;
     gradient.iter_mut().for_each(|value| *value *= share);
-    let log_scale_gradient =
-        gradient.iter().zip(&logits).map(|(g, l)| f64::from(*g) * f64::from(*l)).sum();
+    let log_scale_gradient = gradient
+        .iter()
+        .zip(&logits)
+        .map(|(g, l)| f64::from(*g) * f64::from(*l))
+        .sum();
 
     gradient.iter_mut().for_each(|value| *value *= scale);
     let gradient = MatrixView::row_major(&gradient, batch, batch);

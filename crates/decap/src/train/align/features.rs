@@ -47,8 +47,14 @@ impl<T: serde::de::DeserializeOwned> Described<T> {
     /// Reads the description at `path`; the files that it names are relative to it.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let folder = Folder::disk(path.parent().unwrap_or(Path::new("")));
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        Ok(Self { description: folder.json(name)?, folder })
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        Ok(Self {
+            description: folder.json(name)?,
+            folder,
+        })
     }
 }
 
@@ -95,7 +101,10 @@ fn features_of_tower(
     progress: &mut dyn AlignProgress,
     stop: &AtomicBool,
 ) -> Result<(Features, Vec<FailedPhoto>)> {
-    let Described { folder, description } = tower;
+    let Described {
+        folder,
+        description,
+    } = tower;
     let described = serde_json::to_vec(description)
         .map_err(|error| Error::Usage(format!("a tower's description: {error}")))?;
     let tower_fingerprint = fingerprint(&[&described, &folder.bytes(&description.file)?]);
@@ -105,7 +114,10 @@ fn features_of_tower(
 
     let known: HashSet<Key> = cache.keys().copied().collect();
     let load = |path: &Path| load_views(path, views, &tower, &known);
-    let mut features = Features { values: Vec::with_capacity(photos.len() * views * width), width };
+    let mut features = Features {
+        values: Vec::with_capacity(photos.len() * views * width),
+        width,
+    };
     let mut failed = Vec::new();
     let mut done = 0;
     for_each_batch(photos.to_vec(), PHOTOS_AT_A_TIME, load, |batch| {
@@ -128,7 +140,9 @@ fn features_of_tower(
             match rows {
                 Ok(rows) => features.values.extend(rows),
                 Err(error) => {
-                    features.values.resize(features.values.len() + views * width, 0.0);
+                    features
+                        .values
+                        .resize(features.values.len() + views * width, 0.0);
                     failed.push(FailedPhoto { path, error });
                 }
             }
@@ -157,10 +171,13 @@ fn load_views(
     let photo = image::decode(&bytes, path, &limits)?;
     let pixels = |view| match known.contains(&keys[view]) {
         true => Ok(None),
-        false => view_of(&photo, view, &keys[view])
-            .map(|view| Some(tower.preprocess().apply(&view))),
+        false => {
+            view_of(&photo, view, &keys[view]).map(|view| Some(tower.preprocess().apply(&view)))
+        }
     };
-    (0..views).map(|view| Ok((keys[view], pixels(view)?))).collect()
+    (0..views)
+        .map(|view| Ok((keys[view], pixels(view)?)))
+        .collect()
 }
 
 /// View 0 is the photo, view 1 its mirror image; each further one is a part of at least two
@@ -171,15 +188,19 @@ fn view_of(photo: &RgbImage, view: usize, key: &Key) -> Result<RgbImage> {
     let part = if view < 2 {
         photo.clone()
     } else {
-        let seed = key.iter().fold(0, |seed: u64, &byte| seed << 8 ^ seed >> 56 ^ u64::from(byte));
+        let seed = key.iter().fold(0, |seed: u64, &byte| {
+            seed << 8 ^ seed >> 56 ^ u64::from(byte)
+        });
         let random = RandomStream::new(&[seed]);
         let share = SMALLEST_SHARE + (1.0 - SMALLEST_SHARE) * random.uniform(0);
         let edge = |edge: u32| ((f64::from(edge) * share).round() as u32).clamp(1, edge);
         let (width, height) = (edge(photo.width()), edge(photo.height()));
-        let start = |index, edge: u32, part: u32| {
-            random.below(index, (edge - part) as usize + 1) as u32
-        };
-        let (left, top) = (start(1, photo.width(), width), start(2, photo.height(), height));
+        let start =
+            |index, edge: u32, part: u32| random.below(index, (edge - part) as usize + 1) as u32;
+        let (left, top) = (
+            start(1, photo.width(), width),
+            start(2, photo.height(), height),
+        );
         photo.cropped(left, top, width, height)?
     };
     Ok(if view % 2 == 1 { part.mirrored() } else { part })
@@ -193,7 +214,10 @@ fn known_rows(cache: &FeatureCache, path: &Path, views: &Views) -> Result<Vec<f3
     if rows.iter().all(|value| value.is_finite()) {
         return Ok(rows);
     }
-    Err(Error::model(path, "the image tower makes features of it that are no numbers"))
+    Err(Error::model(
+        path,
+        "the image tower makes features of it that are no numbers",
+    ))
 }
 
 /// The features of `captions`, in order.
@@ -204,7 +228,10 @@ pub(super) fn text_features(
     progress: &mut dyn AlignProgress,
     stop: &AtomicBool,
 ) -> Result<Features> {
-    let Described { folder, description } = tower;
+    let Described {
+        folder,
+        description,
+    } = tower;
     let described = serde_json::to_vec(description)
         .map_err(|error| Error::Usage(format!("a tower's description: {error}")))?;
     let tower_fingerprint = fingerprint(&[
@@ -220,14 +247,20 @@ pub(super) fn text_features(
     )?;
     let width = tower.width();
     let mut cache = FeatureCache::open(cache, &tower_fingerprint, width)?;
-    let mut features = Features { values: Vec::with_capacity(captions.len() * width), width };
+    let mut features = Features {
+        values: Vec::with_capacity(captions.len() * width),
+        width,
+    };
     for chunk in captions.chunks(CAPTIONS_AT_A_TIME) {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
         let key = |caption: &str| key_of(caption.as_bytes(), 0);
-        let new: Vec<&str> =
-            chunk.iter().copied().filter(|caption| cache.get(&key(caption)).is_none()).collect();
+        let new: Vec<&str> = chunk
+            .iter()
+            .copied()
+            .filter(|caption| cache.get(&key(caption)).is_none())
+            .collect();
         let keys: Vec<Key> = new.iter().map(|caption| key(caption)).collect();
         cache.insert(&keys, &tower.forward(&new)?)?;
         for caption in chunk {
@@ -238,7 +271,11 @@ pub(super) fn text_features(
             }
             features.values.extend_from_slice(row);
         }
-        progress.advanced(Stage::Captions, features.values.len() / width, captions.len());
+        progress.advanced(
+            Stage::Captions,
+            features.values.len() / width,
+            captions.len(),
+        );
     }
     Ok(features)
 }

@@ -44,12 +44,13 @@ pub(super) fn fit(
     progress: &mut dyn AlignProgress,
     stop: &AtomicBool,
 ) -> Result<Fitted> {
-    let random = |purpose: Purpose, time: u64| {
-        RandomStream::new(&[options.seed, purpose as u64, time])
-    };
+    let random =
+        |purpose: Purpose, time: u64| RandomStream::new(&[options.seed, purpose as u64, time]);
     let (mut image, mut text) = new_heads(dataset, options);
     let mut log_scale = LogScale::new(options);
-    let steps_an_epoch = epoch_order(dataset, options, 0).len().div_ceil(options.batch);
+    let steps_an_epoch = epoch_order(dataset, options, 0)
+        .len()
+        .div_ceil(options.batch);
     let steps = (steps_an_epoch * options.epochs) as u64;
 
     let mut best: Option<Fitted> = None;
@@ -71,10 +72,17 @@ pub(super) fn fit(
             let text_dropout = dropout(Purpose::TextInput, Purpose::TextHidden);
             let images = image.forward(batch.images, Some(image_dropout));
             let texts = text.forward(batch.texts, Some(text_dropout));
-            let found = contrast(&images.output, &texts.output, &batch.meanings, log_scale.value);
+            let found = contrast(
+                &images.output,
+                &texts.output,
+                &batch.meanings,
+                log_scale.value,
+            );
             if !found.loss.is_finite() {
                 let message = format!("the loss is {} in pass {epoch}", found.loss);
-                return Err(Error::Usage(format!("{message}: expected a lower learning rate")));
+                return Err(Error::Usage(format!(
+                    "{message}: expected a lower learning rate"
+                )));
             }
             loss += found.loss * photos.len() as f64 / order.len() as f64;
 
@@ -91,14 +99,30 @@ pub(super) fn fit(
 
         let dev = measure(dataset, &dataset.dev, &image.head, &text.head, options)?;
         let logit_scale = log_scale.value.exp();
-        progress.epoch_done(&EpochReport { epoch, epochs: options.epochs, loss, logit_scale, dev });
+        progress.epoch_done(&EpochReport {
+            epoch,
+            epochs: options.epochs,
+            loss,
+            logit_scale,
+            dev,
+        });
         if best.as_ref().is_none_or(|best| dev.sum() > best.dev.sum()) {
             let (image, text) = (image.head.clone(), text.head.clone());
-            best = Some(Fitted { image, text, logit_scale, best_epoch: epoch, epochs: epoch, dev });
+            best = Some(Fitted {
+                image,
+                text,
+                logit_scale,
+                best_epoch: epoch,
+                epochs: epoch,
+                dev,
+            });
         }
         if let Some(best) = &mut best {
             best.epochs = epoch;
-            if options.patience.is_some_and(|patience| epoch - best.best_epoch >= patience) {
+            if options
+                .patience
+                .is_some_and(|patience| epoch - best.best_epoch >= patience)
+            {
                 break;
             }
         }
@@ -109,10 +133,13 @@ pub(super) fn fit(
 /// New heads, standardised by what they learn from.
 fn new_heads(dataset: &Dataset, options: &AlignOptions) -> (TrainedHead, TrainedHead) {
     let photos = || dataset.train.iter().chain(&dataset.class);
-    let image_rows: Vec<usize> =
-        photos().flat_map(|photo| (0..dataset.views).map(move |it| photo * dataset.views + it)).collect();
-    let text_rows: Vec<usize> =
-        photos().flat_map(|&photo| &dataset.captions[photo]).copied().collect();
+    let image_rows: Vec<usize> = photos()
+        .flat_map(|photo| (0..dataset.views).map(move |it| photo * dataset.views + it))
+        .collect();
+    let text_rows: Vec<usize> = photos()
+        .flat_map(|&photo| &dataset.captions[photo])
+        .copied()
+        .collect();
     let random = |purpose: Purpose| RandomStream::new(&[options.seed, purpose as u64]);
     let (width, image_units, text_units) =
         (options.width, options.image_hidden, options.text_hidden);
@@ -124,7 +151,13 @@ fn new_heads(dataset: &Dataset, options: &AlignOptions) -> (TrainedHead, Trained
             image_units,
             random(Purpose::ImageHead),
         ),
-        TrainedHead::new(&dataset.texts, &text_rows, width, text_units, random(Purpose::TextHead)),
+        TrainedHead::new(
+            &dataset.texts,
+            &text_rows,
+            width,
+            text_units,
+            random(Purpose::TextHead),
+        ),
     )
 }
 
@@ -150,13 +183,19 @@ struct Batch {
 
 /// One view and one caption of each photo.
 fn choose(dataset: &Dataset, photos: &[usize], random: RandomStream) -> Batch {
-    let mut batch = Batch { images: Vec::new(), texts: Vec::new(), meanings: Vec::new() };
+    let mut batch = Batch {
+        images: Vec::new(),
+        texts: Vec::new(),
+        meanings: Vec::new(),
+    };
     for (place, &photo) in photos.iter().enumerate() {
         let place = 2 * place as u64;
         let view = random.below(place, dataset.views);
         let captions = &dataset.captions[photo];
         let caption = captions[random.below(place + 1, captions.len())];
-        batch.images.extend_from_slice(dataset.images.row(photo * dataset.views + view));
+        batch
+            .images
+            .extend_from_slice(dataset.images.row(photo * dataset.views + view));
         batch.texts.extend_from_slice(dataset.texts.row(caption));
         batch.meanings.push(caption);
     }
@@ -165,7 +204,10 @@ fn choose(dataset: &Dataset, photos: &[usize], random: RandomStream) -> Batch {
 
 /// Rises in a line, then falls as a cosine to 0.
 fn learning_rate(options: &AlignOptions, step: u64, steps: u64) -> f32 {
-    let (position, warmup) = (step as f64 + 0.5, steps as f64 * f64::from(options.warmup_share));
+    let (position, warmup) = (
+        step as f64 + 0.5,
+        steps as f64 * f64::from(options.warmup_share),
+    );
     let factor = if position < warmup {
         position / warmup
     } else {
@@ -198,7 +240,10 @@ impl LogScale {
             &[gradient],
             std::slice::from_mut(first),
             std::slice::from_mut(second),
-            AdamW { weight_decay: 0.0, ..settings },
+            AdamW {
+                weight_decay: 0.0,
+                ..settings
+            },
             step,
             1.0,
         );
@@ -219,13 +264,19 @@ pub(super) fn measure(
         Embeddings::new(head.apply(rows)?, options.width)
     };
     let view = |view: usize| -> Result<Embeddings> {
-        let rows = photos.iter().flat_map(|photo| dataset.images.row(photo * dataset.views + view));
+        let rows = photos
+            .iter()
+            .flat_map(|photo| dataset.images.row(photo * dataset.views + view));
         embed(image, rows.copied().collect())
     };
     let mut images = view(0)?;
     if options.image_views == ImageViews::Mirrored && dataset.views > 1 {
         let mirrored = view(1)?;
-        let sums = images.as_slice().iter().zip(mirrored.as_slice()).map(|(a, b)| a + b);
+        let sums = images
+            .as_slice()
+            .iter()
+            .zip(mirrored.as_slice())
+            .map(|(a, b)| a + b);
         images = Embeddings::new(sums.collect(), options.width)?;
     }
     let (mut texts, mut owners) = (Vec::new(), Vec::new());
@@ -244,15 +295,26 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls() {
-        let options =
-            AlignOptions { learning_rate: 1.0, warmup_share: 0.5, ..AlignOptions::default() };
-        let rates: Vec<f32> = (0..10).map(|step| learning_rate(&options, step, 10)).collect();
+        let options = AlignOptions {
+            learning_rate: 1.0,
+            warmup_share: 0.5,
+            ..AlignOptions::default()
+        };
+        let rates: Vec<f32> = (0..10)
+            .map(|step| learning_rate(&options, step, 10))
+            .collect();
         assert!(rates[..5].is_sorted());
         assert!(rates[5..].iter().rev().is_sorted());
         assert!(rates[4] > 0.8 && rates[9] < 0.05, "{rates:?}");
-        let none = AlignOptions { warmup_share: 0.0, ..options };
+        let none = AlignOptions {
+            warmup_share: 0.0,
+            ..options
+        };
         assert!(learning_rate(&none, 0, 10) > 0.9);
-        let all = AlignOptions { warmup_share: 1.0, ..none };
+        let all = AlignOptions {
+            warmup_share: 1.0,
+            ..none
+        };
         assert!((0..11).all(|step| learning_rate(&all, step, 10).is_finite()));
     }
 }

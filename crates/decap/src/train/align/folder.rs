@@ -33,16 +33,26 @@ pub(super) fn write_encoder(
                 _ => format!("image_tower_{}.onnx", index + 1),
             };
             copy(&tower.folder, &tower.description.file, &folder.join(&file))?;
-            images.push(ImageTowerDescription { file, ..tower.description.clone() });
+            images.push(ImageTowerDescription {
+                file,
+                ..tower.description.clone()
+            });
         }
-        let Described { folder: text_folder, description } = text_tower;
+        let Described {
+            folder: text_folder,
+            description,
+        } = text_tower;
         let text = TextTowerDescription {
             file: "text_tower.onnx".into(),
             tokenizer: TOKENIZER_FILE.into(),
             ..description.clone()
         };
         copy(text_folder, &description.file, &folder.join(&text.file))?;
-        copy(text_folder, &description.tokenizer, &folder.join(&text.tokenizer))?;
+        copy(
+            text_folder,
+            &description.tokenizer,
+            &folder.join(&text.tokenizer),
+        )?;
         write_heads(&folder.join(HEADS_FILE), fitted)?;
 
         let mut encoder = EncoderDescription::new(&options.name, images, text);

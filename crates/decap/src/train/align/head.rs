@@ -77,7 +77,10 @@ impl TrainedHead {
                 weight_out: uniform(units * width, units),
             }),
         };
-        let mut trained = Self { head, moments: Vec::new() };
+        let mut trained = Self {
+            head,
+            moments: Vec::new(),
+        };
         trained.moments = trained
             .parameters()
             .iter()
@@ -137,7 +140,12 @@ impl TrainedHead {
             multiply(&pass.hidden, &layer.weight_out, batch, &mut pass.output);
         }
         for row in pass.output.chunks_exact_mut(head.width) {
-            let length = row.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+            let length = row
+                .iter()
+                .map(|value| value * value)
+                .sum::<f32>()
+                .sqrt()
+                .max(1e-12);
             row.iter_mut().for_each(|value| *value /= length);
             pass.inverse_lengths.push(1.0 / length);
         }
@@ -160,8 +168,10 @@ impl TrainedHead {
             }
         }
         let batch = pass.inverse_lengths.len();
-        let mut gradients =
-            vec![weight_gradient(&pass.input, &gradient, batch), column_sums(&gradient, width)];
+        let mut gradients = vec![
+            weight_gradient(&pass.input, &gradient, batch),
+            column_sums(&gradient, width),
+        ];
         if let Some(layer) = &self.head.hidden {
             let mut hidden = vec![0.0; batch * layer.units];
             matmul(
@@ -184,11 +194,17 @@ impl TrainedHead {
     /// One AdamW step; `step` counts from 1.
     pub(super) fn update(&mut self, gradients: &[Vec<f32>], settings: AdamW, step: u64) {
         let mut moments = std::mem::take(&mut self.moments);
-        for (((values, decays), gradient), [first, second]) in
-            self.parameters().into_iter().zip(gradients).zip(&mut moments)
+        for (((values, decays), gradient), [first, second]) in self
+            .parameters()
+            .into_iter()
+            .zip(gradients)
+            .zip(&mut moments)
         {
             let weight_decay = if decays { settings.weight_decay } else { 0.0 };
-            let settings = AdamW { weight_decay, ..settings };
+            let settings = AdamW {
+                weight_decay,
+                ..settings
+            };
             adamw_step(values, gradient, first, second, settings, step, 1.0);
         }
         self.moments = moments;
@@ -210,14 +226,25 @@ fn standardisation(features: &Features, rows: &[usize]) -> (Vec<f32>, Vec<f32>) 
             *sum += (f64::from(*value) - mean).powi(2) / count;
         }
     }
-    let scale = variance.iter().map(|it| (1.0 / (it.sqrt() + SMALLEST_DEVIATION)) as f32);
-    (mean.iter().map(|&mean| mean as f32).collect(), scale.collect())
+    let scale = variance
+        .iter()
+        .map(|it| (1.0 / (it.sqrt() + SMALLEST_DEVIATION)) as f32);
+    (
+        mean.iter().map(|&mean| mean as f32).collect(),
+        scale.collect(),
+    )
 }
 
 /// Endless factors of dropout: 0, or what keeps the mean.
 fn mask(rate: f32, random: RandomStream) -> impl Iterator<Item = f32> {
     let kept = 1.0 / (1.0 - rate);
-    (0..).map(move |index| if random.uniform(index) < f64::from(rate) { 0.0 } else { kept })
+    (0..).map(move |index| {
+        if random.uniform(index) < f64::from(rate) {
+            0.0
+        } else {
+            kept
+        }
+    })
 }
 
 /// `output += input weight`, `[batch, outputs]`.

@@ -151,8 +151,11 @@ pub fn align(
     for path in &inputs.pairs {
         pairs.extend(read_pairs(path)?);
     }
-    let image_towers =
-        inputs.image_towers.iter().map(|path| Described::read(path)).collect::<Result<Vec<_>>>()?;
+    let image_towers = inputs
+        .image_towers
+        .iter()
+        .map(|path| Described::read(path))
+        .collect::<Result<Vec<_>>>()?;
     let text_tower = Described::read(&inputs.text_tower)?;
     if image_towers.is_empty() {
         return Err(Error::Usage("expected an image tower, got none".into()));
@@ -168,10 +171,17 @@ pub fn align(
     let dataset = split(&pairs, images, texts, captions, &failed, options)?;
     let fitted = fit::fit(&dataset, options, progress, stop)?;
     let test = (!dataset.test.is_empty())
-        .then(|| fit::measure(&dataset, &dataset.test, &fitted.image, &fitted.text, options))
+        .then(|| {
+            fit::measure(
+                &dataset,
+                &dataset.test,
+                &fitted.image,
+                &fitted.text,
+                options,
+            )
+        })
         .transpose()?;
-    let fingerprint =
-        folder::write_encoder(out, &image_towers, &text_tower, &fitted, options)?;
+    let fingerprint = folder::write_encoder(out, &image_towers, &text_tower, &fitted, options)?;
     Ok(AlignReport {
         train_photos: dataset.train.len() + dataset.class.len(),
         class_photos: dataset.class.len(),
@@ -248,8 +258,21 @@ fn split(
         )));
     }
     let (class, test) = (of(Split::Class), of(Split::Test));
-    let class = if options.class_repeats > 0 { class } else { Vec::new() };
-    Ok(Dataset { images, views: options.views, texts, captions, train, class, dev, test })
+    let class = if options.class_repeats > 0 {
+        class
+    } else {
+        Vec::new()
+    };
+    Ok(Dataset {
+        images,
+        views: options.views,
+        texts,
+        captions,
+        train,
+        class,
+        dev,
+        test,
+    })
 }
 
 #[cfg(test)]

@@ -98,7 +98,9 @@ impl AlignOptions {
             }
         }
         if self.image_views == ImageViews::Mirrored && self.views < 2 {
-            return Err(Error::Usage("`image_views`: mirrored needs at least 2 `views`".into()));
+            return Err(Error::Usage(
+                "`image_views`: mirrored needs at least 2 `views`".into(),
+            ));
         }
         let numbers = [
             ("learning_rate", self.learning_rate, 0.0, 10.0),
@@ -106,7 +108,12 @@ impl AlignOptions {
             ("weight_decay", self.weight_decay, 0.0, 10.0),
             ("dropout", self.dropout, 0.0, 0.95),
             ("logit_scale", self.logit_scale, 1e-3, 1e4),
-            ("max_logit_scale", self.max_logit_scale, self.logit_scale, 1e4),
+            (
+                "max_logit_scale",
+                self.max_logit_scale,
+                self.logit_scale,
+                1e4,
+            ),
             ("dev_share", self.dev_share, 0.0, 0.9),
             ("tau", self.tau, f32::MIN_POSITIVE, 1e3),
         ];

@@ -58,7 +58,10 @@ pub fn read_pairs(path: &Path) -> Result<Vec<Pair>> {
             continue;
         }
         let refuse = |what: String| {
-            Error::input(path, InputFault::Text(format!("line {}: {what}", index + 1)))
+            Error::input(
+                path,
+                InputFault::Text(format!("line {}: {what}", index + 1)),
+            )
         };
         let line: Line = serde_json::from_slice(line)
             .map_err(|error| refuse(format!("expected a photo and its captions: {error}")))?;
@@ -79,7 +82,11 @@ pub fn read_pairs(path: &Path) -> Result<Vec<Pair>> {
             captions.push(format!("a photo of a {}", label.trim()));
         }
         if !captions.is_empty() {
-            pairs.push(Pair { image: folder.join(line.image), captions, split });
+            pairs.push(Pair {
+                image: folder.join(line.image),
+                captions,
+                split,
+            });
         }
     }
     if pairs.is_empty() {
@@ -119,7 +126,13 @@ mod tests {
         .unwrap();
         let found: Vec<_> = pairs
             .iter()
-            .map(|pair| (pair.image.to_str().unwrap(), pair.captions.join("|"), pair.split))
+            .map(|pair| {
+                (
+                    pair.image.to_str().unwrap(),
+                    pair.captions.join("|"),
+                    pair.split,
+                )
+            })
             .collect();
         let expected = [
             ("a/1.jpg", "a dog", Split::Test),
@@ -135,9 +148,15 @@ mod tests {
     #[test]
     fn bad_lines_are_named() {
         let cases = [
-            ("{\"image\": \"1.jpg\", \"captions\": [\"a\"]}\nnot json", "line 2"),
+            (
+                "{\"image\": \"1.jpg\", \"captions\": [\"a\"]}\nnot json",
+                "line 2",
+            ),
             ("\n{\"captions\": [\"a\"]}", "line 2"),
-            ("{\"image\": \"1.jpg\", \"captions\": [\"a\"], \"split\": \"trian\"}", "`trian`"),
+            (
+                "{\"image\": \"1.jpg\", \"captions\": [\"a\"], \"split\": \"trian\"}",
+                "`trian`",
+            ),
             ("", "got none"),
             ("\u{0}", "line 1"),
         ];
@@ -147,7 +166,16 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("latin1.jsonl");
-        fs::write(&path, b"{\"image\": \"1.jpg\", \"captions\": [\"caf\xe9\"]}").unwrap();
-        assert!(read_pairs(&path).unwrap_err().to_string().contains("line 1"));
+        fs::write(
+            &path,
+            b"{\"image\": \"1.jpg\", \"captions\": [\"caf\xe9\"]}",
+        )
+        .unwrap();
+        assert!(
+            read_pairs(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("line 1")
+        );
     }
 }

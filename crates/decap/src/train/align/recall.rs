@@ -41,14 +41,17 @@ impl Recalls {
             let own = |sentence: usize| owners[sentence] == photo;
             let best = (0..sentences).filter(|&it| own(it)).map(|it| row[it]);
             let best = best.fold(f32::NEG_INFINITY, f32::max);
-            let ahead = (0..sentences).filter(|&it| !own(it) && row[it] >= best).count();
+            let ahead = (0..sentences)
+                .filter(|&it| !own(it) && row[it] >= best)
+                .count();
             count(&mut image_to_text, ahead);
         }
         let mut text_to_image = [0; 3];
         for (sentence, &owner) in owners.iter().enumerate() {
             let cosine = |photo: usize| cosines[photo * sentences + sentence];
-            let ahead =
-                (0..photos).filter(|&it| it != owner && cosine(it) >= cosine(owner)).count();
+            let ahead = (0..photos)
+                .filter(|&it| it != owner && cosine(it) >= cosine(owner))
+                .count();
             count(&mut text_to_image, ahead);
         }
         let share = |counts: [usize; 3], all: usize| counts.map(|count| count as f64 / all as f64);
@@ -79,8 +82,7 @@ mod tests {
     #[test]
     fn any_own_sentence_counts() {
         // Three photos along the axes; sentences lean towards them as listed.
-        let images =
-            Embeddings::new(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], 3).unwrap();
+        let images = Embeddings::new(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], 3).unwrap();
         let texts = Embeddings::new(
             vec![
                 0.9, 0.1, 0.0, // of photo 0: right

@@ -1,4 +1,3 @@
-use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -10,13 +9,16 @@ use super::features::Features;
 use super::head::{Dropout, TrainedHead};
 use super::*;
 use crate::encoder;
+use crate::weights::Folder;
 
 /// Central differences over f32 losses: the step is large, so the second order shows a little.
 const GRADIENT_TOLERANCE: f64 = 2e-2;
 
 fn gaussians(count: usize, seed: u64) -> Vec<f32> {
     let random = RandomStream::new(&[seed]);
-    (0..count as u64).map(|index| random.gaussian(index) as f32).collect()
+    (0..count as u64)
+        .map(|index| random.gaussian(index) as f32)
+        .collect()
 }
 
 /// The loss of a batch of five, two of which say the same.
@@ -29,13 +31,19 @@ fn loss(image: &TrainedHead, text: &TrainedHead, log_scale: f32) -> (f64, [Vec<V
     let images = image.forward(gaussians(5 * 6, 1), Some(dropout(1)));
     let texts = text.forward(gaussians(5 * 4, 2), Some(dropout(2)));
     let found = contrast(&images.output, &texts.output, &[3, 1, 4, 1, 5], log_scale);
-    let gradients = [image.backward(&images, found.images), text.backward(&texts, found.texts)];
+    let gradients = [
+        image.backward(&images, found.images),
+        text.backward(&texts, found.texts),
+    ];
     (found.loss, gradients, found.log_scale)
 }
 
 fn small_heads() -> (TrainedHead, TrainedHead) {
     let head = |width, units, seed| {
-        let features = Features { values: gaussians(20 * width, seed), width };
+        let features = Features {
+            values: gaussians(20 * width, seed),
+            width,
+        };
         let rows: Vec<usize> = (0..20).collect();
         TrainedHead::new(&features, &rows, 3, units, RandomStream::new(&[seed]))
     };
@@ -48,7 +56,13 @@ fn gradients_are_those_of_finite_differences() {
     let (image, text) = small_heads();
     let (_, gradients, log_scale_gradient) = loss(&image, &text, 1.2);
     let names: [&[&str]; 2] = [
-        &["weight", "bias", "hidden.weight_in", "hidden.bias_in", "hidden.weight_out"],
+        &[
+            "weight",
+            "bias",
+            "hidden.weight_in",
+            "hidden.bias_in",
+            "hidden.weight_out",
+        ],
         &["weight", "bias"],
     ];
     for (side, names) in names.iter().enumerate() {
@@ -72,7 +86,10 @@ fn gradients_are_those_of_finite_differences() {
         }
     }
     let slope = (loss(&image, &text, 1.21).0 - loss(&image, &text, 1.19).0) / 0.02;
-    assert!((slope - log_scale_gradient).abs() < 1e-3, "{log_scale_gradient}, expected {slope}");
+    assert!(
+        (slope - log_scale_gradient).abs() < 1e-3,
+        "{log_scale_gradient}, expected {slope}"
+    );
 }
 
 /// Symmetric cross-entropy by hand: two pairs, orthogonal, scale 2.
@@ -81,7 +98,11 @@ fn the_loss_is_that_of_clip() {
     let vectors = [1.0, 0.0, 0.0, 1.0];
     let found = contrast(&vectors, &vectors, &[0, 1], 2.0_f32.ln());
     let expected = (2.0_f64.exp() + 1.0).ln() - 2.0;
-    assert!((found.loss - expected).abs() < 1e-6, "{} {expected}", found.loss);
+    assert!(
+        (found.loss - expected).abs() < 1e-6,
+        "{} {expected}",
+        found.loss
+    );
     // Both texts the same: either photo is right for either, so nothing is left to tell apart.
     let same = [1.0, 0.0, 1.0, 0.0];
     let found = contrast(&same, &same, &[7, 7], 2.0_f32.ln());
@@ -90,22 +111,22 @@ fn the_loss_is_that_of_clip() {
 }
 
 /// What was told while aligning.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Told {
     stages: Vec<(Stage, usize, usize)>,
     failed: Vec<PathBuf>,
     epochs: Vec<EpochReport>,
 }
 
-impl AlignProgress for RefCell<Told> {
+impl AlignProgress for Told {
     fn advanced(&mut self, stage: Stage, done: usize, total: usize) {
-        self.get_mut().stages.push((stage, done, total));
+        self.stages.push((stage, done, total));
     }
     fn photo_failed(&mut self, photo: &FailedPhoto) {
-        self.get_mut().failed.push(photo.path.clone());
+        self.failed.push(photo.path.clone());
     }
     fn epoch_done(&mut self, epoch: &EpochReport) {
-        self.get_mut().epochs.push(*epoch);
+        self.epochs.push(*epoch);
     }
 }
 
@@ -150,7 +171,8 @@ fn write_pairs(folder: &Path) -> AlignInputs {
         fs::copy(fixtures.join(file), folder.join(file)).unwrap();
     }
     let preprocess = r#"{"size": 16, "resize": {"shortest_side": 16}}"#;
-    let image = format!(r#"{{"file": "image.onnx", "outputs": ["map"], "preprocess": {preprocess}}}"#);
+    let image =
+        format!(r#"{{"file": "image.onnx", "outputs": ["map"], "preprocess": {preprocess}}}"#);
     let other =
         format!(r#"{{"file": "image.onnx", "outputs": ["pooled"], "preprocess": {preprocess}}}"#);
     let text = r#"{"file": "text.onnx", "tokenizer": "tokenizer.json", "max_tokens": 64}"#;
@@ -178,9 +200,9 @@ fn quick() -> AlignOptions {
 }
 
 fn run(inputs: &AlignInputs, options: &AlignOptions, out: &Path) -> Result<(AlignReport, Told)> {
-    let mut told = RefCell::new(Told::default());
+    let mut told = Told::default();
     let report = align(inputs, options, out, &mut told, &AtomicBool::new(false))?;
-    Ok((report, told.into_inner()))
+    Ok((report, told))
 }
 
 #[test]
@@ -189,12 +211,26 @@ fn colours_are_brought_to_their_sentences() {
     let inputs = write_pairs(folder.path());
     let out = folder.path().join("encoder");
     let (report, told) = run(&inputs, &quick(), &out).unwrap();
-    assert_eq!((report.train_photos, report.train_captions, report.class_photos), (64, 64, 0));
+    assert_eq!(
+        (
+            report.train_photos,
+            report.train_captions,
+            report.class_photos
+        ),
+        (64, 64, 0)
+    );
     assert_eq!(told.epochs.len(), 30);
-    assert!(told.epochs[29].loss < told.epochs[0].loss / 2.0, "{:?}", told.epochs[29]);
+    assert!(
+        told.epochs[29].loss < told.epochs[0].loss / 2.0,
+        "{:?}",
+        told.epochs[29]
+    );
     let test = report.test.unwrap();
     assert_eq!((test.photos, test.sentences), (8, 8));
-    assert!(test.image_to_text[0] >= 0.75 && test.text_to_image[0] >= 0.75, "{test:?}");
+    assert!(
+        test.image_to_text[0] >= 0.75 && test.text_to_image[0] >= 0.75,
+        "{test:?}"
+    );
     assert_eq!(told.stages.last(), Some(&(Stage::Captions, 8, 8)));
 
     // The folder is an encoder, and sees what was measured.
@@ -205,19 +241,23 @@ fn colours_are_brought_to_their_sentences() {
         .map(|path| crate::media::image::open(path, &Default::default()).unwrap())
         .collect();
     let images = encoder.encode_images(&photos).unwrap();
-    let texts = encoder.encode_texts(&COLOURS.map(|(_, caption)| caption)).unwrap();
+    let texts = encoder
+        .encode_texts(&COLOURS.map(|(_, caption)| caption))
+        .unwrap();
     let owners: Vec<usize> = (0..8).collect();
     assert_eq!(Recalls::measure(&images, &texts, &owners), test);
 }
-
-use crate::weights::Folder;
 
 #[test]
 fn the_same_seed_gives_the_same_encoder_from_the_cache_too() {
     let folder = tempfile::tempdir().unwrap();
     let mut inputs = write_pairs(folder.path());
     inputs.image_towers.push(folder.path().join("other.json"));
-    let options = AlignOptions { epochs: 2, views: 4, ..quick() };
+    let options = AlignOptions {
+        epochs: 2,
+        views: 4,
+        ..quick()
+    };
     let (first, _) = run(&inputs, &options, &folder.path().join("1")).unwrap();
     let caches = || fs::read_dir(folder.path().join("cache")).unwrap().count();
     assert_eq!(caches(), 3, "two image towers and a text tower");
@@ -237,11 +277,21 @@ fn a_bad_photo_does_not_stop_the_run() {
     let inputs = write_pairs(folder.path());
     fs::write(folder.path().join("3_1.png"), b"not a photo").unwrap();
     fs::remove_file(folder.path().join("9_2.png")).unwrap();
-    let options = AlignOptions { epochs: 1, ..quick() };
+    let options = AlignOptions {
+        epochs: 1,
+        ..quick()
+    };
     let (report, told) = run(&inputs, &options, &folder.path().join("out")).unwrap();
-    let kinds: Vec<_> = report.failed.iter().map(|photo| photo.error.kind()).collect();
+    let kinds: Vec<_> = report
+        .failed
+        .iter()
+        .map(|photo| photo.error.kind())
+        .collect();
     assert_eq!(kinds, ["unsupported", "not_found"]);
-    assert_eq!(told.failed, [folder.path().join("3_1.png"), folder.path().join("9_2.png")]);
+    assert_eq!(
+        told.failed,
+        [folder.path().join("3_1.png"), folder.path().join("9_2.png")]
+    );
     assert_eq!(report.train_photos, 63);
     assert_eq!(report.test.unwrap().photos, 7);
 }
@@ -251,15 +301,28 @@ fn class_photos_are_learned_from_and_dev_photos_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = write_pairs(folder.path());
     let path = folder.path().join("pairs.jsonl");
-    let text = fs::read_to_string(&path).unwrap().replace(r#""val""#, r#""train""#);
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace(r#""val""#, r#""train""#);
     let class = "\n{\"image\": \"0_0.png\", \"label\": \"sofa\", \"split\": \"class\"}";
     fs::write(&path, text + class).unwrap();
-    let options = AlignOptions { epochs: 1, dev_share: 0.2, ..quick() };
+    let options = AlignOptions {
+        epochs: 1,
+        dev_share: 0.2,
+        ..quick()
+    };
     let (report, _) = run(&inputs, &options, &folder.path().join("out")).unwrap();
     assert_eq!(report.class_photos, 1);
     assert_eq!(report.train_photos - 1 + report.dev.photos, 72);
-    assert!((5..25).contains(&report.dev.photos), "{}", report.dev.photos);
-    let without = AlignOptions { class_repeats: 0, ..options };
+    assert!(
+        (5..25).contains(&report.dev.photos),
+        "{}",
+        report.dev.photos
+    );
+    let without = AlignOptions {
+        class_repeats: 0,
+        ..options
+    };
     let (report, _) = run(&inputs, &without, &folder.path().join("out")).unwrap();
     assert_eq!(report.class_photos, 0);
 }
@@ -268,7 +331,11 @@ fn class_photos_are_learned_from_and_dev_photos_set_aside() {
 fn patience_ends_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = write_pairs(folder.path());
-    let options = AlignOptions { epochs: 500, patience: Some(3), ..quick() };
+    let options = AlignOptions {
+        epochs: 500,
+        patience: Some(3),
+        ..quick()
+    };
     let (report, told) = run(&inputs, &options, &folder.path().join("out")).unwrap();
     assert!(report.epochs < 500);
     assert_eq!(report.epochs, report.best_epoch + 3);
@@ -281,23 +348,59 @@ fn what_makes_no_sense_is_refused() {
     let inputs = write_pairs(folder.path());
     let out = folder.path().join("out");
     let options = [
-        AlignOptions { width: 0, ..quick() },
-        AlignOptions { batch: 1, ..quick() },
-        AlignOptions { dropout: 1.0, ..quick() },
-        AlignOptions { learning_rate: f32::NAN, ..quick() },
-        AlignOptions { views: 1, image_views: encoder::ImageViews::Mirrored, ..quick() },
+        AlignOptions {
+            width: 0,
+            ..quick()
+        },
+        AlignOptions {
+            batch: 1,
+            ..quick()
+        },
+        AlignOptions {
+            dropout: 1.0,
+            ..quick()
+        },
+        AlignOptions {
+            learning_rate: f32::NAN,
+            ..quick()
+        },
+        AlignOptions {
+            views: 1,
+            image_views: encoder::ImageViews::Mirrored,
+            ..quick()
+        },
     ];
     for options in options {
-        assert_eq!(run(&inputs, &options, &out).unwrap_err().kind(), "usage", "{options:?}");
+        assert_eq!(
+            run(&inputs, &options, &out).unwrap_err().kind(),
+            "usage",
+            "{options:?}"
+        );
     }
-    let no_tower = AlignInputs { image_towers: vec![], ..inputs.clone() };
+    let no_tower = AlignInputs {
+        image_towers: vec![],
+        ..inputs.clone()
+    };
     assert_eq!(run(&no_tower, &quick(), &out).unwrap_err().kind(), "usage");
-    let missing = AlignInputs { text_tower: folder.path().join("no.json"), ..inputs.clone() };
-    assert_eq!(run(&missing, &quick(), &out).unwrap_err().kind(), "not_found");
+    let missing = AlignInputs {
+        text_tower: folder.path().join("no.json"),
+        ..inputs.clone()
+    };
+    assert_eq!(
+        run(&missing, &quick(), &out).unwrap_err().kind(),
+        "not_found"
+    );
     let stopped = align(&inputs, &quick(), &out, &mut (), &AtomicBool::new(true));
     assert!(matches!(stopped, Err(Error::Interrupted)));
-    fs::write(folder.path().join("few.jsonl"), r#"{"image": "0_0.png", "captions": ["a"]}"#).unwrap();
-    let few = AlignInputs { pairs: vec![folder.path().join("few.jsonl")], ..inputs };
+    fs::write(
+        folder.path().join("few.jsonl"),
+        r#"{"image": "0_0.png", "captions": ["a"]}"#,
+    )
+    .unwrap();
+    let few = AlignInputs {
+        pairs: vec![folder.path().join("few.jsonl")],
+        ..inputs
+    };
     assert_eq!(run(&few, &quick(), &out).unwrap_err().kind(), "usage");
     assert!(!out.exists());
 }

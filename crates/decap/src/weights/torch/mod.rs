@@ -5,6 +5,9 @@
 
 mod globals;
 mod pickle;
+#[cfg(test)]
+mod tests;
+mod writer;
 mod zip;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +16,8 @@ use std::ops::Range;
 use safetensors::Dtype;
 
 use super::checkpoint::{CheckpointForm, StoredTensor, element_size};
+pub(crate) use writer::{TorchTensor, write_torch};
+
 use globals::Global;
 use pickle::{Object, Pickle, Ref};
 
@@ -33,12 +38,17 @@ type Tensors = BTreeMap<String, StoredTensor>;
 
 /// Whether `file` begins as a PyTorch file does.
 pub(super) fn is_torch(file: &[u8]) -> bool {
-    file.starts_with(zip::MAGIC) || (file.len() > 1 && file[0] == 0x80 && (1..=5).contains(&file[1]))
+    file.starts_with(zip::MAGIC)
+        || (file.len() > 1 && file[0] == 0x80 && (1..=5).contains(&file[1]))
 }
 
 /// The tensors of a PyTorch file by name, nested names joined by dots.
 pub(super) fn read(file: &[u8]) -> Result<(CheckpointForm, Tensors), String> {
-    if file.starts_with(zip::MAGIC) { read_archive(file) } else { read_legacy(file) }
+    if file.starts_with(zip::MAGIC) {
+        read_archive(file)
+    } else {
+        read_legacy(file)
+    }
 }
 
 fn read_archive(file: &[u8]) -> Result<(CheckpointForm, Tensors), String> {
@@ -52,10 +62,14 @@ fn read_archive(file: &[u8]) -> Result<(CheckpointForm, Tensors), String> {
     let folder = pickle_name.trim_end_matches("data.pkl");
     let member = |name: &str| members.get(&format!("{folder}{name}")).cloned();
     if let Some(order) = member("byteorder")
-        && file.get(order.clone()).is_some_and(|order| order.trim_ascii() != b"little")
+        && file
+            .get(order.clone())
+            .is_some_and(|order| order.trim_ascii() != b"little")
     {
         let order = String::from_utf8_lossy(&file[order]);
-        return Err(format!("expected little-endian tensors, got byte order {order:?}"));
+        return Err(format!(
+            "expected little-endian tensors, got byte order {order:?}"
+        ));
     }
     let range = members.get(pickle_name).cloned().unwrap_or_default();
     if range.len() > MAX_PICKLE_BYTES {
@@ -67,7 +81,11 @@ fn read_archive(file: &[u8]) -> Result<(CheckpointForm, Tensors), String> {
     let (pickle, _) = Pickle::read(&file[range])?;
     let storages = |key: &str| member(&format!("data/{key}"));
     let is_script = matches!(pickle.get(pickle.root), Object::Module(_));
-    let form = if is_script { CheckpointForm::TorchScript } else { CheckpointForm::Torch };
+    let form = if is_script {
+        CheckpointForm::TorchScript
+    } else {
+        CheckpointForm::Torch
+    };
     Ok((form, collect_tensors(&pickle, &storages)?))
 }
 
@@ -94,17 +112,25 @@ fn read_legacy(file: &[u8]) -> Result<(CheckpointForm, Tensors), String> {
     let dtypes = storage_dtypes(&pickle);
     let mut ranges = HashMap::new();
     for &key in keys.items(keys.root).unwrap_or_default() {
-        let key = keys.text(key).ok_or_else(|| "expected the key of a storage".to_owned())?;
+        let key = keys
+            .text(key)
+            .ok_or_else(|| "expected the key of a storage".to_owned())?;
         let truncated = || format!("storage `{key}`: the file ends before it does");
         let header = file.get(at..at + 8).ok_or_else(truncated)?;
         let mut count = [0; 8];
         count.copy_from_slice(header);
         let size = dtypes.get(key).copied().flatten().and_then(element_size);
-        let size = size.ok_or_else(|| format!("storage `{key}`: expected a tensor that uses it"))?;
+        let size =
+            size.ok_or_else(|| format!("storage `{key}`: expected a tensor that uses it"))?;
         let length = usize::try_from(u64::from_le_bytes(count)).ok();
-        let length = length.and_then(|count| count.checked_mul(size)).ok_or_else(truncated)?;
+        let length = length
+            .and_then(|count| count.checked_mul(size))
+            .ok_or_else(truncated)?;
         let start = at + 8;
-        let end = start.checked_add(length).filter(|&end| end <= file.len()).ok_or_else(truncated)?;
+        let end = start
+            .checked_add(length)
+            .filter(|&end| end <= file.len())
+            .ok_or_else(truncated)?;
         ranges.insert(key.to_owned(), start..end);
         at = end;
     }
@@ -127,7 +153,12 @@ fn collect_tensors(
     pickle: &Pickle,
     storages: &dyn Fn(&str) -> Option<Range<usize>>,
 ) -> Result<Tensors, String> {
-    let mut walk = Walk { pickle, storages, tensors: Tensors::new(), visited: 0 };
+    let mut walk = Walk {
+        pickle,
+        storages,
+        tensors: Tensors::new(),
+        visited: 0,
+    };
     let root = WEIGHT_KEYS
         .iter()
         .filter_map(|key| dict_value(pickle, pickle.root, key))
@@ -138,14 +169,22 @@ fn collect_tensors(
     // What `DataParallel` puts before every name.
     if !tensors.is_empty() && tensors.keys().all(|name| name.starts_with("module.")) {
         let strip = |name: String| name["module.".len()..].to_owned();
-        tensors = tensors.into_iter().map(|(name, tensor)| (strip(name), tensor)).collect();
+        tensors = tensors
+            .into_iter()
+            .map(|(name, tensor)| (strip(name), tensor))
+            .collect();
     }
     Ok(tensors)
 }
 
 fn dict_value(pickle: &Pickle, dict: Ref, key: &str) -> Option<Ref> {
-    let Object::Dict(entries) = pickle.get(dict) else { return None };
-    let found = entries.iter().rev().find(|(name, _)| pickle.text(*name) == Some(key));
+    let Object::Dict(entries) = pickle.get(dict) else {
+        return None;
+    };
+    let found = entries
+        .iter()
+        .rev()
+        .find(|(name, _)| pickle.text(*name) == Some(key));
     found.map(|(_, value)| *value)
 }
 
@@ -172,7 +211,11 @@ impl Walk<'_> {
                         Object::Int(key) => key.to_string(),
                         _ => continue,
                     };
-                    let full = if name.is_empty() { key } else { format!("{name}.{key}") };
+                    let full = if name.is_empty() {
+                        key
+                    } else {
+                        format!("{name}.{key}")
+                    };
                     self.visit(&full, value, depth + 1)?;
                 }
             }
@@ -197,7 +240,9 @@ impl Walk<'_> {
             return Err("expected a storage, got another value".to_owned());
         };
         let storage = Storage::read(self.pickle, id)?;
-        let dtype = storage.dtype.ok_or_else(|| "expected a typed storage".to_owned())?;
+        let dtype = storage
+            .dtype
+            .ok_or_else(|| "expected a typed storage".to_owned())?;
         let bytes = (self.storages)(&storage.key)
             .ok_or_else(|| format!("storage `{}` is missing", storage.key))?;
         let claimed = element_size(dtype).and_then(|size| storage.elements.checked_mul(size));
@@ -211,9 +256,22 @@ impl Walk<'_> {
         }
         let number = |value: Ref| self.pickle.int(value).and_then(|v| usize::try_from(v).ok());
         let offset = number(offset).ok_or_else(|| "expected an offset".to_owned())?;
-        let shape = self.pickle.sizes(size).ok_or_else(|| "expected sizes".to_owned())?;
-        let strides = self.pickle.sizes(stride).ok_or_else(|| "expected strides".to_owned())?;
-        let tensor = StoredTensor { file: 0, bytes, dtype, shape, offset, strides };
+        let shape = self
+            .pickle
+            .sizes(size)
+            .ok_or_else(|| "expected sizes".to_owned())?;
+        let strides = self
+            .pickle
+            .sizes(stride)
+            .ok_or_else(|| "expected strides".to_owned())?;
+        let tensor = StoredTensor {
+            file: 0,
+            bytes,
+            dtype,
+            shape,
+            offset,
+            strides,
+        };
         tensor.check()?;
         Ok(tensor)
     }

@@ -61,12 +61,20 @@ impl Pickle {
             memo: HashMap::new(),
         };
         let root = machine.run()?;
-        Ok((Self { objects: machine.objects, root }, machine.position))
+        Ok((
+            Self {
+                objects: machine.objects,
+                root,
+            },
+            machine.position,
+        ))
     }
 
     pub(super) fn get(&self, reference: Ref) -> &Object {
         // References come from this arena alone.
-        self.objects.get(reference as usize).unwrap_or(&Object::None)
+        self.objects
+            .get(reference as usize)
+            .unwrap_or(&Object::None)
     }
 
     /// The tuples that name storages.
@@ -102,7 +110,10 @@ impl Pickle {
     /// A list or tuple of sizes.
     pub(super) fn sizes(&self, reference: Ref) -> Option<Vec<usize>> {
         let items = self.items(reference)?;
-        items.iter().map(|&item| usize::try_from(self.int(item)?).ok()).collect()
+        items
+            .iter()
+            .map(|&item| usize::try_from(self.int(item)?).ok())
+            .collect()
     }
 }
 
@@ -125,7 +136,9 @@ impl<'a> Machine<'a> {
             }
             self.step(opcode)?;
         }
-        Err(format!("expected at most {MAX_OPCODES} opcodes of pickle, got more"))
+        Err(format!(
+            "expected at most {MAX_OPCODES} opcodes of pickle, got more"
+        ))
     }
 
     fn step(&mut self, opcode: u8) -> Result<(), String> {
@@ -164,7 +177,9 @@ impl<'a> Machine<'a> {
             0x8b => self.long(4),
             b'F' => {
                 let line = self.line()?;
-                let value = line.parse().map_err(|_| format!("expected a number, got {line:?}"))?;
+                let value = line
+                    .parse()
+                    .map_err(|_| format!("expected a number, got {line:?}"))?;
                 self.push(Object::Float(value))
             }
             b'G' => {
@@ -216,8 +231,14 @@ impl<'a> Machine<'a> {
             }
             b'g' | b'p' => {
                 let line = self.line()?;
-                let key = line.parse().map_err(|_| format!("expected a memo key, got {line:?}"))?;
-                if opcode == b'g' { self.recall(key) } else { self.remember(key) }
+                let key = line
+                    .parse()
+                    .map_err(|_| format!("expected a memo key, got {line:?}"))?;
+                if opcode == b'g' {
+                    self.recall(key)
+                } else {
+                    self.remember(key)
+                }
             }
             b'h' => {
                 let key = self.byte()?;
@@ -269,9 +290,9 @@ impl<'a> Machine<'a> {
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
         let rest = self.input.get(self.position..).unwrap_or_default();
-        let taken = rest.get(..count).ok_or_else(|| {
-            format!("expected {count} more bytes of pickle, got {}", rest.len())
-        })?;
+        let taken = rest
+            .get(..count)
+            .ok_or_else(|| format!("expected {count} more bytes of pickle, got {}", rest.len()))?;
         self.position += count;
         Ok(taken)
     }
@@ -334,7 +355,9 @@ impl<'a> Machine<'a> {
             "01" => self.push(Object::Bool(true)),
             _ => {
                 let digits = line.trim_end_matches('L');
-                let value = digits.parse().map_err(|_| format!("expected a number, got {line:?}"))?;
+                let value = digits
+                    .parse()
+                    .map_err(|_| format!("expected a number, got {line:?}"))?;
                 self.push(Object::Int(value))
             }
         }
@@ -351,7 +374,9 @@ impl<'a> Machine<'a> {
     }
 
     fn object(&self, reference: Ref) -> &Object {
-        self.objects.get(reference as usize).unwrap_or(&Object::None)
+        self.objects
+            .get(reference as usize)
+            .unwrap_or(&Object::None)
     }
 
     fn pop(&mut self) -> Result<Ref, String> {
@@ -360,15 +385,23 @@ impl<'a> Machine<'a> {
         if self.stack.len() <= floor {
             return Err("expected a value on the stack, got none".to_owned());
         }
-        self.stack.pop().ok_or_else(|| "expected a value on the stack, got none".to_owned())
+        self.stack
+            .pop()
+            .ok_or_else(|| "expected a value on the stack, got none".to_owned())
     }
 
     fn top(&self) -> Result<Ref, String> {
-        self.stack.last().copied().ok_or_else(|| "expected a value on the stack, got none".to_owned())
+        self.stack
+            .last()
+            .copied()
+            .ok_or_else(|| "expected a value on the stack, got none".to_owned())
     }
 
     fn pop_mark(&mut self) -> Result<Vec<Ref>, String> {
-        let mark = self.marks.pop().ok_or_else(|| "expected a mark, got none".to_owned())?;
+        let mark = self
+            .marks
+            .pop()
+            .ok_or_else(|| "expected a mark, got none".to_owned())?;
         if mark > self.stack.len() {
             return Err("expected a mark within the stack".to_owned());
         }
@@ -415,8 +448,11 @@ impl<'a> Machine<'a> {
     }
 
     fn recall(&mut self, key: u64) -> Result<(), String> {
-        let reference =
-            self.memo.get(&key).copied().ok_or_else(|| format!("expected memo {key}, got none"))?;
+        let reference = self
+            .memo
+            .get(&key)
+            .copied()
+            .ok_or_else(|| format!("expected memo {key}, got none"))?;
         self.stack.push(reference);
         Ok(())
     }
@@ -460,8 +496,11 @@ impl<'a> Machine<'a> {
 }
 
 fn pairs(items: &[Ref]) -> Result<Vec<(Ref, Ref)>, String> {
-    if items.len() % 2 != 0 {
+    if !items.len().is_multiple_of(2) {
         return Err("expected keys and values in pairs, got an odd number".to_owned());
     }
-    Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+    Ok(items
+        .chunks_exact(2)
+        .map(|pair| (pair[0], pair[1]))
+        .collect())
 }

@@ -34,7 +34,9 @@ pub(super) fn members(archive: &[u8]) -> Result<HashMap<String, Range<usize>>, S
             continue;
         }
         if method != 0 || packed != size {
-            return Err(format!("member `{name}`: expected stored bytes, got compressed ones"));
+            return Err(format!(
+                "member `{name}`: expected stored bytes, got compressed ones"
+            ));
         }
         let range = member_range(archive, offset, size)
             .map_err(|message| format!("member `{name}`: {message}"))?;
@@ -58,7 +60,9 @@ fn find_directory(archive: &[u8]) -> Result<Directory, String> {
         .ok_or_else(|| "expected a whole ZIP archive, got one that is cut short".to_owned())?;
     let record = Fields::at(archive, end, b"PK\x05\x06", 22, "the end record")?;
     let (mut count, mut offset) = (u64::from(record.u16(10)), u64::from(record.u32(16)));
-    let locator = end.checked_sub(20).filter(|&at| archive[at..].starts_with(b"PK\x06\x07"));
+    let locator = end
+        .checked_sub(20)
+        .filter(|&at| archive[at..].starts_with(b"PK\x06\x07"));
     if let Some(locator) = locator {
         let locator = Fields::at(archive, locator, b"PK\x06\x07", 20, "the ZIP64 locator")?;
         let at = to_usize(locator.u64(8))?;
@@ -66,16 +70,23 @@ fn find_directory(archive: &[u8]) -> Result<Directory, String> {
         (count, offset) = (record.u64(32), record.u64(48));
     }
     if count > MAX_MEMBERS {
-        return Err(format!("expected at most {MAX_MEMBERS} members, got {count}"));
+        return Err(format!(
+            "expected at most {MAX_MEMBERS} members, got {count}"
+        ));
     }
-    Ok(Directory { offset: to_usize(offset)?, count })
+    Ok(Directory {
+        offset: to_usize(offset)?,
+        count,
+    })
 }
 
 /// Sizes of 2^32 - 1 stand in the ZIP64 extra field, in this order, where they are that large.
 fn read_zip64_sizes(mut extra: &[u8], size: &mut u64, packed: &mut u64, offset: &mut u64) {
     while let [id_0, id_1, length_0, length_1, rest @ ..] = extra {
         let length = usize::from(u16::from_le_bytes([*length_0, *length_1]));
-        let Some((body, after)) = rest.split_at_checked(length) else { return };
+        let Some((body, after)) = rest.split_at_checked(length) else {
+            return;
+        };
         if u16::from_le_bytes([*id_0, *id_1]) == 1 {
             let mut values = body.chunks_exact(8);
             for field in [size, packed, offset] {
@@ -97,7 +108,9 @@ fn member_range(archive: &[u8], offset: u64, size: u64) -> Result<Range<usize>, 
     let at = to_usize(offset)?;
     let header = Fields::at(archive, at, MAGIC, 30, "a local header")?;
     let skipped = 30 + usize::from(header.u16(26)) + usize::from(header.u16(28));
-    let start = at.checked_add(skipped).ok_or_else(|| "offset overflows".to_owned())?;
+    let start = at
+        .checked_add(skipped)
+        .ok_or_else(|| "offset overflows".to_owned())?;
     let end = start
         .checked_add(to_usize(size)?)
         .filter(|&end| end <= archive.len())

@@ -1,0 +1,82 @@
+//! `decap import` and `decap export`: DeCap checkpoints of PyTorch, in and out.
+
+use decap::decoder::{WeightsDtype, open_weights};
+use decap::encoder::find_folder;
+use decap::memory::MemoryOptions;
+use decap::model::Writing;
+use decap::train::{ModelRecipe, Start, TrainOptions, import_model};
+
+use crate::args::{ExportArgs, ExportForm, ImportArgs};
+use crate::cache::cache_folder;
+use crate::encoder::open_encoder;
+use crate::failure::{Failure, Outcome};
+use crate::memory::{names, read_all};
+use crate::progress;
+use crate::stop::Stop;
+use crate::train::encoder_reference;
+
+/// Runs `decap import`.
+pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
+    let stop = Stop::on_ctrl_c();
+    let captions = read_all(&args.captions)?;
+    let encoder = open_encoder(&args.encoder)?;
+    let name = args
+        .out
+        .file_name()
+        .unwrap_or(args.out.as_os_str())
+        .to_string_lossy();
+    let recipe = ModelRecipe {
+        name: name.into_owned(),
+        encoder_reference: encoder_reference(&args.encoder),
+        captions_from: names(&args.captions),
+        preset: format!(
+            "imported from {}",
+            names(std::slice::from_ref(&args.checkpoint))
+        ),
+        train: TrainOptions {
+            weights_dtype: WeightsDtype::F32,
+            ..TrainOptions::paper()
+        },
+        start: Start::Fresh,
+        memory: MemoryOptions {
+            max_rows: args.memory.memory_rows,
+            seed: args.seed,
+            dtype: args.memory.memory_dtype.parse()?,
+        },
+        tau: args.tau.unwrap_or(encoder.tau()),
+        writing: Writing::default(),
+        cache: cache_folder(args.cache.as_deref()),
+    };
+    let bar = progress::bar(captions.len() as u64, "captions embedded");
+    let encoding =
+        |progress: decap::train::EncodingProgress| bar.set_position(progress.done as u64);
+    import_model(
+        &encoder,
+        &args.checkpoint,
+        &captions,
+        &recipe,
+        &args.out,
+        encoding,
+        stop.flag(),
+    )?;
+    bar.finish_and_clear();
+    eprintln!(
+        "wrote {0}\n  try: decap caption photo.jpg --model {0}",
+        args.out.display()
+    );
+    Ok(Outcome::AllWell)
+}
+
+/// Runs `decap export`.
+pub fn export(args: &ExportArgs) -> Result<Outcome, Failure> {
+    let (weights, vocabulary) = open_weights(&find_folder(&args.model)?)?;
+    match args.to {
+        ExportForm::DecapPt => weights.export_torch(&args.output)?,
+        ExportForm::Safetensors => weights.save(&args.output, WeightsDtype::F32)?,
+    }
+    eprintln!("wrote {}", args.output.display());
+    if vocabulary.is_compact() {
+        eprintln!("  this decoder has ids of its own: `vocabulary` in its decoder.json maps them");
+    }
+    Ok(Outcome::AllWell)
+}

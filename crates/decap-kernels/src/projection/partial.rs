@@ -1,0 +1,256 @@
+//! The softmax of one query over some of the rows, and how partial softmaxes are merged.
+
+use super::rows::{ExactRows, Source, add_rows, dot_row};
+use crate::arch::{Simd, map_lanes};
+use crate::softmax::maximum;
+
+/// Rows whose score is further below the largest so far do not count.
+pub(super) const NEGLIGIBLE: f32 = -30.0;
+
+/// Rows that by their bound may come this close to the largest so far are scored exactly.
+const MATTERS: f32 = -3.0;
+
+/// The softmax of one query over some of the rows.
+pub(super) struct Partial {
+    pub(super) largest: f32,
+    /// Sum of `e^(score - largest)`.
+    pub(super) sum: f64,
+    /// Sum of `e^(score - largest) m`, `[width]`.
+    pub(super) mixed: Vec<f32>,
+    /// Scores and rows, best first.
+    pub(super) top: Vec<(f32, usize)>,
+}
+
+/// What turns a rounded score into an exact one.
+#[derive(Clone, Copy)]
+pub(super) struct Rescore<'a> {
+    pub(super) query: &'a [f32],
+    pub(super) exact: ExactRows<'a>,
+    pub(super) inverse_tau: f32,
+    /// Most by which each score of the block may be off, divided by `length`; `[rows]`.
+    pub(super) slack: &'a [f32],
+    /// Length of the query divided by tau.
+    pub(super) length: f32,
+}
+
+impl Partial {
+    pub(super) fn new(width: usize, top_k: usize) -> Self {
+        Self {
+            largest: f32::NEG_INFINITY,
+            sum: 0.0,
+            mixed: vec![0.0; width],
+            top: Vec::with_capacity(top_k.min(1024) + 1),
+        }
+    }
+
+    /// Takes in a block of scores, and replaces each by its weight in the mixture.
+    ///
+    /// With `rescore`, rows that matter are scored and mixed exactly, and their weight becomes 0.
+    #[inline(always)]
+    pub(super) fn admit<S: Simd>(
+        &mut self,
+        simd: S,
+        top_k: usize,
+        first_row: usize,
+        scores: &mut [f32],
+        rescore: Option<Rescore<'_>>,
+    ) {
+        let mut exact = Vec::new();
+        match rescore {
+            None => {
+                let largest = maximum(simd, scores);
+                if largest > self.worst_of_top(top_k) {
+                    for (index, &score) in scores.iter().enumerate() {
+                        self.keep_top(top_k, score, first_row + index);
+                    }
+                }
+                self.raise(simd, largest);
+            }
+            Some(rescore) => {
+                exact = self.rescore(simd, top_k, first_row, scores, rescore);
+                let largest = maximum(simd, scores);
+                let largest = exact
+                    .iter()
+                    .fold(largest, |largest, (_, score)| largest.max(*score));
+                self.raise(simd, largest);
+            }
+        }
+        let offset = simd.splat(self.largest);
+        let mut sum = simd.zero();
+        map_lanes!(simd, S, scores, |score| {
+            let distance = simd.sub(score, offset);
+            let weight = simd.exp(distance);
+            simd.select_less(distance, simd.splat(NEGLIGIBLE), simd.zero(), weight)
+        });
+        for weights in scores.chunks(S::LANES) {
+            sum = simd.add(sum, simd.load_partial(weights));
+        }
+        self.sum += f64::from(simd.sum(sum));
+        if let Some(Rescore {
+            query, exact: rows, ..
+        }) = rescore
+        {
+            for (row, score) in exact {
+                let weight = (score - self.largest).exp();
+                self.sum += f64::from(weight);
+                let start = row * query.len();
+                match rows {
+                    ExactRows::F32(rows) => {
+                        add_rows(simd, &mut self.mixed, rows, [start], [weight]);
+                    }
+                    ExactRows::F16(rows) => {
+                        add_rows(simd, &mut self.mixed, rows, [start], [weight]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Scores exactly what may matter, and takes it out of `scores`; returns rows and exact scores.
+    #[inline(always)]
+    fn rescore<S: Simd>(
+        &mut self,
+        simd: S,
+        top_k: usize,
+        first_row: usize,
+        scores: &mut [f32],
+        rescore: Rescore<'_>,
+    ) -> Vec<(usize, f32)> {
+        let Rescore {
+            query,
+            slack,
+            length,
+            inverse_tau,
+            ..
+        } = rescore;
+        let mut exact = Vec::new();
+        // Rounding of f32 sums, far above what it can be.
+        let rounding = 1e-5 * length;
+        let widest = maximum(simd, slack) * length + rounding;
+        let mut largest = self.largest;
+        let bar = (largest + MATTERS).min(self.worst_of_top(top_k));
+        if maximum(simd, scores) + widest < bar {
+            return exact;
+        }
+        for (index, score) in scores.iter_mut().enumerate() {
+            let most = *score + slack[index] * length + rounding;
+            if most < (largest + MATTERS).min(self.worst_of_top(top_k)) {
+                continue;
+            }
+            let row = first_row + index;
+            let start = row * query.len();
+            let dot = match rescore.exact {
+                ExactRows::F32(rows) => dot_row(simd, query, rows, start),
+                ExactRows::F16(rows) => dot_row(simd, query, rows, start),
+            };
+            let exact_score = dot * inverse_tau;
+            largest = largest.max(exact_score);
+            self.keep_top(top_k, exact_score, row);
+            exact.push((row, exact_score));
+            *score = f32::NEG_INFINITY;
+        }
+        exact
+    }
+
+    /// Makes `largest` the reference of the sums, when it is larger than the one so far.
+    #[inline(always)]
+    fn raise<S: Simd>(&mut self, simd: S, largest: f32) {
+        if largest > self.largest {
+            let distance = self.largest - largest;
+            let factor = if distance > NEGLIGIBLE {
+                distance.exp()
+            } else {
+                0.0
+            };
+            self.sum *= f64::from(factor);
+            let factor = simd.splat(factor);
+            map_lanes!(simd, S, self.mixed, |value| simd.mul(value, factor));
+            self.largest = largest;
+        }
+    }
+
+    /// The score that a row must pass to be among the best.
+    #[inline(always)]
+    fn worst_of_top(&self, top_k: usize) -> f32 {
+        match self.top.last() {
+            _ if top_k == 0 => f32::INFINITY,
+            Some(last) if self.top.len() == top_k => last.0,
+            _ => f32::NEG_INFINITY,
+        }
+    }
+
+    /// Inserts a score into the best ones; rows come in ascending order, so that ties stay behind.
+    #[inline(always)]
+    fn keep_top(&mut self, top_k: usize, score: f32, row: usize) {
+        if score > self.worst_of_top(top_k) {
+            let place = self.top.partition_point(|better| better.0 >= score);
+            self.top.insert(place, (score, row));
+            self.top.truncate(top_k);
+        }
+    }
+}
+
+/// Adds up the mixtures into `mixed` and returns rows and weights of the best.
+pub(super) fn merge<'a>(
+    parts: impl Iterator<Item = &'a Partial> + Clone,
+    top_k: usize,
+    mixed: &mut [f32],
+) -> Vec<(usize, f32)> {
+    let largest = parts
+        .clone()
+        .map(|part| part.largest)
+        .fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    let mut top = Vec::new();
+    for part in parts {
+        if part.largest - largest > NEGLIGIBLE {
+            let factor = f64::from(part.largest - largest).exp();
+            sum += part.sum * factor;
+            for (mixed, value) in mixed.iter_mut().zip(&part.mixed) {
+                *mixed += *value * factor as f32;
+            }
+        }
+        top.extend_from_slice(&part.top);
+    }
+    if sum > 0.0 {
+        let inverse = (1.0 / sum) as f32;
+        mixed.iter_mut().for_each(|value| *value *= inverse);
+    }
+    top.sort_by(|a: &(f32, usize), b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    top.truncate(top_k);
+    let weight = |score: f32| (f64::from(score - largest).exp() / sum) as f32;
+    top.into_iter()
+        .map(|(score, row)| (row, weight(score)))
+        .collect()
+}
+
+/// Mixes rows of a block by their weights, four at a time, in ascending order.
+#[inline(always)]
+pub(super) fn mix<S: Simd>(
+    simd: S,
+    mixed: &mut [f32],
+    source: impl Source,
+    first_row: usize,
+    weights: &[f32],
+    scales: Option<&[f32]>,
+) {
+    let width = mixed.len();
+    let (mut starts, mut factors) = ([0; 4], [0.0; 4]);
+    let mut held = 0;
+    for (index, &weight) in weights.iter().enumerate() {
+        if weight == 0.0 {
+            continue;
+        }
+        let scale = scales.map_or(1.0, |scales| scales[first_row + index]);
+        starts[held] = (first_row + index) * width;
+        factors[held] = weight * scale;
+        held += 1;
+        if held == 4 {
+            add_rows(simd, mixed, source, starts, factors);
+            held = 0;
+        }
+    }
+    for held in 0..held {
+        add_rows(simd, mixed, source, [starts[held]], [factors[held]]);
+    }
+}

@@ -1,0 +1,363 @@
+//! CLIP itself, from any of the forms it is published in: both towers on our own kernels.
+//!
+//! Forms: a Hugging Face folder (`config.json` with `model.safetensors`, shards or
+//! `pytorch_model.bin`), an OpenCLIP folder (`open_clip_config.json`), and OpenAI's TorchScript
+//! archives and plain state dicts. ViT image towers only; other CLIPs go through ONNX.
+
+mod config;
+mod description;
+mod image;
+mod names;
+mod recipe;
+#[cfg(test)]
+mod tests;
+mod text;
+mod transformer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use decap_kernels::Precision;
+use sha2::{Digest, Sha256};
+
+pub use config::{ClipConfig, ImageConfig, TextConfig, TextPooling, TransformerConfig};
+pub use description::{ClipDescription, TowerDescription};
+pub use image::ClipImageTower;
+pub use text::ClipTextTower;
+
+use names::{Naming, TensorReader};
+
+use super::{
+    Encoder, EncoderParts, Head, ImageTower, ImageViews, Preprocess, REFERENCE_TAU, TextTower,
+};
+use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::clip::ClipTokenizer;
+use crate::weights::{Checkpoint, CheckpointForm, Folder};
+
+/// Weights of a Hugging Face folder in the order they are looked for.
+const HUGGING_FACE_WEIGHTS: &[&str] = &[
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
+
+/// Weights of an OpenCLIP folder in the order they are looked for.
+const OPEN_CLIP_WEIGHTS: &[&str] = &[
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "pytorch_model.bin",
+];
+
+/// Values of each tensor that the fingerprint looks at.
+const FINGERPRINT_VALUES: usize = 1024;
+
+/// Buffers that checkpoints carry beside the weights, by the end of their names.
+const IGNORED_TENSORS: &[&str] = &[
+    "position_ids",
+    "attn_mask",
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+];
+
+/// The form in which a CLIP was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClipForm {
+    /// `config.json` and weights under transformers' names.
+    HuggingFace,
+    /// `open_clip_config.json` and weights under OpenAI's names.
+    OpenClip,
+    /// OpenAI's TorchScript archive, or a state dict under its names.
+    OpenAi,
+}
+
+/// An opened CLIP checkpoint; its towers are read when they are asked for.
+#[derive(Debug, Clone)]
+pub struct Clip {
+    form: ClipForm,
+    naming: Naming,
+    config: ClipConfig,
+    preprocess: Preprocess,
+    checkpoint: Checkpoint,
+    /// Where the tokenizer's files would be.
+    folder: Folder,
+}
+
+impl Clip {
+    /// Opens the CLIP at `path`: a folder, or a file of weights under OpenAI's names.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there is nothing; [`Error::Model`] where it is no CLIP with a ViT image
+    /// tower, or tensors are missing, superfluous or of another shape than the configuration says.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            Self::open_folder(path)
+        } else {
+            Self::open_file(path)
+        }
+    }
+
+    /// Whether `folder` holds what [`Clip::open`] reads.
+    pub fn is_clip(folder: &Folder) -> bool {
+        matches!(folder, Folder::Disk(_))
+            && (folder.contains("open_clip_config.json") || folder.contains("config.json"))
+    }
+
+    fn open_folder(path: &Path) -> Result<Self> {
+        let folder = Folder::disk(path);
+        let weights = |names: &[&'static str]| -> Option<&'static str> {
+            names.iter().copied().find(|name| folder.contains(name))
+        };
+        // Repositories of LAION's carry both forms.
+        if folder.contains("config.json")
+            && let Some(file) = weights(HUGGING_FACE_WEIGHTS)
+        {
+            let checkpoint = Checkpoint::open(&path.join(file))?;
+            if ClipConfig::naming_of(&checkpoint).ok() != Some(Naming::OpenAi)
+                || !folder.contains("open_clip_config.json")
+            {
+                let config = ClipConfig::read_hugging_face(&folder)?;
+                return Self::new(ClipForm::HuggingFace, config, checkpoint, folder);
+            }
+        }
+        if folder.contains("open_clip_config.json") {
+            let config = ClipConfig::read_open_clip(&folder)?;
+            let file =
+                weights(OPEN_CLIP_WEIGHTS).ok_or_else(|| missing(path, OPEN_CLIP_WEIGHTS))?;
+            let checkpoint = Checkpoint::open(&path.join(file))?.renamed(openai_name);
+            return Self::new(ClipForm::OpenClip, config, checkpoint, folder);
+        }
+        Err(missing(path, HUGGING_FACE_WEIGHTS))
+    }
+
+    fn open_file(path: &Path) -> Result<Self> {
+        let checkpoint = Checkpoint::open(path)?.renamed(openai_name);
+        let folder = Folder::disk(path.parent().unwrap_or_else(|| Path::new("")));
+        if ClipConfig::naming_of(&checkpoint)? == Naming::HuggingFace {
+            let config = ClipConfig::read_hugging_face(&folder)?;
+            return Self::new(ClipForm::HuggingFace, config, checkpoint, folder);
+        }
+        if folder.contains("open_clip_config.json") {
+            let config = ClipConfig::read_open_clip(&folder)?;
+            return Self::new(ClipForm::OpenClip, config, checkpoint, folder);
+        }
+        let config = ClipConfig::infer(&checkpoint)?;
+        Self::new(ClipForm::OpenAi, config, checkpoint, folder)
+    }
+
+    fn new(
+        form: ClipForm,
+        config: ClipConfig,
+        checkpoint: Checkpoint,
+        folder: Folder,
+    ) -> Result<Self> {
+        let naming = ClipConfig::naming_of(&checkpoint)?;
+        let preprocess = match form {
+            ClipForm::HuggingFace => recipe::hugging_face(&folder, &config.image)?,
+            ClipForm::OpenClip => recipe::open_clip(&folder, &config.image)?,
+            ClipForm::OpenAi => recipe::openai(&config.image),
+        };
+        let clip = Self {
+            form,
+            naming,
+            config,
+            preprocess,
+            checkpoint,
+            folder,
+        };
+        clip.check_names()?;
+        Ok(clip)
+    }
+
+    /// Every tensor that the configuration asks for, and no other.
+    fn check_names(&self) -> Result<()> {
+        let expected = self.naming.all(&self.config);
+        let broken = |message| Err(Error::model(self.checkpoint.path(), message));
+        if let Some(name) = expected.iter().find(|name| !self.checkpoint.contains(name)) {
+            return broken(format!("tensor `{name}` is missing"));
+        }
+        let known: std::collections::HashSet<&str> = expected.iter().map(String::as_str).collect();
+        let extra = self.checkpoint.names().find(|name| {
+            !known.contains(name) && !IGNORED_TENSORS.iter().any(|end| name.ends_with(end))
+        });
+        match extra {
+            Some(name) => broken(format!("expected the tensors of a CLIP, got `{name}` too")),
+            None => Ok(()),
+        }
+    }
+
+    /// The form it was published in.
+    pub fn form(&self) -> ClipForm {
+        self.form
+    }
+
+    /// The sizes of its towers.
+    pub fn config(&self) -> &ClipConfig {
+        &self.config
+    }
+
+    /// How a photo becomes pixels.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// The file of weights.
+    pub fn weights_path(&self) -> &Path {
+        self.checkpoint.path()
+    }
+
+    /// How the file of weights is written down.
+    pub fn weights_form(&self) -> CheckpointForm {
+        self.checkpoint.form()
+    }
+
+    /// Reads the image tower; weights are widened to f32 and packed.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where a tensor is of another shape or type, or holds a NaN.
+    pub fn image_tower(&self) -> Result<ClipImageTower> {
+        ClipImageTower::read(&self.reader(), &self.config, self.preprocess.clone())
+    }
+
+    /// Reads the text tower; weights are widened to f32 and packed.
+    ///
+    /// # Errors
+    /// As [`Clip::image_tower`], and where the tokenizer's files are broken.
+    pub fn text_tower(&self) -> Result<ClipTextTower> {
+        let tokenizer = self.tokenizer()?;
+        let (rows, tokens) = (
+            self.config.text.vocabulary_size,
+            tokenizer.vocabulary_size(),
+        );
+        if tokens > rows {
+            return Err(Error::model(
+                self.checkpoint.path(),
+                format!("expected a tokenizer of at most {rows} tokens, got {tokens}"),
+            ));
+        }
+        ClipTextTower::read(&self.reader(), &self.config, tokenizer)
+    }
+
+    /// The tokenizer: the folder's own, or OpenAI's.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the folder's files are broken.
+    pub fn tokenizer(&self) -> Result<ClipTokenizer> {
+        ClipTokenizer::open(&self.folder)
+    }
+
+    /// The factor before the softmax over cosines in CLIP's training, some 100.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the tensor `logit_scale` is not one number.
+    pub fn logit_scale(&self) -> Result<f32> {
+        let name = self.naming.outer("logit_scale");
+        let shape = self.checkpoint.shape(&name).unwrap_or_default().to_vec();
+        let values = self.checkpoint.f32(&name, &shape)?;
+        match values.as_ref() {
+            [value] => Ok(value.exp()),
+            _ => Err(Error::model(
+                self.checkpoint.path(),
+                format!("tensor `{name}`: expected one number, got shape {shape:?}"),
+            )),
+        }
+    }
+
+    /// Tells CLIPs apart: a hash of the sizes, the preprocessing, and the shape and 1,024 evenly
+    /// spread values of each tensor.
+    ///
+    /// Training changes every tensor, so a sample tells any two apart, and opening a large CLIP
+    /// does not read all of it. The form counts: Hugging Face crops photos differently from the
+    /// others, so one CLIP in two forms is two encoders.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where a tensor is not of floats.
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut hasher = Sha256::new();
+        hasher.update(b"clip 1\n");
+        hasher.update(format!("{:?}\n{:?}\n", self.config, self.preprocess));
+        for name in self.naming.all(&self.config) {
+            hasher.update(format!("{:?}\n", self.checkpoint.shape(&name)));
+            let values = self
+                .checkpoint
+                .sample(&name, FINGERPRINT_VALUES)
+                .ok_or_else(|| {
+                    Error::model(
+                        self.checkpoint.path(),
+                        format!(
+                            "tensor `{name}`: expected floats, got {:?}",
+                            self.checkpoint.dtype(&name)
+                        ),
+                    )
+                })?;
+            for value in values {
+                hasher.update(value.to_le_bytes());
+            }
+        }
+        Ok(super::open::hexadecimal(&hasher.finalize()))
+    }
+
+    fn reader(&self) -> TensorReader<'_> {
+        TensorReader {
+            checkpoint: &self.checkpoint,
+            naming: self.naming,
+            precision: Precision::F32,
+        }
+    }
+
+    /// Both towers as an encoder; the text tower is read when a sentence is first encoded.
+    ///
+    /// # Errors
+    /// As [`Clip::image_tower`].
+    pub fn into_encoder(self) -> Result<Encoder> {
+        let width = self.config.width;
+        let image_tower: Arc<dyn ImageTower> = Arc::new(self.image_tower()?);
+        let (for_texts, for_tokenizer) = (self.clone(), self.clone());
+        Encoder::new(EncoderParts {
+            name: self.name(),
+            fingerprint: self.fingerprint()?,
+            image_towers: vec![image_tower],
+            image_head: Head::Identity { width },
+            image_views: ImageViews::Plain,
+            open_text_tower: Box::new(move || {
+                Ok(Arc::new(for_texts.text_tower()?) as Arc<dyn TextTower>)
+            }),
+            open_tokenizer: Box::new(move || Ok(Tokenizer::from(for_tokenizer.tokenizer()?))),
+            text_head: Head::Identity { width },
+            tau: REFERENCE_TAU,
+        })
+    }
+
+    /// A name for people: that of the folder or file.
+    pub fn name(&self) -> String {
+        let path = match &self.folder {
+            Folder::Disk(path) if self.form != ClipForm::OpenAi => path.clone(),
+            _ => self.checkpoint.path().with_extension(""),
+        };
+        let path: PathBuf = std::path::absolute(&path).unwrap_or(path);
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        name.unwrap_or_else(|| "CLIP".to_owned())
+    }
+}
+
+/// Names of OpenCLIP's models with a custom text tower begin with `text.`; the rest is OpenAI's.
+fn openai_name(name: &str) -> Option<String> {
+    Some(name.strip_prefix("text.").unwrap_or(name).to_owned())
+}
+
+fn missing(path: &Path, names: &[&str]) -> Error {
+    Error::model(
+        path,
+        format!(
+            "expected the weights of a CLIP ({}), got none",
+            names.join(", ")
+        ),
+    )
+}

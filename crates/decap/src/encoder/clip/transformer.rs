@@ -1,0 +1,139 @@
+//! The pre-norm transformer that both towers are made of.
+
+use decap_kernels::{
+    Activation, Attention, Epilogue, Mask, PackedMatrix, Sequences, attention, layer_norm, linear,
+};
+
+use super::config::TransformerConfig;
+
+/// Blocks of attention and a hidden layer, each behind a layer norm and beside a residual.
+#[derive(Debug)]
+pub(super) struct Transformer {
+    pub(super) config: TransformerConfig,
+    pub(super) blocks: Vec<Block>,
+}
+
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) norm_1: LayerNorm,
+    /// `[width, 3 * width]`.
+    pub(super) queries_keys_values: Linear,
+    /// `[width, width]`.
+    pub(super) output: Linear,
+    pub(super) norm_2: LayerNorm,
+    /// `[width, hidden width]`.
+    pub(super) hidden: Linear,
+    /// `[hidden width, width]`.
+    pub(super) hidden_output: Linear,
+}
+
+#[derive(Debug)]
+pub(super) struct LayerNorm {
+    /// `[width]`.
+    pub(super) weight: Vec<f32>,
+    /// `[width]`.
+    pub(super) bias: Vec<f32>,
+    pub(super) epsilon: f32,
+}
+
+#[derive(Debug)]
+pub(super) struct Linear {
+    /// `[inputs, outputs]`.
+    pub(super) weight: PackedMatrix,
+    /// `[outputs]`.
+    pub(super) bias: Vec<f32>,
+}
+
+impl Transformer {
+    /// Runs `tokens` `[sum of lengths, width]`, f32, through all blocks, in place.
+    ///
+    /// `observe` sees the tokens after each block.
+    pub(super) fn forward(
+        &self,
+        tokens: &mut Vec<f32>,
+        lengths: &[usize],
+        mask: Mask,
+        observe: &mut dyn FnMut(Stage, &[f32]),
+    ) {
+        let TransformerConfig {
+            width,
+            heads,
+            hidden_width,
+            activation,
+            ..
+        } = self.config;
+        let heads = Attention {
+            num_heads: heads,
+            head_width: width / heads.max(1),
+            mask,
+        };
+        let rows = tokens.len() / width;
+        let mut next = vec![0.0; rows * width];
+        let mut normed = vec![0.0; rows * width];
+        let mut queries_keys_values = vec![0.0; rows * 3 * width];
+        let mut hidden = vec![0.0; rows * hidden_width];
+        for (index, block) in self.blocks.iter().enumerate() {
+            // x = x + output(attention(norm_1(x)))
+            block.norm_1.forward(tokens, &mut normed);
+            block
+                .queries_keys_values
+                .forward(&normed, &mut queries_keys_values);
+            let sequences = Sequences::Packed { lengths };
+            attention(&queries_keys_values, sequences, heads, None, &mut normed);
+            block.output.add_to(&normed, tokens, &mut next);
+            std::mem::swap(tokens, &mut next);
+            // x = x + hidden_output(activation(hidden(norm_2(x))))
+            block.norm_2.forward(tokens, &mut normed);
+            block
+                .hidden
+                .forward_activated(&normed, activation, &mut hidden);
+            block.hidden_output.add_to(&hidden, tokens, &mut next);
+            std::mem::swap(tokens, &mut next);
+            observe(Stage::Block(index), tokens);
+        }
+    }
+}
+
+/// A point of the computation at which tests compare it with the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The image tower's patches before positions, or the text tower's tokens with them.
+    Embedded,
+    /// After this block.
+    Block(usize),
+    /// The pooled token after its layer norm.
+    Pooled,
+}
+
+impl LayerNorm {
+    /// `[rows, width]` to `[rows, width]`.
+    pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) {
+        layer_norm(input, &self.weight, &self.bias, self.epsilon, output);
+    }
+}
+
+impl Linear {
+    /// `[rows, inputs]` to `[rows, outputs]`.
+    fn forward(&self, input: &[f32], output: &mut [f32]) {
+        self.forward_activated(input, Activation::Identity, output);
+    }
+
+    fn forward_activated(&self, input: &[f32], activation: Activation, output: &mut [f32]) {
+        let epilogue = Epilogue {
+            bias: Some(&self.bias),
+            activation,
+            ..Epilogue::default()
+        };
+        linear(input, &self.weight, epilogue, output);
+    }
+
+    /// `output = residual + self(input)`.
+    fn add_to(&self, input: &[f32], residual: &[f32], output: &mut [f32]) {
+        let epilogue = Epilogue {
+            bias: Some(&self.bias),
+            residual: Some(residual),
+            ..Epilogue::default()
+        };
+        linear(input, &self.weight, epilogue, output);
+    }
+}
