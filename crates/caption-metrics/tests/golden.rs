@@ -1,6 +1,9 @@
 //! Scores equal what pycocoevalcap prints (`tools/reference/metrics_golden.py`).
 
-#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may unwrap, their helper functions too"
+)]
 
 use caption_metrics::{
     Meteor, MetricValues, Note, Options, Predictions, PtbTokenizer, References, Scores, meteor,

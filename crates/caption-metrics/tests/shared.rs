@@ -3,7 +3,10 @@
 //! Looks in `DECAP_SHARED`, or beside the repository. METEOR is checked where `DECAP_METEOR`
 //! names a resources file.
 
-#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may unwrap, their helper functions too"
+)]
 
 use caption_metrics::{
     Meteor, MissingIds, Options, Predictions, PtbTokenizer, References, Scores, read_predictions,
