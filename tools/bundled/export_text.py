@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ import onnxruntime
 import torch
 
 from shrink import shrink
-from texts import load_minilm
+from texts import load_minilm, minilm_folder
 
 
 class TokenStates(torch.nn.Module):
@@ -80,6 +81,7 @@ def main():
         got = mean_embed(lambda i, m, t: session.run(None, dict(zip(names, (i, m, t))))[0], encodings)
         cosine = (got * reference).sum(1)
         report[os.path.basename(path)] = {"bytes": os.path.getsize(path), "cosine_min": float(cosine.min()), "cosine_mean": float(cosine.mean())}
+    shutil.copy(os.path.join(minilm_folder(), "tokenizer.json"), args.out)
     with open(os.path.join(args.out, "minilm.json"), "w") as file:
         json.dump(report, file, indent=1)
     print(json.dumps(report, indent=1))

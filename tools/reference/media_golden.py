@@ -1,11 +1,11 @@
 """Writes the golden files of decoding and preprocessing.
 
     python media_golden.py committed --photo PHOTO --out crates/decap/tests/data/media
-    python media_golden.py photos --photos FOLDER [FOLDER ...] --out $DECAP_GOLDEN
+    python media_golden.py photos --photos FOLDER [FOLDER ...] --out $DECAP_GOLDEN/media
 
 `committed` makes small pictures of every supported kind and what Pillow decodes from them.
 `photos` picks 20 photos of different shapes and stores what Pillow, torchvision and transformers
-make of each under several recipes; the test reads it where DECAP_GOLDEN names the folder.
+make of each under several recipes; the test reads it where DECAP_GOLDEN names the folder above.
 
 Made with pillow 13.0.0, torchvision 0.29.2, transformers 5.23.0, safetensors 0.8.0, numpy 2.4.6.
 """

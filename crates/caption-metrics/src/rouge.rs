@@ -1,5 +1,7 @@
 //! ROUGE-L (Lin 2004), as pycocoevalcap's `rouge.py`.
 
+use std::collections::HashMap;
+
 /// How much more recall weighs than precision.
 const BETA: f64 = 1.2;
 
@@ -27,35 +29,69 @@ pub(crate) fn rouge_l(prediction: &[u32], references: &[Vec<u32>]) -> f64 {
 /// (Hyyrö 2004, "Bit-parallel LCS-length computation revisited").
 fn common_subsequence_len(a: &[u32], b: &[u32]) -> usize {
     let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    let mut places: Vec<(u32, usize)> = short.iter().copied().zip(0..).collect();
-    places.sort_unstable();
+    let places = Places::new(short);
     // A zero bit is a word of the shorter list that ends a longer subsequence.
     let mut column = vec![u64::MAX; short.len().div_ceil(64)];
-    let mut matches = vec![0_u64; column.len()];
+    let mut scratch = vec![0_u64; column.len()];
     for &word in long {
-        let start = places.partition_point(|&(other, _)| other < word);
-        let same = places[start..]
-            .iter()
-            .take_while(|&&(other, _)| other == word);
-        if places.get(start).is_none_or(|&(other, _)| other != word) {
-            continue;
-        }
-        for &(_, place) in same.clone() {
-            matches[place / 64] |= 1 << (place % 64);
-        }
-        let mut carry = false;
-        for (bits, &matching) in column.iter_mut().zip(&matches) {
-            let (sum, overflow) = bits.overflowing_add(*bits & matching);
-            let (sum, overflow_by_carry) = sum.overflowing_add(u64::from(carry));
-            carry = overflow || overflow_by_carry;
-            *bits = sum | (*bits & !matching);
-        }
-        for &(_, place) in same {
-            matches[place / 64] = 0;
-        }
+        places.with_bits(word, &mut scratch, |matches| {
+            let mut carry = false;
+            for (bits, &matching) in column.iter_mut().zip(matches) {
+                let (sum, overflow) = bits.overflowing_add(*bits & matching);
+                let (sum, overflow_by_carry) = sum.overflowing_add(u64::from(carry));
+                carry = overflow || overflow_by_carry;
+                *bits = sum | (*bits & !matching);
+            }
+        });
     }
     // Bits beyond the shorter list match no word and stay ones.
     column.iter().map(|bits| bits.count_zeros() as usize).sum()
+}
+
+/// Where each word stands in a list.
+struct Places {
+    /// `(word, place)`, ascending.
+    places: Vec<(u32, usize)>,
+    /// A bit for each place, of words that are so frequent that bits are shorter.
+    frequent: HashMap<u32, Vec<u64>>,
+}
+
+impl Places {
+    fn new(words: &[u32]) -> Self {
+        let mut places: Vec<(u32, usize)> = words.iter().copied().zip(0..).collect();
+        places.sort_unstable();
+        let num_blocks = words.len().div_ceil(64);
+        let mut frequent = HashMap::new();
+        for same in places
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter(|same| same.len() > num_blocks)
+        {
+            let mut bits = vec![0; num_blocks];
+            same.iter()
+                .for_each(|&(_, place)| bits[place / 64] |= 1 << (place % 64));
+            frequent.insert(same[0].0, bits);
+        }
+        Self { places, frequent }
+    }
+
+    /// Calls `use_bits` with a bit for each place of the word, if it has any.
+    ///
+    /// `scratch` is all zeros, before and after.
+    fn with_bits(&self, word: u32, scratch: &mut [u64], use_bits: impl FnOnce(&[u64])) {
+        if let Some(bits) = self.frequent.get(&word) {
+            return use_bits(bits);
+        }
+        let start = self.places.partition_point(|&(other, _)| other < word);
+        let rest = &self.places[start..];
+        let same = &rest[..rest.iter().take_while(|&&(other, _)| other == word).count()];
+        if same.is_empty() {
+            return;
+        }
+        same.iter()
+            .for_each(|&(_, place)| scratch[place / 64] |= 1 << (place % 64));
+        use_bits(scratch);
+        same.iter().for_each(|&(_, place)| scratch[place / 64] = 0);
+    }
 }
 
 #[cfg(test)]

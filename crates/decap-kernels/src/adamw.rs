@@ -137,19 +137,38 @@ impl Kernel for Step<'_> {
 
 /// The sum of squares, accumulated in f64 in a fixed order.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
+    let set = KernelSet::active();
     let sums: Vec<f64> = values
         .par_chunks(CHUNK_VALUES)
-        .map(|values| {
-            let mut lanes = [0.0f64; 8];
-            for values in values.chunks(8) {
-                for (lane, &value) in lanes.iter_mut().zip(values) {
-                    *lane += f64::from(value) * f64::from(value);
-                }
-            }
-            lanes.iter().sum()
-        })
+        .map(|values| dispatch(set, SumOfSquares { values }))
         .collect();
     sums.iter().sum()
+}
+
+struct SumOfSquares<'a> {
+    values: &'a [f32],
+}
+
+impl Kernel for SumOfSquares<'_> {
+    type Output = f64;
+
+    /// Plain code, the same order under every set: the compiler turns the lanes into vectors.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f64 {
+        const LANES: usize = 32;
+        let mut lanes = [0.0f64; LANES];
+        let chunks = self.values.chunks_exact(LANES);
+        let rest = chunks.remainder();
+        for values in chunks {
+            for (lane, &value) in lanes.iter_mut().zip(values) {
+                *lane += f64::from(value) * f64::from(value);
+            }
+        }
+        for (lane, &value) in lanes.iter_mut().zip(rest) {
+            *lane += f64::from(value) * f64::from(value);
+        }
+        lanes.iter().sum()
+    }
 }
 
 #[cfg(test)]

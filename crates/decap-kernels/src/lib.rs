@@ -14,6 +14,21 @@
 //! linear(&[1.0, 10.0], &packed, epilogue, &mut output);
 //! assert_eq!(output, [41.0, 52.0, 64.0]);
 //! ```
+//!
+//! # Kernel sets
+//! `DECAP_KERNELS` forces one; without it the last one that the machine runs is used.
+//!
+//! | name | instructions | products in f32 / bf16 / int8 |
+//! |---|---|---|
+//! | `scalar` | any | plain / widened / widened |
+//! | `neon` | aarch64 NEON | 4 lanes / widened / widened |
+//! | `avx2` | AVX2, FMA, F16C | 8 lanes / widened / widened |
+//! | `avx512f` | AVX-512 F, BW, DQ, VL | 16 lanes / widened / widened |
+//! | `avx512bf16` | and BF16, VNNI | 16 lanes / dot products / dot products |
+//! | `amx` | and AMX tiles | 16 lanes / matrix unit / matrix unit |
+//!
+//! `avx512` is the better of the two AVX-512 sets that the machine runs. *Widened* operands are
+//! rounded and stored alike and multiplied as f32, so that all sets differ in the order of sums only.
 
 mod activation;
 mod adamw;

@@ -129,8 +129,9 @@ fn recipes(recipes: &[(&str, &str)]) -> BTreeMap<String, Preprocess> {
 /// Twenty real photos, from the file and from Pillow's pixels.
 #[test]
 fn real_photos_are_preprocessed_as_in_python() {
-    let Some(folder) = std::env::var_os("DECAP_GOLDEN").map(PathBuf::from) else {
-        println!("skipped: DECAP_GOLDEN names no folder of golden files");
+    let folder = std::env::var_os("DECAP_GOLDEN").map(|path| PathBuf::from(path).join("media"));
+    let Some(folder) = folder.filter(|folder| folder.is_dir()) else {
+        println!("skipped: DECAP_GOLDEN names no folder with golden files of photos");
         return;
     };
     let recipes = recipes(&[

@@ -20,19 +20,20 @@ pub(crate) fn align(found: &[Vec<Match>], num_prediction_words: usize) -> Alignm
     let fixed = fixed_matches(found, num_prediction_words);
     let mut paths = vec![Path::new(num_prediction_words, &fixed)];
     let mut steps: Vec<Step> = Vec::new();
-    for current in 0..=found.len() {
+    for (current, matches) in found.iter().enumerate() {
+        let mut candidates = advance(&paths, current, matches, &fixed);
         // The sort is stable: on a tie the path that was found first goes first.
-        paths.sort_by_key(Path::rank);
-        paths.truncate(BEAM_SIZE);
-        if current == found.len() {
-            break;
-        }
-        paths = advance(paths, current, &found[current], &fixed, &mut steps);
+        candidates.sort_by_key(|candidate| candidate.progress.rank());
+        candidates.truncate(BEAM_SIZE);
+        paths = candidates
+            .iter()
+            .map(|one| one.path(&paths[one.parent], &mut steps))
+            .collect();
     }
     for path in &mut paths {
-        path.close_chunk();
+        path.progress.close_chunk();
     }
-    paths.sort_by_key(Path::rank);
+    paths.sort_by_key(|path| path.progress.rank());
     let mut matches: Vec<Match> = Vec::new();
     let mut step = paths.first().and_then(|path| path.last_step);
     while let Some(index) = step {
@@ -97,9 +98,16 @@ struct Step {
 }
 
 /// A partial alignment.
-#[derive(Clone)]
 struct Path {
+    progress: Progress,
     last_step: Option<usize>,
+    /// One bit for each word of the prediction that is covered.
+    covered: Vec<u64>,
+}
+
+/// How far a path is, and how good.
+#[derive(Clone, Copy, Default)]
+struct Progress {
     /// Weighted words covered in both captions, rounded down match by match.
     num_matched: u32,
     num_chunks: u32,
@@ -108,32 +116,46 @@ struct Path {
     next: usize,
     /// Where the last match ends in the prediction, while a chunk is open.
     chunk_end: Option<u32>,
-    /// One bit for each word of the prediction that is covered.
-    covered: Vec<u64>,
+}
+
+/// A path to go on with, if it is among the best.
+struct Candidate {
+    progress: Progress,
+    /// Index of the path it goes on from.
+    parent: usize,
+    /// The match it chooses, if any.
+    chosen: Option<Match>,
 }
 
 impl Path {
     fn new(num_prediction_words: usize, fixed: &Fixed) -> Self {
-        let mut covered = vec![0; num_prediction_words.div_ceil(64)];
+        let mut path = Self {
+            progress: Progress::default(),
+            last_step: None,
+            covered: vec![0; num_prediction_words.div_ceil(64)],
+        };
         for (word, _) in fixed
             .covers_prediction
             .iter()
             .enumerate()
             .filter(|(_, is)| **is)
         {
-            covered[word / 64] |= 1 << (word % 64);
+            path.cover(word);
         }
-        Self {
-            last_step: None,
-            num_matched: 0,
-            num_chunks: 0,
-            distance: 0,
-            next: 0,
-            chunk_end: None,
-            covered,
-        }
+        path
     }
 
+    fn cover(&mut self, word: usize) {
+        self.covered[word / 64] |= 1 << (word % 64);
+    }
+
+    fn covers(&self, one: &Match) -> bool {
+        one.prediction_words()
+            .any(|word| self.covered[word / 64] & (1 << (word % 64)) != 0)
+    }
+}
+
+impl Progress {
     /// The smaller, the better.
     fn rank(&self) -> (std::cmp::Reverse<u32>, u32, u32) {
         (
@@ -141,11 +163,6 @@ impl Path {
             self.num_chunks,
             self.distance,
         )
-    }
-
-    fn covers(&self, one: &Match) -> bool {
-        one.prediction_words()
-            .any(|word| self.covered[word / 64] & (1 << (word % 64)) != 0)
     }
 
     /// Counts the match, but for its distance.
@@ -170,29 +187,51 @@ impl Path {
     }
 }
 
+impl Candidate {
+    fn path(&self, parent: &Path, steps: &mut Vec<Step>) -> Path {
+        let mut path = Path {
+            progress: self.progress,
+            last_step: parent.last_step,
+            covered: parent.covered.clone(),
+        };
+        if let Some(chosen) = self.chosen {
+            chosen.prediction_words().for_each(|word| path.cover(word));
+            steps.push(Step {
+                chosen,
+                before: parent.last_step,
+            });
+            path.last_step = Some(steps.len() - 1);
+        }
+        path
+    }
+}
+
 fn distance(one: &Match) -> u32 {
     one.reference_start.abs_diff(one.prediction_start)
 }
 
-/// All paths that go on from these at the reference's word `current`.
-fn advance(
-    paths: Vec<Path>,
-    current: usize,
-    matches: &[Match],
-    fixed: &Fixed,
-    steps: &mut Vec<Step>,
-) -> Vec<Path> {
-    let mut next_paths = Vec::with_capacity(paths.len() * 2);
-    for mut path in paths {
-        if current < path.next {
-            next_paths.push(path);
+/// All ways to go on from the paths at the reference's word `current`.
+fn advance(paths: &[Path], current: usize, matches: &[Match], fixed: &Fixed) -> Vec<Candidate> {
+    let mut candidates = Vec::with_capacity(paths.len() * (matches.len() + 1));
+    for (parent, path) in paths.iter().enumerate() {
+        let mut progress = path.progress;
+        if current < progress.next {
+            candidates.push(Candidate {
+                progress,
+                parent,
+                chosen: None,
+            });
             continue;
         }
         if fixed.covers_reference[current] {
             if let Some(one) = &fixed.at[current] {
-                path.take(one);
-                path.distance += distance(one);
-                next_paths.push(path);
+                progress.take(one);
+                progress.distance += distance(one);
+                candidates.push(Candidate {
+                    progress,
+                    parent,
+                    chosen: None,
+                });
             }
             continue;
         }
@@ -204,26 +243,26 @@ fn advance(
             if is_taken {
                 continue;
             }
-            let mut with = path.clone();
+            let mut with = progress;
             with.take(one);
-            for word in one.prediction_words() {
-                with.covered[word / 64] |= 1 << (word % 64);
-            }
-            steps.push(Step {
-                chosen: *one,
-                before: path.last_step,
-            });
-            with.last_step = Some(steps.len() - 1);
             // The reference implementation adds the distance to the path that is left, not to
             // the one that takes the match: ties are broken by that.
-            path.distance += distance(one);
-            next_paths.push(with);
+            progress.distance += distance(one);
+            candidates.push(Candidate {
+                progress: with,
+                parent,
+                chosen: Some(*one),
+            });
         }
-        path.close_chunk();
-        path.next += 1;
-        next_paths.push(path);
+        progress.close_chunk();
+        progress.next += 1;
+        candidates.push(Candidate {
+            progress,
+            parent,
+            chosen: None,
+        });
     }
-    next_paths
+    candidates
 }
 
 fn count_chunks(matches: &[Match]) -> u32 {

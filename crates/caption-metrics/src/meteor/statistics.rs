@@ -124,15 +124,18 @@ impl Side {
         DELTA * (self.num_words - self.num_function_words) + (1.0 - DELTA) * self.num_function_words
     }
 
+    /// Summed term by term in the reference implementation's order: which of two references
+    /// suits better can hang on the last bit.
     fn weighted_matches(&self) -> f64 {
-        let weigh = |counts: &[f64; NUM_STAGES], weight: f64| -> f64 {
-            counts
-                .iter()
-                .zip(STAGE_WEIGHTS)
-                .map(|(count, stage)| count * stage * weight)
-                .sum()
+        let weighted = |counts: &[f64; NUM_STAGES], weight: f64| -> [f64; NUM_STAGES] {
+            std::array::from_fn(|stage| counts[stage] * STAGE_WEIGHTS[stage] * weight)
         };
-        weigh(&self.content, DELTA) + weigh(&self.function, 1.0 - DELTA)
+        let content = weighted(&self.content, DELTA);
+        let function = weighted(&self.function, 1.0 - DELTA);
+        content
+            .into_iter()
+            .chain(function)
+            .fold(0.0, |sum, term| sum + term)
     }
 
     fn add(&mut self, other: &Self) {

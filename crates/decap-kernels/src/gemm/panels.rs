@@ -22,6 +22,7 @@ pub(crate) enum Format {
     /// [`BYTE_OFFSET`] times the sum of the line, which undoes the offset of the other operand.
     SignedBytes,
     /// Four bytes to which [`BYTE_OFFSET`] was added.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     OffsetBytes,
     /// One f32 that is rounded to bf16.
     WideBf16,
@@ -313,8 +314,15 @@ impl Packing<'_> {
         let factors = self.factors_of(&lines);
         for (value, words) in values.step_by(per_word).zip(words.chunks_exact_mut(width)) {
             let words = &mut words[..lines.len()];
+            let across = self.operand.transposed();
+            if self.layout.format == Format::F32 {
+                let row = across.row_slice(value, lines.start, lines.len());
+                for (word, value) in words.iter_mut().zip(row) {
+                    *word = value.to_bits();
+                }
+                continue;
+            }
             if self.layout.format == Format::Bf16 && value + 1 < self.operand.columns() {
-                let across = self.operand.transposed();
                 let low = across.row_slice(value, lines.start, lines.len());
                 let high = across.row_slice(value + 1, lines.start, lines.len());
                 for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
@@ -324,9 +332,8 @@ impl Packing<'_> {
             }
             words.fill(0);
             for part in 0..per_word.min(self.operand.columns().saturating_sub(value)) {
-                let across = self.operand.transposed();
-                let across = across.row_slice(value + part, lines.start, lines.len());
-                merge(self.layout.format, across, factors, part, words);
+                let row = across.row_slice(value + part, lines.start, lines.len());
+                merge(self.layout.format, row, factors, part, words);
             }
         }
     }

@@ -47,8 +47,8 @@ struct Norm {
 }
 
 impl Network {
-    /// Packs the weights.
-    pub fn new(weights: &DecoderWeights) -> Self {
+    /// Packs the weights, the matrices in `precision`.
+    pub fn new(weights: &DecoderWeights, precision: Precision) -> Self {
         let config = weights.config().clone();
         let layout = &weights.layout;
         let values = &weights.values;
@@ -63,7 +63,7 @@ impl Network {
             let inputs = place.weight.len() / outputs;
             let weight = MatrixView::row_major(&values[place.weight.clone()], inputs, outputs);
             Linear {
-                weight: PackedMatrix::pack(weight, Precision::F32),
+                weight: PackedMatrix::pack(weight, precision),
                 bias: values[place.bias.clone()].to_vec(),
             }
         };
@@ -88,10 +88,10 @@ impl Network {
             .collect();
         Self {
             prefix: Linear {
-                weight: PackedMatrix::pack(prefix_weight.transposed(), Precision::F32),
+                weight: PackedMatrix::pack(prefix_weight.transposed(), precision),
                 bias: values[layout.prefix_bias.clone()].to_vec(),
             },
-            output: PackedMatrix::pack(output.transposed(), Precision::F32),
+            output: PackedMatrix::pack(output.transposed(), precision),
             token_embedding,
             position_embedding: values[layout.position_embedding.clone()].to_vec(),
             blocks,

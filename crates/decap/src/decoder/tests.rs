@@ -453,6 +453,24 @@ fn write_spoilt(path: &Path, golden: &Golden, (name, spoil): Spoiling) {
 }
 
 #[test]
+fn lower_precisions_stay_close() {
+    let golden = Golden::tiny();
+    let (prefixes, tokens) = golden.first_batch();
+    let exact = golden.decoder().logits(&prefixes, &tokens).unwrap();
+    let size = |values: &[f32]| values.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
+    // Relative error of all logits: 8 bits of operands, through two blocks.
+    for (precision, tolerance) in [(Precision::Bf16, 0.03), (Precision::Int8, 0.06)] {
+        let vocabulary = Vocabulary::identity(golden.config.vocabulary_size);
+        let decoder = Decoder::with_precision(&golden.weights, vocabulary, precision).unwrap();
+        let logits = decoder.logits(&prefixes, &tokens).unwrap();
+        let difference: Vec<f32> = logits.iter().zip(&exact).map(|(a, b)| a - b).collect();
+        let error = size(&difference) / size(&exact);
+        println!("{precision:?}: relative error of the logits {error:e}");
+        assert!(error > 0.0 && error < tolerance, "{precision:?}: {error}");
+    }
+}
+
+#[test]
 fn broken_files_are_refused_by_tensor_name() {
     let golden = Golden::tiny();
     let folder = tempfile::tempdir().unwrap();

@@ -31,7 +31,8 @@ pub use evaluate::Evaluation;
 pub use metrics::{LOSS_CURVE_FILE, METRICS_FILE};
 pub use model::{ModelRecipe, embed, import_model, train_model};
 pub use options::{
-    Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions, TrainingPrecision, VocabularyChoice,
+    Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions,
+    TrainingPrecision, VocabularyChoice,
 };
 pub use text::{EncodingProgress, TextEmbeddings};
 

@@ -39,7 +39,7 @@ impl OnnxImageTower {
     /// Photos a run where the file leaves it open: enough to fill the cores, little memory.
     const BATCH: usize = 16;
 
-    /// Loads the ONNX file `name` of `folder` and runs it once to learn its width.
+    /// Loads the ONNX file `name` of `folder`; it is run once where it does not tell its width.
     ///
     /// # Errors
     /// [`Error::Io`] where it cannot be read, [`Error::Model`] where it is no image tower or has
@@ -68,10 +68,27 @@ impl OnnxImageTower {
             width: 0,
             options,
         };
-        let batch = fixed_batch.unwrap_or(1);
-        let blank = vec![0.0; tower.options.preprocess.values() * batch];
-        tower.width = tower.run(&blank, batch)?.len() / batch;
+        tower.width = match tower.declared_width() {
+            Some(width) => width,
+            None => {
+                let batch = fixed_batch.unwrap_or(1);
+                let blank = vec![0.0; tower.options.preprocess.values() * batch];
+                tower.run(&blank, batch)?.len() / batch
+            }
+        };
         Ok(tower)
+    }
+
+    /// The width of the features, where the file tells those of all outputs.
+    fn declared_width(&self) -> Option<usize> {
+        self.outputs
+            .iter()
+            .map(|&output| match self.session.shape(output)?[..] {
+                [_, channels, _, _] => channels,
+                [_, _, width] | [_, width] => width,
+                _ => None,
+            })
+            .sum()
     }
 
     /// `pixels` `[batch, 3, size, size]` to features `[batch, width]`, in one run.
@@ -186,10 +203,15 @@ impl ImageTower for OnnxImageTower {
                 let mut padded = pixels.to_vec();
                 padded.resize(run_batch * values, 0.0);
                 let run = self.run(&padded, run_batch)?;
-                features.extend_from_slice(&run[..photos * self.width]);
+                features.extend_from_slice(&run[..photos * (run.len() / run_batch)]);
             } else {
                 features.extend(self.run(pixels, photos)?);
             }
+        }
+        if features.len() != batch * self.width {
+            let width = features.len() / batch.max(1);
+            let message = format!("expected features of width {}, got {width}", self.width);
+            return Err(self.session.error(message));
         }
         Ok(features)
     }

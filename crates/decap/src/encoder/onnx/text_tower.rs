@@ -95,8 +95,8 @@ impl OnnxTextTower {
     /// Texts a run.
     const BATCH: usize = 64;
 
-    /// Loads the ONNX file `name` and the `tokenizer` (a `tokenizer.json`) of `folder`, and runs
-    /// the tower once to learn its width.
+    /// Loads the ONNX file `name` and the `tokenizer` (a `tokenizer.json`) of `folder`; the
+    /// tower is run once where it does not tell its width.
     ///
     /// # Errors
     /// [`Error::Io`] where a file cannot be read, [`Error::Model`] where it is not what it should
@@ -138,7 +138,10 @@ impl OnnxTextTower {
             pad_id,
             options,
         };
-        tower.width = tower.forward(&["a"])?.len();
+        tower.width = match tower.session.shape(output).as_deref() {
+            Some(&[_, Some(width)] | &[_, _, Some(width)]) => width,
+            _ => tower.features(&["a"])?.len(),
+        };
         Ok(tower)
     }
 
@@ -218,8 +221,20 @@ impl TextTower for OnnxTextTower {
         self.width
     }
 
-    /// Texts of like length are run together, so that little is computed on filling.
     fn forward(&self, texts: &[&str]) -> Result<Vec<f32>> {
+        let features = self.features(texts)?;
+        if features.len() != texts.len() * self.width {
+            let width = features.len() / texts.len().max(1);
+            let message = format!("expected features of width {}, got {width}", self.width);
+            return Err(self.session.error(message));
+        }
+        Ok(features)
+    }
+}
+
+impl OnnxTextTower {
+    /// Texts of like length are run together, so that little is computed on filling.
+    fn features(&self, texts: &[&str]) -> Result<Vec<f32>> {
         let ids = texts
             .iter()
             .map(|text| self.token_ids(text))
