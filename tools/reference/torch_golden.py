@@ -76,19 +76,18 @@ def write_decap():
 
 
 @torch.no_grad()
-def greedy(model, prefix, steps=30, start=49406, end=49407):
-    """`Decoding` of inference_decap.ipynb: the first token is predicted from the prefix alone."""
-    embeddings = model.clip_project.model(prefix)[None, None]
+def greedy(model, prefixes, steps=30, end=49407):
+    """`Decoding` of inference_decap.ipynb, all rows at once; -1 behind the end of a caption."""
+    embeddings = model.clip_project.model(prefixes)[:, None]
     past, tokens = None, []
     for _ in range(steps):
         out = model.decoder(inputs_embeds=embeddings, past_key_values=past, use_cache=True)
         past = out.past_key_values
-        token = int(out.logits[0, -1].argmax())
-        tokens.append(token)
-        if token == end:
-            break
-        embeddings = model.decoder.transformer.wte(torch.tensor([[token]]))
-    return tokens
+        tokens.append(out.logits[:, -1].argmax(dim=-1))
+        embeddings = model.decoder.transformer.wte(tokens[-1][:, None])
+    tokens = torch.stack(tokens, dim=1)
+    ended = (tokens == end).cumsum(dim=1) - (tokens == end).long()
+    return tokens.masked_fill(ended > 0, -1)
 
 
 def write_full(out, shared):
@@ -106,10 +105,7 @@ def write_full(out, shared):
     weights = (images @ rows.T * 100).softmax(dim=-1)
     prefixes = weights @ rows
     prefixes = prefixes / prefixes.norm(dim=-1, keepdim=True)
-    captions = torch.full((500, 30), -1)
-    for row, prefix in zip(captions, prefixes):
-        tokens = greedy(model, prefix)
-        row[: len(tokens)] = torch.tensor(tokens)
+    captions = greedy(model, prefixes)
     save_file({"prefixes": prefixes.contiguous(), "tokens": captions}, out / "decap_full.safetensors")
     print("distinct captions", len({tuple(row.tolist()) for row in captions}))
 

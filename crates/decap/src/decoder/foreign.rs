@@ -177,27 +177,43 @@ mod tests {
     use crate::weights::{Bytes, Tensors};
 
     fn data(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/torch").join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/data/torch")
+            .join(name)
     }
 
     /// The tiny decoder's, which has 61 tokens.
     fn options() -> ImportOptions {
-        ImportOptions { num_heads: 4, start_token: Some(59), end_token: 60 }
+        ImportOptions {
+            num_heads: 4,
+            start_token: Some(59),
+            end_token: 60,
+        }
     }
 
     #[test]
     fn a_reference_checkpoint_is_read() {
         let weights = DecoderWeights::import(&data("decap.pt"), &options()).unwrap();
         let config = weights.config();
-        assert_eq!((config.vocabulary_size, config.width, config.num_layers), (61, 24, 2));
+        assert_eq!(
+            (config.vocabulary_size, config.width, config.num_layers),
+            (61, 24, 2)
+        );
         assert_eq!((config.prefix_width, config.num_positions), (16, 12));
         let checkpoint = Checkpoint::open(&data("decap.pt")).unwrap();
         assert!(checkpoint.contains("decoder.transformer.h.0.attn.masked_bias"));
         for (name, shape, values) in weights.tensors() {
-            assert_eq!(checkpoint.f32(name, shape).unwrap().as_ref(), values, "{name}");
+            assert_eq!(
+                checkpoint.f32(name, shape).unwrap().as_ref(),
+                values,
+                "{name}"
+            );
         }
         let decoder = Decoder::new(&weights, Vocabulary::identity(61)).unwrap();
-        let options = GenerateOptions { max_tokens: 11, ..GenerateOptions::default() };
+        let options = GenerateOptions {
+            max_tokens: 11,
+            ..GenerateOptions::default()
+        };
         assert_eq!(decoder.generate(&[0.25; 16], &options).unwrap().len(), 1);
     }
 
@@ -209,7 +225,10 @@ mod tests {
         for (a, b) in fork.tensors().zip(original.tensors()) {
             assert_eq!(a.0, b.0);
             // The fork was saved in half precision.
-            let close = a.2.iter().zip(b.2).all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(1.0));
+            let close =
+                a.2.iter()
+                    .zip(b.2)
+                    .all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(1.0));
             assert!(close, "{}", a.0);
         }
     }
@@ -218,9 +237,14 @@ mod tests {
     fn what_is_exported_is_imported_again() {
         let folder = tempfile::tempdir().unwrap();
         let weights = DecoderWeights::import(&data("decap.pt"), &options()).unwrap();
-        let (pickled, safe) = (folder.path().join("a.pt"), folder.path().join("a.safetensors"));
+        let (pickled, safe) = (
+            folder.path().join("a.pt"),
+            folder.path().join("a.safetensors"),
+        );
         weights.export_torch(&pickled).unwrap();
-        weights.save(&safe, crate::decoder::WeightsDtype::F32).unwrap();
+        weights
+            .save(&safe, crate::decoder::WeightsDtype::F32)
+            .unwrap();
         for path in [pickled, safe] {
             let again = DecoderWeights::import(&path, &options()).unwrap();
             assert_eq!(again.config(), weights.config());
@@ -231,28 +255,58 @@ mod tests {
     #[test]
     fn other_checkpoints_are_refused() {
         let broken = |path: &Path, options: &ImportOptions| {
-            DecoderWeights::import(path, options).unwrap_err().to_string()
+            DecoderWeights::import(path, options)
+                .unwrap_err()
+                .to_string()
         };
         let error = broken(&data("zip.pt"), &options());
-        assert!(error.contains("`clip_project.model.0.weight` is missing"), "{error}");
+        assert!(
+            error.contains("`clip_project.model.0.weight` is missing"),
+            "{error}"
+        );
         let error = broken(&data("decap.pt"), &ImportOptions::default());
-        assert!(error.contains("expected an id below 61, got 49406"), "{error}");
-        let error = broken(&data("decap.pt"), &ImportOptions { num_heads: 5, ..options() });
+        assert!(
+            error.contains("expected an id below 61, got 49406"),
+            "{error}"
+        );
+        let error = broken(
+            &data("decap.pt"),
+            &ImportOptions {
+                num_heads: 5,
+                ..options()
+            },
+        );
         assert!(error.contains("expected a divisor of width 24"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("broken.pt");
         let weights = DecoderWeights::import(&data("decap.pt"), &options()).unwrap();
-        let tensors = || weights.tensors().map(|(name, shape, values)| TorchTensor { name, shape, values });
-        let missing: Vec<_> = tensors().filter(|t| t.name != "decoder.transformer.ln_f.bias").collect();
+        let tensors = || {
+            weights.tensors().map(|(name, shape, values)| TorchTensor {
+                name,
+                shape,
+                values,
+            })
+        };
+        let missing: Vec<_> = tensors()
+            .filter(|t| t.name != "decoder.transformer.ln_f.bias")
+            .collect();
         write_torch(&path, &missing).unwrap();
         assert!(broken(&path, &options()).contains("`decoder.transformer.ln_f.bias` is missing"));
         let other = vec![0.5; 61 * 24];
         let mut untied: Vec<_> = tensors().collect();
-        untied.push(TorchTensor { name: TIED_OUTPUT, shape: &[61, 24], values: &other });
+        untied.push(TorchTensor {
+            name: TIED_OUTPUT,
+            shape: &[61, 24],
+            values: &other,
+        });
         write_torch(&path, &untied).unwrap();
         assert!(broken(&path, &options()).contains("expected a copy of the token embedding"));
         let mut deep: Vec<_> = tensors().collect();
-        deep.push(TorchTensor { name: "clip_project.model.2.weight", shape: &[24], values: &other[..24] });
+        deep.push(TorchTensor {
+            name: "clip_project.model.2.weight",
+            shape: &[24],
+            values: &other[..24],
+        });
         write_torch(&path, &deep).unwrap();
         assert!(broken(&path, &options()).contains("expected one linear layer"));
     }
@@ -272,17 +326,29 @@ mod tests {
         let golden = Tensors::read(&path, Bytes::map(&path).unwrap()).unwrap();
         let prefixes = golden.f32("prefixes", &[500, 512]).unwrap();
         let (tokens, _) = golden.get("tokens").unwrap().bytes.as_chunks::<8>();
-        let tokens: Vec<i64> = tokens.iter().map(|&token| i64::from_le_bytes(token)).collect();
+        let tokens: Vec<i64> = tokens
+            .iter()
+            .map(|&token| i64::from_le_bytes(token))
+            .collect();
         let weights =
-            DecoderWeights::import(&folder.join("decap_full.pt"), &ImportOptions::default()).unwrap();
+            DecoderWeights::import(&folder.join("decap_full.pt"), &ImportOptions::default())
+                .unwrap();
         let vocabulary = Vocabulary::identity(weights.config().vocabulary_size);
         let decoder = Decoder::new(&weights, vocabulary).unwrap();
-        let captions = decoder.generate(&prefixes, &GenerateOptions::default()).unwrap();
-        let equal = captions.iter().zip(tokens.chunks_exact(30)).filter(|(caption, row)| {
-            let row: Vec<u32> =
-                row.iter().filter(|&&token| token >= 0).map(|&token| token as u32).collect();
-            caption.token_ids == row
-        });
+        let captions = decoder
+            .generate(&prefixes, &GenerateOptions::default())
+            .unwrap();
+        let equal = captions
+            .iter()
+            .zip(tokens.chunks_exact(30))
+            .filter(|(caption, row)| {
+                let row: Vec<u32> = row
+                    .iter()
+                    .filter(|&&token| token >= 0)
+                    .map(|&token| token as u32)
+                    .collect();
+                caption.token_ids == row
+            });
         let equal = equal.count();
         println!("{equal} of {} captions are equal", captions.len());
         assert_eq!(equal, 500);

@@ -399,17 +399,28 @@ mod tests {
     fn hostile_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
-        let three_gigabytes = r#"{"a":{"dtype":"F32","shape":[750000000],"data_offsets":[0,3000000000]}}"#;
+        let three_gigabytes =
+            r#"{"a":{"dtype":"F32","shape":[750000000],"data_offsets":[0,3000000000]}}"#;
         let shape_lies = r#"{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,16]}}"#;
-        let overflows = r#"{"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,16]}}"#;
-        let whole = with_header(r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#, 16);
+        let overflows =
+            r#"{"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,16]}}"#;
+        let whole = with_header(
+            r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#,
+            16,
+        );
         let mut long_header = vec![0xff; 8];
         long_header.resize(1024, b'{');
         let cases: Vec<(Vec<u8>, &str)> = vec![
             (Vec::new(), "expected safetensors or a PyTorch file"),
             (vec![1, 2, 3], "expected safetensors or a PyTorch file"),
-            (b"<!DOCTYPE html><html>Not found</html>".to_vec(), "expected safetensors"),
-            (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n".to_vec(), "a Git LFS pointer"),
+            (
+                b"<!DOCTYPE html><html>Not found</html>".to_vec(),
+                "expected safetensors",
+            ),
+            (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n".to_vec(),
+                "a Git LFS pointer",
+            ),
             (long_header, "expected safetensors"),
             (with_header(three_gigabytes, 1024), "expected safetensors"),
             (with_header(shape_lies, 16), "expected safetensors"),
@@ -421,22 +432,45 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             let error = Checkpoint::open(&path).unwrap_err();
             assert_eq!(error.kind(), "model");
-            assert!(error.to_string().contains(message), "{error} lacks {message:?}");
+            assert!(
+                error.to_string().contains(message),
+                "{error} lacks {message:?}"
+            );
         }
         fs::write(&path, &whole).unwrap();
         let checkpoint = Checkpoint::open(&path).unwrap();
         assert_eq!(checkpoint.f32("a", &[4]).unwrap().as_ref(), [0.0; 4]);
-        assert!(checkpoint.f32("a", &[2, 2]).unwrap_err().to_string().contains("got [4]"));
-        assert!(checkpoint.f32("b", &[4]).unwrap_err().to_string().contains("`b` is missing"));
+        assert!(
+            checkpoint
+                .f32("a", &[2, 2])
+                .unwrap_err()
+                .to_string()
+                .contains("got [4]")
+        );
+        assert!(
+            checkpoint
+                .f32("b", &[4])
+                .unwrap_err()
+                .to_string()
+                .contains("`b` is missing")
+        );
         assert_eq!(Checkpoint::open(folder.path()).unwrap_err().kind(), "io");
-        assert_eq!(Checkpoint::open(&folder.path().join("none")).unwrap_err().kind(), "not_found");
+        assert_eq!(
+            Checkpoint::open(&folder.path().join("none"))
+                .unwrap_err()
+                .kind(),
+            "not_found"
+        );
     }
 
     #[test]
     fn shards_lie_beside_their_index() {
         let folder = tempfile::tempdir().unwrap();
         let index = folder.path().join("model.safetensors.index.json");
-        let shard = with_header(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4);
+        let shard = with_header(
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#,
+            4,
+        );
         fs::write(folder.path().join("one.safetensors"), shard).unwrap();
         let open = |map: &str| {
             fs::write(&index, format!("{{\"weight_map\": {map}}}")).unwrap();
@@ -460,8 +494,14 @@ mod tests {
 
     #[test]
     fn halves_are_widened_exactly() {
-        assert_eq!(widen(Dtype::F16, &[0x00, 0x3c, 0x00, 0xc0]).unwrap(), [1.0, -2.0]);
-        assert_eq!(widen(Dtype::BF16, &[0x80, 0x3f, 0x40, 0x40]).unwrap(), [1.0, 3.0]);
+        assert_eq!(
+            widen(Dtype::F16, &[0x00, 0x3c, 0x00, 0xc0]).unwrap(),
+            [1.0, -2.0]
+        );
+        assert_eq!(
+            widen(Dtype::BF16, &[0x80, 0x3f, 0x40, 0x40]).unwrap(),
+            [1.0, 3.0]
+        );
         assert_eq!(widen(Dtype::F64, &2.5f64.to_le_bytes()).unwrap(), [2.5]);
         assert!(widen(Dtype::I64, &[0; 8]).is_none());
     }

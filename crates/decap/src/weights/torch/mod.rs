@@ -58,7 +58,9 @@ fn read_archive(file: &[u8]) -> Result<(CheckpointForm, Tensors), String> {
         .keys()
         .filter(|name| *name == "data.pkl" || name.ends_with("/data.pkl"))
         .min_by_key(|name| name.len())
-        .ok_or_else(|| "expected a PyTorch archive with a stored `data.pkl`, got none".to_owned())?;
+        .ok_or_else(|| {
+            "expected a PyTorch archive with a stored `data.pkl`, got none".to_owned()
+        })?;
     let folder = pickle_name.trim_end_matches("data.pkl");
     let member = |name: &str| members.get(&format!("{folder}{name}")).cloned();
     if let Some(order) = member("byteorder")
