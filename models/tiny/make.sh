@@ -28,14 +28,18 @@ cd "$root/tools/bundled"
 [ -f "$work/encoder/encoder.json" ] || "$decap" align "$work/pairs.jsonl" \
     --image-tower "$work/towers/image_tower.json" --text-tower "$work/towers/text_tower.json" \
     --name "EfficientNet-lite0 (distilled) + all-MiniLM-L6-v2" --cache "$work/cache" \
-    --out "$work/encoder" @@ALIGN@@
+    --out "$work/encoder" --views 1 --hidden 0 --tau 0.03
 
 # 3. The decoder and the memory, from sentences alone.
-[ -f "$work/model/model.json" ] || "$decap" train "$data"/text/{coco_train_mix,coco_by_id_train}.txt \
-    --encoder "$work/encoder" --out "$work/model" --cache "$work/cache" --resume @@TRAIN@@
+resume=$([ ! -f "$work/tiny/checkpoint.safetensors" ] || echo --resume)
+[ -f "$work/tiny/model.json" ] || "$decap" train "$data/text/coco_train_mix.txt" \
+    --encoder "$work/encoder" --out "$work/tiny" --cache "$work/cache" $resume \
+    --epochs 2 --noise-variance 0.001 --tau 0.03 --weights-dtype int8 \
+    --memory-rows 20000 --memory-dtype int8
 
-# 4. The bundle.
+# 4. The bundle: the model carries its encoder.
 cd "$root/models/tiny"
 mkdir -p encoder
 cp "$work"/encoder/* encoder/
-cp "$work"/model/{model.json,decoder.json,decoder.safetensors,memory.safetensors,captions.txt} .
+cp "$work"/tiny/{decoder.json,decoder.safetensors,memory.safetensors,captions.txt} .
+sed 's#"reference": ".*"#"reference": "tiny"#' "$work/tiny/model.json" > model.json

@@ -490,6 +490,12 @@ pub struct ScoreArgs {
     /// The captions to score, one an id.
     #[arg(long, value_name = "FILE")]
     pub predictions: PathBuf,
+    /// METEOR's data, as --prepare-meteor makes it; without it METEOR is left out.
+    #[arg(long, value_name = "FILE", env = "DECAP_METEOR")]
+    pub meteor: Option<PathBuf>,
+    /// Make METEOR's data first, from the folder of Python's pycocoevalcap package.
+    #[arg(long, value_name = "DIR", requires = "meteor")]
+    pub prepare_meteor: Option<PathBuf>,
     /// Print one JSON object with the field's keys.
     #[arg(long)]
     pub json: bool,

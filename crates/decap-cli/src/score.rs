@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use caption_metrics::{
-    Error, MissingIds, Options, Scores, Tokenization, read_predictions, read_references, score,
+    Error, Meteor, MissingIds, Options, Scores, Tokenization, read_predictions, read_references, score,
 };
 use decap::weights::write_atomically;
 use serde_json::{Map, Value, json};
@@ -15,7 +15,12 @@ use crate::failure::{Failure, Outcome};
 pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
     let references = read_references(&args.references)?;
     let predictions = read_predictions(&args.predictions)?;
+    if let (Some(package), Some(file)) = (&args.prepare_meteor, &args.meteor) {
+        caption_metrics::meteor::prepare(package, file)?;
+    }
+    let meteor = args.meteor.as_ref().map(Meteor::open).transpose()?;
     let options = Options {
+        meteor,
         tokenization: if args.tokenized {
             Tokenization::Tokenized
         } else {

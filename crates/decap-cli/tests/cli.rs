@@ -1,6 +1,9 @@
 //! The program as people run it: the bundled model, real photos, bad input.
 
-#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may unwrap, their helper functions too"
+)]
 
 use std::fs;
 use std::io::Write;

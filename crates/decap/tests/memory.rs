@@ -1,6 +1,9 @@
 //! The projection against NumPy, on invented and on real CLIP embeddings.
 
-#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helper functions too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may unwrap, their helper functions too"
+)]
 
 use std::path::{Path, PathBuf};
 
