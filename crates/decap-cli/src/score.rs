@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use caption_metrics::{
-    Error, Meteor, MissingIds, Options, Scores, Tokenization, read_predictions, read_references, score,
+    Error, Meteor, MissingIds, Options, Scores, Tokenization, read_predictions, read_references,
+    score,
 };
 use decap::weights::write_atomically;
 use serde_json::{Map, Value, json};
