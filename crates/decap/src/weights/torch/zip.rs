@@ -30,13 +30,12 @@ pub(super) fn members(archive: &[u8]) -> Result<HashMap<String, Range<usize>>, S
         let extra = slice(archive, name_start + name_length, extra_length)?;
         read_zip64_sizes(extra, &mut size, &mut packed, &mut offset);
         at = name_start + name_length + extra_length + comment_length;
-        if name.ends_with('/') {
+        // TorchScript archives carry their code compressed; tensors and pickles are stored.
+        if name.ends_with('/') || method != 0 {
             continue;
         }
-        if method != 0 || packed != size {
-            return Err(format!(
-                "member `{name}`: expected stored bytes, got compressed ones"
-            ));
+        if packed != size {
+            return Err(format!("member `{name}`: expected {size} stored bytes, got {packed}"));
         }
         let range = member_range(archive, offset, size)
             .map_err(|message| format!("member `{name}`: {message}"))?;
