@@ -35,7 +35,9 @@ pub(super) fn members(archive: &[u8]) -> Result<HashMap<String, Range<usize>>, S
             continue;
         }
         if packed != size {
-            return Err(format!("member `{name}`: expected {size} stored bytes, got {packed}"));
+            return Err(format!(
+                "member `{name}`: expected {size} stored bytes, got {packed}"
+            ));
         }
         let range = member_range(archive, offset, size)
             .map_err(|message| format!("member `{name}`: {message}"))?;
