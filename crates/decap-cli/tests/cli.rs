@@ -242,6 +242,30 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
+#[cfg(unix)]
+#[test]
+fn a_photo_that_may_not_be_read_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret.webp");
+    fs::copy(photos().join("cat.webp"), &path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    if fs::File::open(&path).is_ok() {
+        println!("skipped: this user may read everything");
+        return;
+    }
+    let output = decap(&["caption", text(&path), "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let record = &json_lines(&stdout(&output))[0];
+    assert_eq!(record["error"]["kind"], "permission_denied", "{record}");
+    assert!(
+        record["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("secret.webp")
+    );
+}
+
 #[test]
 fn a_folder_without_photos_says_so() {
     let folder = tempfile::tempdir().unwrap();
