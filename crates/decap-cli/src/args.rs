@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use decap::Precision;
 use decap::media::image::Limits;
 
 const STYLES: Styles = Styles::styled()
@@ -50,6 +51,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Write a model's decoder as the checkpoint that the reference code loads.
     Export(ExportArgs),
+    /// Time the work that captioning and training are made of.
+    Bench(BenchArgs),
     /// BLEU, METEOR, ROUGE-L and CIDEr without Java.
     Score(ScoreArgs),
     /// Say what a model is.
@@ -105,6 +108,8 @@ pub struct CaptionArgs {
     pub frames: usize,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
 }
 
 #[derive(Debug, Args)]
@@ -164,6 +169,13 @@ impl LimitArgs {
     }
 }
 
+#[derive(Debug, Clone, Copy, Args)]
+pub struct PrecisionArgs {
+    /// What networks compute in: f32 is the reference, auto the fastest that agrees with it.
+    #[arg(long, default_value_t = Precision::Auto, value_name = "auto|f32|bf16|int8")]
+    pub precision: Precision,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MethodArg {
     /// Project onto the memory, then decode (DeCap).
@@ -205,6 +217,8 @@ pub struct EmbedArgs {
     pub batch: usize,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -376,6 +390,8 @@ pub enum MemoryCommand {
         seed: u64,
         #[command(flatten)]
         options: MemoryBuildArgs,
+        #[command(flatten)]
+        precision: PrecisionArgs,
     },
     /// Say what a memory holds.
     Info {
@@ -406,6 +422,8 @@ pub enum MemoryCommand {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        precision: PrecisionArgs,
     },
     /// Add captions to a memory; rows that are there stay as they are.
     Add {
@@ -418,6 +436,8 @@ pub enum MemoryCommand {
         /// Encoder or model folder, or `tiny` for the bundled one.
         #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
         encoder: String,
+        #[command(flatten)]
+        precision: PrecisionArgs,
     },
 }
 
@@ -450,6 +470,36 @@ pub struct ImportArgs {
     pub cache: Option<PathBuf>,
     #[command(flatten)]
     pub memory: MemoryBuildArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The networks have the shapes of CLIP ViT-B/32 and of the reference's decoder, \
+    and seeded random weights.\nDECAP_KERNELS forces a kernel set, RAYON_NUM_THREADS the threads; \
+    run it on an idle machine.\n\n\
+    Examples:\n  \
+    decap bench\n  \
+    decap bench --json --work image_tower_b16 --precision f32\n  \
+    decap bench --work project_5m_q32 --work image_tower_b256"
+)]
+pub struct BenchArgs {
+    /// Time this work alone (may be given several times); --list has the names.
+    #[arg(long, value_name = "NAME")]
+    pub work: Vec<String>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the names of the works and how others are named.
+    #[arg(long, conflicts_with_all = ["work", "json"])]
+    pub list: bool,
+    /// Time spent on each work, in seconds, after it was prepared.
+    #[arg(long, default_value_t = 3.0, value_name = "S")]
+    pub seconds: f64,
+    /// The photo of photo_to_caption (default: one of 640 x 480 pixels that is built in).
+    #[arg(long, value_name = "FILE")]
+    pub photo: Option<PathBuf>,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

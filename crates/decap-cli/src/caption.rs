@@ -21,9 +21,13 @@ use crate::inputs::{self, Depth, Kinds};
 use crate::output::{Output, Start};
 use crate::progress;
 
+/// From this number of inputs on, what speeds up each projection pays.
+const MANY_INPUTS: usize = 16;
+
 /// Runs the command.
 pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
-    let mut captioner = Captioner::open(&args.model)?;
+    let precision = args.precision.precision;
+    let mut captioner = Captioner::open_with(&args.model, precision)?;
     if let Some(memory) = &args.memory {
         let memory = memory_for(captioner.encoder(), memory)?;
         captioner = captioner.with_memory(memory)?;
@@ -35,6 +39,9 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         Depth::Flat
     };
     let inputs = inputs::expand(&args.paths, Kinds::PhotosAndVideos, depth)?;
+    if inputs.len() >= MANY_INPUTS {
+        captioner = captioner.ready_for_many();
+    }
     let (output, done) = open_output(args)?;
     let mut run = Run {
         captioner,
@@ -94,11 +101,13 @@ impl Run<'_> {
         };
         let load = move |path: &Path| -> Result<Loaded, Error> {
             let started = Instant::now();
-            let frames = match inputs::is_video(path) {
-                true => media::video::sample_frames(path, &video)?,
-                false => vec![media::image::open(path, &limits)?],
+            let views = match inputs::is_video(path) {
+                true => {
+                    let frames = media::video::sample_frames(path, &video)?;
+                    frames.iter().map(|frame| encoder.prepare(frame)).collect()
+                }
+                false => vec![encoder.open_photo(path, &limits)?],
             };
-            let views = frames.iter().map(|frame| encoder.prepare(frame)).collect();
             Ok(Loaded {
                 views,
                 decode_ms: milliseconds(started),

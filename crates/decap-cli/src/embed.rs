@@ -4,7 +4,7 @@ use std::path::Path;
 
 use decap::encoder::Encoder;
 use decap::weights::write_atomically;
-use decap::{Error, for_each_batch, media};
+use decap::{Error, for_each_batch};
 use serde_json::json;
 
 use crate::args::EmbedArgs;
@@ -20,7 +20,7 @@ type Row = (&'static str, String, Result<Vec<f32>, Error>);
 /// Runs the command.
 pub fn run(args: &EmbedArgs) -> Result<Outcome, Failure> {
     let format = Format::of(&args.output)?;
-    let encoder = open_encoder(&args.encoder)?;
+    let encoder = open_encoder(&args.encoder, args.precision.precision)?;
     let rows = match &args.text {
         Some(path) => text_rows(&encoder, path)?,
         None => image_rows(&encoder, args)?,
@@ -79,7 +79,7 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs) -> Result<Vec<Row>, Failure> 
         }
     }
     let bar = progress::bar(paths.len() as u64, "photos");
-    let load = |path: &Path| media::image::open(path, &limits).map(|image| encoder.prepare(&image));
+    let load = |path: &Path| encoder.open_photo(path, &limits);
     for_each_batch(paths, args.batch, load, |batch| {
         let count = batch.len() as u64;
         let prepared: Vec<_> = batch

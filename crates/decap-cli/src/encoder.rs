@@ -7,7 +7,7 @@ use decap::encoder::{self, Encoder};
 use decap::hub::{Hub, HubOptions, HubReference};
 use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
 use decap::weights::Folder;
-use decap::{Embeddings, Error};
+use decap::{Embeddings, Error, Precision};
 
 use crate::failure::Failure;
 use crate::progress;
@@ -19,10 +19,10 @@ const SENTENCES_AT_A_TIME: usize = 512;
 /// The encoder that `--encoder` or a model names.
 ///
 /// # Errors
-/// As [`encoder::open`].
-pub fn open_encoder(reference: &str) -> Result<Arc<Encoder>, Failure> {
+/// As [`encoder::open_with`].
+pub fn open_encoder(reference: &str, precision: Precision) -> Result<Arc<Encoder>, Failure> {
     download(reference)?;
-    Ok(encoder::open(reference)?)
+    Ok(encoder::open_with(reference, precision)?)
 }
 
 /// Downloads an encoder that is named by its Hub id, with a progress bar; a path is left alone.

@@ -1,5 +1,6 @@
 //! `decap import` and `decap export`: DeCap checkpoints of PyTorch, in and out.
 
+use decap::Precision;
 use decap::decoder::{WeightsDtype, open_weights};
 use decap::encoder::find_folder;
 use decap::memory::MemoryOptions;
@@ -19,7 +20,7 @@ use crate::train::encoder_reference;
 pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
     let captions = read_all(&args.captions)?;
-    let encoder = open_encoder(&args.encoder)?;
+    let encoder = open_encoder(&args.encoder, Precision::F32)?;
     let name = args
         .out
         .file_name()

@@ -2,6 +2,7 @@
 
 mod align;
 mod args;
+mod bench;
 mod cache;
 mod caption;
 mod embed;
@@ -20,6 +21,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::Parser;
+use decap::Machine;
 
 use args::{Cli, Command};
 use failure::{Failure, Outcome};
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Outcome, Failure> {
+    Machine::check()?;
     match cli.command {
         Command::Caption(args) => caption::run(&args),
         Command::Embed(args) => embed::run(&args),
@@ -45,6 +48,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Memory(command) => memory::run(&command),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => import::export(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Model(command) => model::run(&command),
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use decap::encoder::Encoder;
 use decap::media;
 use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
 use decap::weights::{Folder, write_folder_atomically};
@@ -21,8 +22,10 @@ pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
             encoder,
             seed,
             options,
+            precision,
         } => {
-            build(captions, out, encoder, *seed, options)?;
+            let encoder = open_encoder(encoder, precision.precision)?;
+            build(captions, out, &encoder, *seed, options)?;
         }
         MemoryCommand::Info { memory, json } => info(memory, *json)?,
         MemoryCommand::Search {
@@ -31,20 +34,21 @@ pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
             encoder,
             top,
             json,
+            precision,
         } => {
-            search(
-                query,
-                memory,
-                encoder.as_deref().unwrap_or(memory),
-                *top,
-                *json,
-            )?;
+            let encoder = encoder.as_deref().unwrap_or(memory);
+            let encoder = open_encoder(encoder, precision.precision)?;
+            search(query, memory, &encoder, *top, *json)?;
         }
         MemoryCommand::Add {
             memory,
             captions,
             encoder,
-        } => add(memory, captions, encoder)?,
+            precision,
+        } => {
+            let encoder = open_encoder(encoder, precision.precision)?;
+            add(memory, captions, &encoder)?;
+        }
     }
     Ok(Outcome::AllWell)
 }
@@ -52,7 +56,7 @@ pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
 fn build(
     captions: &[PathBuf],
     out: &Path,
-    encoder: &str,
+    encoder: &Encoder,
     seed: u64,
     args: &MemoryBuildArgs,
 ) -> Result<(), Failure> {
@@ -62,9 +66,8 @@ fn build(
         seed,
         dtype: args.memory_dtype.parse()?,
     };
-    let encoder = open_encoder(encoder)?;
     let chosen = MemoryBuilder::choose(read_all(captions)?, options)?;
-    let embeddings = encode_sentences(&encoder, chosen.captions(), &stop)?;
+    let embeddings = encode_sentences(encoder, chosen.captions(), &stop)?;
     let info = MemoryInfo {
         encoder_fingerprint: encoder.fingerprint().to_owned(),
         encoder_name: encoder.name().to_owned(),
@@ -114,12 +117,11 @@ fn info(memory: &str, as_json: bool) -> Result<(), Failure> {
 fn search(
     query: &str,
     memory: &str,
-    encoder: &str,
+    encoder: &Encoder,
     top: usize,
     as_json: bool,
 ) -> Result<(), Failure> {
     let memory = open_memory(memory)?;
-    let encoder = open_encoder(encoder)?;
     memory.check_encoder(encoder.fingerprint(), encoder.name())?;
     let path = Path::new(query);
     let embedding = if path.is_file() {
@@ -141,13 +143,12 @@ fn search(
     Ok(())
 }
 
-fn add(path: &Path, captions: &[PathBuf], encoder: &str) -> Result<(), Failure> {
+fn add(path: &Path, captions: &[PathBuf], encoder: &Encoder) -> Result<(), Failure> {
     let stop = Stop::on_ctrl_c();
     let memory = Memory::open(&Folder::disk(path))?;
-    let encoder = open_encoder(encoder)?;
     memory.check_encoder(encoder.fingerprint(), encoder.name())?;
     let more = memory.missing(read_all(captions)?);
-    let embeddings = encode_sentences(&encoder, &more, &stop)?;
+    let embeddings = encode_sentences(encoder, &more, &stop)?;
     let extended = memory.extended(&more, &embeddings)?;
     extended.save(path)?;
     eprintln!("added {} sentences: {} now", more.len(), extended.len());

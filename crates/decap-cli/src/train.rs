@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use decap::Precision;
 use decap::decoder::WeightsDtype;
 use decap::memory::MemoryOptions;
 use decap::model::Writing;
@@ -23,7 +24,11 @@ use crate::stop::Stop;
 pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
     let captions = read_all(&args.captions)?;
-    let encoder = open_encoder(&args.encoder)?;
+    let precision = match args.preset {
+        PresetArg::Fast => Precision::Auto,
+        PresetArg::Paper => Precision::F32,
+    };
+    let encoder = open_encoder(&args.encoder, precision)?;
     let recipe = recipe(args, encoder.tau())?;
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let mut watch = Watch {

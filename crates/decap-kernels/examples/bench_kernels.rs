@@ -263,7 +263,7 @@ fn projections(bench: &Bench) {
         let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
         row.iter_mut().for_each(|x| *x /= norm);
     }
-    let (bytes, scales) = quantize_rows(&memory, width);
+    let (bytes, scales) = quantize_rows(ExactRows::F32(&memory), width);
     let exact = ExactRows::F32(&memory);
     let in_bytes = MemoryRows::Int8 {
         rows: &bytes,

@@ -172,7 +172,7 @@ pub fn linear_cross_entropy_with(
     };
     let precision = match precision {
         Precision::F32 => Precision::F32,
-        Precision::Bf16 | Precision::Int8 => Precision::Bf16,
+        Precision::Bf16 | Precision::Int8 | Precision::Int8Bf16 => Precision::Bf16,
     };
     let embedding = MatrixView::row_major(embedding, classes, width);
     let output_layer = PackedMatrix::pack(embedding.transposed(), precision);

@@ -201,6 +201,11 @@ pub fn with_kernels<R>(set: KernelSet, work: impl FnOnce() -> R) -> R {
     work()
 }
 
+/// What [`with_kernels`] forced on this thread.
+pub(crate) fn forced_kernels() -> Option<KernelSet> {
+    FORCED.with(Cell::get)
+}
+
 /// The name of the kernel set in use, for logs and `--version`.
 pub fn active_kernels() -> &'static str {
     KernelSet::active().name()

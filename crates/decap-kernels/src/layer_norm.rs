@@ -2,7 +2,7 @@
 
 use crate::arch::{Kernel, Simd, dispatch};
 use crate::dispatch::KernelSet;
-use crate::gemm::Accumulate;
+use crate::gemm::{Accumulate, with_f32_scratch};
 use crate::parallel::rows_per_chunk;
 use rayon::prelude::*;
 
@@ -23,8 +23,12 @@ pub struct RowStatistics {
 /// # Panics
 /// When the lengths do not agree.
 pub fn layer_norm(input: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, output: &mut [f32]) {
-    let mut statistics = RowStatistics::default();
-    layer_norm_saving(input, weight, bias, epsilon, &mut statistics, output);
+    let rows = count_rows(input.len(), weight.len());
+    // Lent rather than allocated: a token of generation passes here for every layer.
+    with_f32_scratch(2 * rows, |scratch| {
+        let (mean, rstd) = scratch.split_at_mut(rows);
+        forward(input, [weight, bias], epsilon, [mean, rstd], output);
+    });
 }
 
 /// [`layer_norm`] that keeps the statistics of the rows; `statistics` is resized to fit.
@@ -39,13 +43,24 @@ pub fn layer_norm_saving(
     statistics: &mut RowStatistics,
     output: &mut [f32],
 ) {
+    let rows = count_rows(input.len(), weight.len());
+    statistics.mean.resize(rows, 0.0);
+    statistics.rstd.resize(rows, 0.0);
+    let statistics = [&mut statistics.mean[..], &mut statistics.rstd[..]];
+    forward(input, [weight, bias], epsilon, statistics, output);
+}
+
+fn forward(
+    input: &[f32],
+    [weight, bias]: [&[f32]; 2],
+    epsilon: f32,
+    [mean, rstd]: [&mut [f32]; 2],
+    output: &mut [f32],
+) {
     let width = weight.len();
     assert_eq!(bias.len(), width, "bias of a layer norm");
     assert_eq!(input.len(), output.len(), "output of a layer norm");
-    let rows = count_rows(input.len(), width);
-    statistics.mean.resize(rows, 0.0);
-    statistics.rstd.resize(rows, 0.0);
-    if rows == 0 {
+    if mean.is_empty() {
         return;
     }
     let set = KernelSet::active();
@@ -64,18 +79,15 @@ pub fn layer_norm_saving(
             },
         );
     };
-    if rows <= chunk {
-        forward((
-            ((input, output), &mut statistics.mean[..]),
-            &mut statistics.rstd[..],
-        ));
+    if mean.len() <= chunk {
+        forward((((input, output), mean), rstd));
         return;
     }
     input
         .par_chunks(chunk * width)
         .zip(output.par_chunks_mut(chunk * width))
-        .zip(statistics.mean.par_chunks_mut(chunk))
-        .zip(statistics.rstd.par_chunks_mut(chunk))
+        .zip(mean.par_chunks_mut(chunk))
+        .zip(rstd.par_chunks_mut(chunk))
         .for_each(forward);
 }
 

@@ -62,5 +62,6 @@ pub use gemm::{
 pub use layer_norm::{
     LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_saving,
 };
+pub use parallel::{num_threads, on_pool};
 pub use projection::{ExactRows, MemoryRows, Projection, project, project_with, quantize_rows};
-pub use softmax::{add_assign, scale, softmax_rows};
+pub use softmax::{add_assign, largest_index, log_sum_exp, scale, softmax_rows};

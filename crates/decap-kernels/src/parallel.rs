@@ -1,5 +1,6 @@
 //! Fixed cuts of slices over the rayon pool.
 
+use crate::dispatch::{forced_kernels, with_kernels};
 use rayon::prelude::*;
 
 /// Values per piece of element-wise work. Fixed, so that results do not depend on the threads.
@@ -20,4 +21,21 @@ pub(crate) fn for_each_chunk_mut(values: &mut [f32], work: impl Fn(usize, &mut [
 /// Rows of `width` values that make a piece of about [`CHUNK_VALUES`].
 pub(crate) fn rows_per_chunk(width: usize) -> usize {
     (CHUNK_VALUES / width.max(1)).max(1)
+}
+
+/// Runs `work` on a thread of the current rayon pool.
+///
+/// Every kernel that is called from elsewhere hands its work to the pool and waits for it; a
+/// network of a hundred small kernels should do so once.
+pub fn on_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    let forced = forced_kernels();
+    rayon::scope(|_| match forced {
+        Some(set) => with_kernels(set, work),
+        None => work(),
+    })
+}
+
+/// Threads of the current rayon pool.
+pub fn num_threads() -> usize {
+    rayon::current_num_threads()
 }

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::media::{self, RgbImage};
 use crate::memory::{Evidence, Memory};
 use crate::model::{ModelDescription, TOKENIZER_FILE};
+use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Folder;
 
@@ -72,6 +73,7 @@ pub struct Captioner {
     memory: Memory,
     decoder: Decoder,
     tokenizer: Tokenizer,
+    precision: Precision,
 }
 
 impl Captioner {
@@ -84,34 +86,68 @@ impl Captioner {
         Self::open_folder(&crate::bundled::model())
     }
 
-    /// Opens a model folder, or the bundled model by its name `tiny`.
+    /// Opens a model folder, or the bundled model by its name `tiny`, to compute in
+    /// [`Precision::Auto`].
     ///
     /// # Errors
     /// [`Error::Io`] where a file is not there, [`Error::Model`] where one is damaged or of a
     /// future version, [`Error::Mismatch`] where the parts do not belong together.
     pub fn open(reference: &str) -> Result<Self> {
-        Self::open_folder(&encoder::find_folder(reference)?)
+        Self::open_with(reference, Precision::Auto)
     }
 
-    /// Opens the model in `folder`.
+    /// As [`Captioner::open`], to compute in `precision`.
+    ///
+    /// # Errors
+    /// As [`Captioner::open`].
+    pub fn open_with(reference: &str, precision: Precision) -> Result<Self> {
+        Self::open_folder_with(&encoder::find_folder(reference)?, precision)
+    }
+
+    /// As [`Captioner::open`], the model in `folder`.
     ///
     /// # Errors
     /// As [`Captioner::open`].
     pub fn open_folder(folder: &Folder) -> Result<Self> {
+        Self::open_folder_with(folder, Precision::Auto)
+    }
+
+    /// Opens the model in `folder`, to compute in `precision`.
+    ///
+    /// # Errors
+    /// As [`Captioner::open`].
+    pub fn open_folder_with(folder: &Folder, precision: Precision) -> Result<Self> {
         let description = ModelDescription::read(folder)?;
-        let encoder = encoder::open_for_model(&description.encoder, folder)?;
-        let memory = Memory::open(folder)?;
+        // Of about the same length, and of no use to each other.
+        let (encoder, (decoder, (memory, tokenizer))) = rayon::join(
+            || encoder::open_for_model(&description.encoder, folder, precision),
+            || {
+                rayon::join(
+                    || Decoder::open_with(folder, precision),
+                    || (Memory::open(folder), open_tokenizer(folder)),
+                )
+            },
+        );
+        let (encoder, decoder) = (encoder?, decoder?);
+        let memory = memory?.with_precision(precision);
+        let tokenizer = tokenizer?;
         memory.check_encoder(encoder.fingerprint(), encoder.name())?;
-        let decoder = Decoder::open(folder)?;
         check_width(&decoder, &encoder, folder)?;
-        let tokenizer = open_tokenizer(folder)?;
         Ok(Self {
             description,
             encoder,
             memory,
             decoder,
             tokenizer,
+            precision,
         })
+    }
+
+    /// This captioner, ready for many photos: [`Memory::ready_for_many`].
+    #[must_use]
+    pub fn ready_for_many(mut self) -> Self {
+        self.memory = self.memory.ready_for_many();
+        self
     }
 
     /// This captioner with another memory.
@@ -120,7 +156,7 @@ impl Captioner {
     /// [`Error::Mismatch`] where another encoder made the memory.
     pub fn with_memory(mut self, memory: Memory) -> Result<Self> {
         memory.check_encoder(self.encoder.fingerprint(), self.encoder.name())?;
-        self.memory = memory;
+        self.memory = memory.with_precision(self.precision);
         Ok(self)
     }
 
@@ -140,14 +176,15 @@ impl Captioner {
     /// # Errors
     /// [`Error::Io`] and [`Error::Input`] for the photo, [`Error::Model`] for the model.
     pub fn caption_file(&self, path: impl AsRef<Path>) -> Result<Caption> {
-        let image = media::image::open(path.as_ref(), &media::image::Limits::default())?;
-        self.caption_image(
-            &image,
-            &CaptionOptions {
-                evidence: 3,
-                ..self.options()
-            },
-        )
+        let limits = media::image::Limits::default();
+        let photo = self.encoder.open_photo(path.as_ref(), &limits)?;
+        let embeddings = self.encoder.encode_prepared(&[photo])?;
+        let options = CaptionOptions {
+            evidence: 3,
+            ..self.options()
+        };
+        let (captions, _) = self.caption_embeddings(&embeddings, &options)?;
+        only(captions)
     }
 
     /// Captions a decoded photo.
@@ -179,10 +216,7 @@ impl Captioner {
     ) -> Result<Caption> {
         let row = Embeddings::new(embedding.as_slice().to_vec(), embedding.width())?;
         let (captions, _) = self.caption_embeddings(&row, options)?;
-        captions
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::Usage("no embedding to caption".into()))
+        only(captions)
     }
 
     /// Captions embeddings `[rows, width]` together, in order; and where the time went.
@@ -306,6 +340,12 @@ impl Captioner {
             })
             .collect()
     }
+}
+
+fn only(captions: Vec<Caption>) -> Result<Caption> {
+    let mut captions = captions.into_iter();
+    let first = captions.next();
+    first.ok_or_else(|| Error::Usage("no embedding to caption".into()))
 }
 
 fn open_tokenizer(folder: &Folder) -> Result<Tokenizer> {

@@ -34,7 +34,9 @@ mod bundled;
 mod captioner;
 mod embedding;
 mod error;
+mod machine;
 mod npy;
+mod precision;
 
 pub mod dataset;
 pub mod decoder;
@@ -53,4 +55,6 @@ pub use batches::for_each_batch;
 pub use captioner::{Caption, CaptionOptions, Captioner, Method, Timings};
 pub use embedding::{Embedding, Embeddings};
 pub use error::{Error, InputFault, Result};
+pub use machine::Machine;
 pub use npy::{NpyArray, read_npy, write_npy};
+pub use precision::Precision;

@@ -25,6 +25,15 @@ pub(crate) fn tile_int8(tile: Tile<'_, '_>) {
     });
 }
 
+/// A tile of bf16 pairs and bytes, summed in f32.
+pub(crate) fn tile_int8_bf16(tile: Tile<'_, '_>) {
+    assert!(has_dot_products(), "bf16 dot products called without them");
+    with_rows!(tile, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], |ROWS| {
+        // SAFETY: the assertion above checked every feature that the function enables.
+        unsafe { int8_bf16::<ROWS>(tile) }
+    });
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 fn bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
     let mut acc = [[_mm512_setzero_ps(); TILE_VECTORS]; ROWS];
@@ -44,6 +53,59 @@ fn bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
     for (row, acc) in acc.into_iter().enumerate() {
         write_row(simd, acc, tile.accumulate, tile.out.row(row));
     }
+}
+
+/// The header of the panel is skipped: there is no offset to undo.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+fn int8_bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
+    let b = &tile.b[COLUMNS..];
+    let mut acc = [[_mm512_setzero_ps(); TILE_VECTORS]; ROWS];
+    let a = Lines::<ROWS>::new(tile.a);
+    for (step, b) in b.chunks_exact(COLUMNS).enumerate().take(a.steps() / 2) {
+        let b0 = byte_pairs(load(&b[..LANES]));
+        let b1 = byte_pairs(load(&b[LANES..]));
+        for (row, acc) in acc.iter_mut().enumerate() {
+            for pair in 0..2 {
+                // SAFETY: `take` keeps twice the step and one below `a.steps()`.
+                let a = unsafe { a.word(row, 2 * step + pair) };
+                let a = as_bf16(_mm512_set1_epi32(a as i32));
+                acc[0] = _mm512_dpbf16_ps(acc[0], a, b0[pair]);
+                acc[1] = _mm512_dpbf16_ps(acc[1], a, b1[pair]);
+            }
+        }
+    }
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    for (row, acc) in acc.into_iter().enumerate() {
+        write_scaled_row(
+            simd,
+            acc,
+            &tile.row_scales[row],
+            tile.column_scales,
+            tile.accumulate,
+            tile.out.row(row),
+        );
+    }
+}
+
+/// The four bytes of each word as two pairs of bf16, exactly: the upper half of an f32 holds them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn byte_pairs(words: __m512i) -> [__m512bh; 2] {
+    let pair = |low: __m512i, high: __m512i| {
+        let [low, high] = [low, high].map(|shifted| {
+            _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(shifted)))
+        });
+        let low = _mm512_srli_epi32::<16>(low);
+        as_bf16(_mm512_mask_blend_epi16(0xaaaa_aaaa, low, high))
+    };
+    [
+        pair(
+            _mm512_slli_epi32::<24>(words),
+            _mm512_slli_epi32::<16>(words),
+        ),
+        pair(_mm512_slli_epi32::<8>(words), words),
+    ]
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]

@@ -23,6 +23,9 @@ pub enum Precision {
     /// 8-bit weights with a scale for each output, activations rounded to 8 bits row by row, sums in
     /// 32-bit integers.
     Int8,
+    /// 8-bit weights with a scale for each output, bfloat16 activations, f32 sums: as little to read
+    /// as `Int8`, and the activations keep their precision.
+    Int8Bf16,
 }
 
 /// Weights of a linear layer, rearranged for the kernel set that was active when they were packed.
@@ -43,7 +46,7 @@ impl PackedMatrix {
         let set = KernelSet::active();
         let lines = weight.transposed();
         let (mut factors, mut scales) = (Vec::new(), Vec::new());
-        if precision == Precision::Int8 {
+        if precision.has_byte_weights() {
             factors = vec![0.0; lines.rows()];
             scales = vec![0.0; lines.rows()];
             byte_scales(set, lines, &mut factors, &mut scales);
@@ -108,8 +111,12 @@ impl Precision {
         match self {
             Self::F32 => Format::F32,
             Self::Bf16 => Format::Bf16,
-            Self::Int8 => Format::SignedBytes,
+            Self::Int8 | Self::Int8Bf16 => Format::SignedBytes,
         }
+    }
+
+    fn has_byte_weights(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int8Bf16)
     }
 }
 
@@ -270,7 +277,7 @@ pub(crate) struct PackedInput<'a> {
     pub(crate) kernel: TileKernel,
     pub(crate) layout: Layout,
     pub(crate) words: &'a [u32],
-    /// Of bytes: factors of the rows; else empty.
+    /// Where the second operand is of bytes: factors of the rows; else empty.
     pub(crate) scales: &'a [f32],
 }
 
@@ -291,16 +298,23 @@ pub(crate) fn with_packed_input<R>(
         Order::Lines,
         input.columns(),
     );
-    let scaled_rows = if precision == Precision::Int8 {
+    let scaled_rows = if precision.has_byte_weights() {
         rows
     } else {
         0
     };
     with_f32_scratch(2 * scaled_rows, |scales| {
         let (factors, scales) = scales.split_at_mut(scaled_rows);
-        if precision == Precision::Int8 {
-            byte_scales(set, input, factors, scales);
-        }
+        let factors = match precision {
+            Precision::Int8 => {
+                byte_scales(set, input, factors, scales);
+                &*factors
+            }
+            _ => {
+                scales.fill(1.0);
+                &[]
+            }
+        };
         with_scratch(layout.words(), |words| {
             let packing = Packing {
                 set,
@@ -413,10 +427,16 @@ mod tests {
             Precision::F32 => 2e-5,
             Precision::Bf16 => 4e-3 * root,
             Precision::Int8 => 8e-3 * root,
+            Precision::Int8Bf16 => 6e-3 * root,
         }
     }
 
-    const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
+    const PRECISIONS: [Precision; 4] = [
+        Precision::F32,
+        Precision::Bf16,
+        Precision::Int8,
+        Precision::Int8Bf16,
+    ];
 
     #[test]
     fn layers_agree_with_f64_in_every_precision_under_every_set() {

@@ -24,8 +24,13 @@ pub(crate) enum Format {
     /// Four bytes to which [`BYTE_OFFSET`] was added.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     OffsetBytes,
+    /// As `Bf16`, cut as bytes are, to be multiplied by them.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    Bf16ForBytes,
     /// One f32 that is rounded to bf16.
     WideBf16,
+    /// As `WideBf16`, cut as bytes are.
+    WideBf16ForBytes,
     /// One f32 that is rounded to an integer of a byte.
     WideBytes,
 }
@@ -36,8 +41,8 @@ pub(crate) const BYTE_OFFSET: i32 = 128;
 impl Format {
     pub(crate) fn values_per_word(self) -> usize {
         match self {
-            Self::F32 | Self::WideBf16 | Self::WideBytes => 1,
-            Self::Bf16 => 2,
+            Self::F32 | Self::WideBf16 | Self::WideBf16ForBytes | Self::WideBytes => 1,
+            Self::Bf16 | Self::Bf16ForBytes => 2,
             Self::SignedBytes | Self::OffsetBytes => 4,
         }
     }
@@ -47,9 +52,10 @@ impl Format {
         match self {
             Self::F32 => depth,
             Self::Bf16 => depth.div_ceil(32) * 16,
+            Self::Bf16ForBytes => depth.div_ceil(64) * 32,
             Self::WideBf16 => depth.next_multiple_of(32),
             Self::SignedBytes | Self::OffsetBytes => depth.div_ceil(64) * 16,
-            Self::WideBytes => depth.next_multiple_of(64),
+            Self::WideBytes | Self::WideBf16ForBytes => depth.next_multiple_of(64),
         }
     }
 
@@ -59,7 +65,11 @@ impl Format {
         let values = match self {
             Self::F32 => 256,
             Self::Bf16 | Self::WideBf16 => 512,
-            Self::SignedBytes | Self::OffsetBytes | Self::WideBytes => 1 << 14,
+            Self::SignedBytes
+            | Self::OffsetBytes
+            | Self::WideBytes
+            | Self::Bf16ForBytes
+            | Self::WideBf16ForBytes => 1 << 14,
         };
         values / self.values_per_word()
     }
@@ -378,7 +388,7 @@ fn convert<S: Simd>(simd: S, format: Format, values: &[f32], factor: f32, words:
                 *word = value.to_bits();
             }
         }
-        Format::WideBf16 => {
+        Format::WideBf16 | Format::WideBf16ForBytes => {
             for (word, value) in words.iter_mut().zip(values) {
                 *word = bf16_bits(*value) << 16;
             }
@@ -388,7 +398,7 @@ fn convert<S: Simd>(simd: S, format: Format, values: &[f32], factor: f32, words:
                 *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
             }
         }
-        Format::Bf16 => {
+        Format::Bf16 | Format::Bf16ForBytes => {
             let mut sources = values.chunks_exact(S::LANES);
             let mut targets = words.chunks_exact_mut(S::LANES / 2);
             for (target, source) in (&mut targets).zip(&mut sources) {
@@ -418,7 +428,7 @@ fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &m
                 *word = value.to_bits();
             }
         }
-        Format::WideBf16 => {
+        Format::WideBf16 | Format::WideBf16ForBytes => {
             for (word, value) in words.iter_mut().zip(values) {
                 *word = bf16_bits(*value) << 16;
             }
@@ -428,7 +438,7 @@ fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &m
                 *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
             }
         }
-        Format::Bf16 => {
+        Format::Bf16 | Format::Bf16ForBytes => {
             for (word, value) in words.iter_mut().zip(values) {
                 *word |= bf16_bits(*value) << (16 * part);
             }

@@ -43,10 +43,15 @@ pub(crate) enum TileKernel {
     Bf16,
     /// Bytes widened to f32.
     Int8,
+    /// bf16 and bytes widened to f32.
+    Int8Bf16,
     #[cfg(target_arch = "x86_64")]
     Bf16Dot,
     #[cfg(target_arch = "x86_64")]
     Int8Dot,
+    /// Bytes widened to bf16.
+    #[cfg(target_arch = "x86_64")]
+    Int8Bf16Dot,
     #[cfg(target_arch = "x86_64")]
     Bf16Amx,
     #[cfg(target_arch = "x86_64")]
@@ -72,8 +77,11 @@ impl TileKernel {
             (Precision::Bf16, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::Bf16Dot,
             #[cfg(target_arch = "x86_64")]
             (Precision::Int8, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::Int8Dot,
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Int8Bf16, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::Int8Bf16Dot,
             (Precision::Bf16, _) => Self::Bf16,
             (Precision::Int8, _) => Self::Int8,
+            (Precision::Int8Bf16, _) => Self::Int8Bf16,
         }
     }
 
@@ -83,6 +91,9 @@ impl TileKernel {
             Self::F32 => Format::F32,
             Self::Bf16 => Format::WideBf16,
             Self::Int8 => Format::WideBytes,
+            Self::Int8Bf16 => Format::WideBf16ForBytes,
+            #[cfg(target_arch = "x86_64")]
+            Self::Int8Bf16Dot => Format::Bf16ForBytes,
             #[cfg(target_arch = "x86_64")]
             Self::Bf16Dot | Self::Bf16Amx => Format::Bf16,
             #[cfg(target_arch = "x86_64")]
@@ -110,7 +121,9 @@ impl TileKernel {
         match self {
             Self::F32 => dispatch(set, Widened(Operands::Floats, tile)),
             Self::Bf16 => dispatch(set, Widened(Operands::Halves, tile)),
-            Self::Int8 => dispatch(set, Widened(Operands::Bytes, tile)),
+            Self::Int8 | Self::Int8Bf16 => dispatch(set, Widened(Operands::Bytes, tile)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Int8Bf16Dot => crate::arch::avx512_dot::tile_int8_bf16(tile),
             #[cfg(target_arch = "x86_64")]
             Self::Bf16Dot => crate::arch::avx512_dot::tile_bf16(tile),
             #[cfg(target_arch = "x86_64")]

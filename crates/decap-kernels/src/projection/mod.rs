@@ -225,7 +225,7 @@ mod tests {
     fn bounded_scans_find_the_exact_best_rows_under_every_set() {
         let (rows, width) = (9000, 70);
         let memory = unit_rows(rows, width, 8);
-        let (bytes, scales) = quantize_rows(&memory, width);
+        let (bytes, scales) = quantize_rows(ExactRows::F32(&memory), width);
         let stored = MemoryRows::Int8Exact {
             rows: &bytes,
             scales: &scales,
@@ -270,7 +270,7 @@ mod tests {
             row[0] = 0.25;
         }
         // Row 300 rounds down by almost half a byte, the others up.
-        let (bytes, scales) = quantize_rows(&memory, width);
+        let (bytes, scales) = quantize_rows(ExactRows::F32(&memory), width);
         let query = [1.0f32; 16];
         let stored = MemoryRows::Int8Exact {
             rows: &bytes,
@@ -300,12 +300,15 @@ mod tests {
     #[test]
     fn bytes_are_off_by_half_a_scale_at_most() {
         let memory = random(50 * 33, 10);
-        let (bytes, scales) = quantize_rows(&memory, 33);
+        let (bytes, scales) = quantize_rows(ExactRows::F32(&memory), 33);
         for (index, (&byte, &value)) in bytes.iter().zip(&memory).enumerate() {
             let scale = scales[index / 33];
             assert!((f32::from(byte) * scale - value).abs() <= 0.501 * scale);
         }
-        assert_eq!(quantize_rows(&[0.0; 4], 2), (vec![0; 4], vec![0.0; 2]));
+        assert_eq!(
+            quantize_rows(ExactRows::F32(&[0.0; 4]), 2),
+            (vec![0; 4], vec![0.0; 2])
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The rows of a memory, in the formats in which they are stored.
 
 use crate::arch::scalar::f16_to_f32;
-use crate::arch::{Kernel, Simd};
+use crate::arch::{Kernel, Simd, dispatch};
+use crate::dispatch::KernelSet;
+use crate::gemm::with_f32_scratch;
 use crate::parallel::rows_per_chunk;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -241,29 +243,75 @@ fn decode<S: Simd>(simd: S, source: impl Source, target: &mut [f32]) {
 ///
 /// # Panics
 /// When `width` is 0 or the length of `rows` is no multiple of it.
-pub fn quantize_rows(rows: &[f32], width: usize) -> (Vec<i8>, Vec<f32>) {
-    assert!(
-        width > 0 && rows.len().is_multiple_of(width),
-        "rows to quantize"
-    );
-    let mut bytes = vec![0; rows.len()];
-    let mut scales = vec![0.0; rows.len() / width];
+pub fn quantize_rows(rows: ExactRows<'_>, width: usize) -> (Vec<i8>, Vec<f32>) {
+    let len = match rows {
+        ExactRows::F32(rows) => rows.len(),
+        ExactRows::F16(rows) => rows.len(),
+    };
+    assert!(width > 0 && len.is_multiple_of(width), "rows to quantize");
+    let set = KernelSet::active();
+    let mut bytes = vec![0; len];
+    let mut scales = vec![0.0; len / width];
     let chunk = rows_per_chunk(width);
-    rows.par_chunks(chunk * width)
-        .zip(bytes.par_chunks_mut(chunk * width))
+    bytes
+        .par_chunks_mut(chunk * width)
         .zip(scales.par_chunks_mut(chunk))
-        .for_each(|((rows, bytes), scales)| {
-            let rows = rows.chunks_exact(width).zip(bytes.chunks_exact_mut(width));
-            for ((row, bytes), scale) in rows.zip(scales) {
-                let largest = row
-                    .iter()
-                    .fold(0.0f32, |largest, value| largest.max(value.abs()));
-                let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-                *scale = largest / 127.0;
-                for (byte, value) in bytes.iter_mut().zip(row) {
-                    *byte = (value * factor).round_ties_even() as i8;
-                }
-            }
+        .enumerate()
+        .for_each(|(index, (bytes, scales))| {
+            let start = index * chunk * width;
+            let values = start..start + bytes.len();
+            with_f32_scratch(bytes.len(), |decoded| {
+                let memory = match rows {
+                    ExactRows::F32(rows) => MemoryRows::F32(rows),
+                    ExactRows::F16(rows) => MemoryRows::F16(rows),
+                };
+                let decode = Decode {
+                    memory,
+                    values,
+                    decoded,
+                };
+                dispatch(set, decode);
+                let quantize = Quantize {
+                    rows: decoded,
+                    width,
+                    bytes,
+                    scales,
+                };
+                dispatch(set, quantize);
+            });
         });
     (bytes, scales)
+}
+
+/// Rounds rows to bytes. The loops are plain, and compiled for each kernel set.
+struct Quantize<'a> {
+    rows: &'a [f32],
+    width: usize,
+    bytes: &'a mut [i8],
+    scales: &'a mut [f32],
+}
+
+impl Kernel for Quantize<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let rows = self.rows.chunks_exact(self.width);
+        let rows = rows.zip(self.bytes.chunks_exact_mut(self.width));
+        for ((row, bytes), scale) in rows.zip(self.scales) {
+            let mut largest = 0.0f32;
+            for value in row {
+                largest = if value.abs() > largest {
+                    value.abs()
+                } else {
+                    largest
+                };
+            }
+            let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+            *scale = largest / 127.0;
+            for (byte, value) in bytes.iter_mut().zip(row) {
+                *byte = (value * factor).round_ties_even() as i8;
+            }
+        }
+    }
 }

@@ -2,10 +2,13 @@
 
 use std::cmp::Ordering;
 
+use decap_kernels::log_sum_exp;
+use rayon::prelude::*;
+
 use super::Decoder;
 use super::constraints::Constraints;
 use super::forward::Session;
-use super::generate::{Sentence, log_sum_exp};
+use super::generate::Sentence;
 
 /// The best sentence for each of `prefixes` `[rows, prefix_width]`, `width` of them followed.
 ///
@@ -28,17 +31,27 @@ pub(super) fn search_beams(
     let num_inputs = prefixes.len() / config.prefix_width;
     let mut searches: Vec<Search> = (0..num_inputs).map(|_| Search::new()).collect();
     let mut session = Session::new(&decoder.network, num_inputs, max_tokens);
-    let mut scratch = vec![0.0; config.vocabulary_size];
     let mut logits = session.start(prefixes, &[]);
     for step in 1..=max_tokens {
         let (mut parents, mut tokens) = (Vec::new(), Vec::new());
         let mut first_row = 0;
+        let mut live: Vec<(&mut Search, &[f32])> = Vec::with_capacity(searches.len());
         for search in searches.iter_mut().filter(|search| !search.live.is_empty()) {
+            let (own, rest) = logits.split_at(search.live.len() * config.vocabulary_size);
+            live.push((search, own));
+            logits = rest;
+        }
+        let candidates: Vec<Vec<Candidate>> = live
+            .par_iter()
+            .map_init(
+                || vec![0.0; config.vocabulary_size],
+                |scratch, (search, logits)| {
+                    search.candidates(logits, constraints, scratch, 2 * width)
+                },
+            )
+            .collect();
+        for ((search, _), candidates) in live.into_iter().zip(candidates) {
             let rows = search.live.len();
-            let place =
-                first_row * config.vocabulary_size..(first_row + rows) * config.vocabulary_size;
-            let candidates =
-                search.candidates(&logits[place], constraints, &mut scratch, 2 * width);
             for (beam, token) in search.select(candidates, config.end_token, width, ranking) {
                 parents.push(first_row + beam);
                 tokens.push(token);
@@ -70,6 +83,9 @@ pub(super) fn search_beams(
         })
         .collect()
 }
+
+/// More than f32 rounding changes a log-probability by.
+const ROUNDING: f32 = 1e-3;
 
 #[derive(Clone, Copy)]
 struct Ranking {
@@ -150,8 +166,17 @@ impl Search {
         {
             scratch.copy_from_slice(raw);
             constraints.apply(&beam.sentence.tokens, scratch);
-            let (raw_norm, norm) = (log_sum_exp(raw), log_sum_exp(scratch));
+            let raw_norm = log_sum_exp(raw);
+            let norm = match constraints.are_none() {
+                true => raw_norm,
+                false => log_sum_exp(scratch),
+            };
+            // A logit below this cannot pass the worst of a full list: most are done with at once.
+            let mut bar = f32::NEG_INFINITY;
             for (token, &logit) in (0..).zip(scratch.iter()) {
+                if logit < bar {
+                    continue;
+                }
                 let log_weight = beam.log_weight + f64::from(logit - norm);
                 let worst = best
                     .last()
@@ -170,6 +195,11 @@ impl Search {
                 let place = best.partition_point(|other| other.order(&candidate) == Ordering::Less);
                 best.insert(place, candidate);
                 best.truncate(count);
+                if let [.., worst] = &best[..]
+                    && best.len() == count
+                {
+                    bar = (worst.log_weight - beam.log_weight) as f32 + norm - ROUNDING;
+                }
             }
         }
         best

@@ -29,6 +29,14 @@ impl Constraints {
         }
     }
 
+    /// Whether no caption is changed by them.
+    pub fn are_none(&self) -> bool {
+        self.banned.is_empty()
+            && self.min_tokens == 0
+            && self.repetition_penalty == 1.0
+            && self.no_repeat_ngram == 0
+    }
+
     /// Sets the logits of forbidden tokens to minus infinity, given what was written so far.
     pub fn apply(&self, written: &[u32], logits: &mut [f32]) {
         let words = written

@@ -109,6 +109,8 @@ pub(super) struct Session<'n> {
     rows: usize,
     /// Positions read so far, the same for all sequences.
     length: usize,
+    /// The same once more for each sequence, `[rows]`.
+    positions: Vec<usize>,
     /// Positions that the cache has room for.
     capacity: usize,
     /// For each layer the keys, `[rows, capacity, width]`, then the values.
@@ -141,6 +143,7 @@ impl<'n> Session<'n> {
             network,
             rows,
             length: 0,
+            positions: Vec::with_capacity(rows),
             capacity,
             cache,
             buffers: Buffers::default(),
@@ -232,9 +235,10 @@ impl<'n> Session<'n> {
             );
         }
         buffers.resize(self.rows * new, &network.config);
-        let positions = vec![self.length; self.rows];
+        self.positions.clear();
+        self.positions.resize(self.rows, self.length);
         let span = Span {
-            positions,
+            positions: &self.positions,
             new,
             capacity: self.capacity,
         };
@@ -256,9 +260,9 @@ impl<'n> Session<'n> {
 }
 
 /// Which positions a step reads.
-struct Span {
+struct Span<'a> {
     /// Positions read before, `[rows]`.
-    positions: Vec<usize>,
+    positions: &'a [usize],
     new: usize,
     capacity: usize,
 }
@@ -280,7 +284,7 @@ impl Block {
     fn forward(
         &self,
         config: &DecoderConfig,
-        span: &Span,
+        span: &Span<'_>,
         cache: &mut [Vec<f32>; 2],
         buffers: &mut Buffers,
     ) {
@@ -351,7 +355,7 @@ impl Norm {
 /// `[rows, capacity, width]`; `attended` is `[rows, new, width]`.
 fn attend(
     config: &DecoderConfig,
-    span: &Span,
+    span: &Span<'_>,
     query_key_value: &[f32],
     cache: &mut [Vec<f32>; 2],
     attended: &mut [f32],
@@ -369,7 +373,7 @@ fn attend(
             values,
             capacity: span.capacity,
         };
-        attention_step(query_key_value, cache, &span.positions, shape, attended);
+        attention_step(query_key_value, cache, span.positions, shape, attended);
         return;
     }
     // Several positions at once are only ever read first, so they see none but each other.

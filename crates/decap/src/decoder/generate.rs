@@ -1,5 +1,8 @@
 //! How a caption is chosen: greedily, by beam search, or by chance.
 
+use decap_kernels::{largest_index, log_sum_exp, on_pool};
+use rayon::prelude::*;
+
 use super::Decoder;
 use super::beam::search_beams;
 use super::constraints::Constraints;
@@ -99,6 +102,10 @@ impl Decoder {
     pub fn generate(&self, prefixes: &[f32], options: &GenerateOptions) -> Result<Vec<Generated>> {
         self.check(options)?;
         self.count_prefixes(prefixes)?;
+        Ok(on_pool(|| self.generate_checked(prefixes, options)))
+    }
+
+    fn generate_checked(&self, prefixes: &[f32], options: &GenerateOptions) -> Vec<Generated> {
         let constraints = Constraints::new(self, options);
         let mut captions = Vec::new();
         for group in prefixes.chunks(GROUP * self.config.prefix_width) {
@@ -134,10 +141,12 @@ impl Decoder {
             };
             captions.extend(written.into_iter().map(|sentence| self.finish(sentence)));
         }
-        Ok(captions)
+        captions
     }
 
     /// Writes one token a sequence until all have ended; those that have are left out.
+    ///
+    /// Buffers are made before the first token; none is made for a token.
     fn follow(
         &self,
         prefixes: &[f32],
@@ -150,24 +159,26 @@ impl Decoder {
         let mut sentences = vec![Sentence::with_capacity(max_tokens); rows];
         let mut live: Vec<usize> = (0..rows).collect();
         let (mut parents, mut tokens) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        let mut logits = vec![0.0; vocabulary_size];
+        let mut choices = Vec::with_capacity(rows);
+        let mut chooser = Chooser {
+            constraints,
+            pick,
+            otherwise: self.config.end_token,
+            scratch: vec![0.0; vocabulary_size],
+        };
         let mut session = Session::new(&self.network, rows, max_tokens);
         let mut step_logits = session.start(prefixes, &[]);
         for step in 0..max_tokens {
             parents.clear();
             tokens.clear();
-            for (row, raw) in step_logits.chunks_exact(vocabulary_size).enumerate() {
+            chooser.choose(step_logits, &sentences, &live, step, &mut choices);
+            for (row, choice) in choices.iter().enumerate() {
                 let sentence = &mut sentences[live[row]];
-                logits.copy_from_slice(raw);
-                constraints.apply(&sentence.tokens, &mut logits);
-                let token = pick
-                    .choose(&mut logits, live[row] as u64, step as u64)
-                    .unwrap_or(self.config.end_token);
-                sentence.push(token, raw[token as usize] - log_sum_exp(raw));
-                sentence.ended = token == self.config.end_token;
+                sentence.push(choice.token, choice.log_probability);
+                sentence.ended = choice.token == self.config.end_token;
                 if !sentence.ended {
                     parents.push(row);
-                    tokens.push(token);
+                    tokens.push(choice.token);
                 }
             }
             if parents.is_empty() || step + 1 == max_tokens {
@@ -257,6 +268,60 @@ impl Sentence {
     }
 }
 
+/// A token and its log-probability before constraints.
+#[derive(Debug, Clone, Copy)]
+struct Choice {
+    token: u32,
+    log_probability: f32,
+}
+
+/// Chooses a token for each row of logits.
+struct Chooser<'a> {
+    constraints: &'a Constraints,
+    pick: &'a Pick,
+    /// The token where all are forbidden.
+    otherwise: u32,
+    /// A row of logits to constrain, `[vocabulary_size]`.
+    scratch: Vec<f32>,
+}
+
+impl Chooser<'_> {
+    /// Fills `choices` for `logits` `[live, vocabulary_size]`; `live` are the sentences' indices.
+    fn choose(
+        &mut self,
+        logits: &[f32],
+        sentences: &[Sentence],
+        live: &[usize],
+        step: usize,
+        choices: &mut Vec<Choice>,
+    ) {
+        let rows = logits.par_chunks_exact(self.scratch.len());
+        if matches!(self.pick, Pick::Likeliest) && self.constraints.are_none() {
+            let choice = |raw| self.of(raw, likeliest(raw));
+            rows.map(choice).collect_into_vec(choices);
+            return;
+        }
+        choices.clear();
+        for (row, raw) in logits.chunks_exact(self.scratch.len()).enumerate() {
+            self.scratch.copy_from_slice(raw);
+            self.constraints
+                .apply(&sentences[live[row]].tokens, &mut self.scratch);
+            let token = self
+                .pick
+                .choose(&self.scratch, live[row] as u64, step as u64);
+            choices.push(self.of(raw, token));
+        }
+    }
+
+    fn of(&self, raw: &[f32], token: Option<u32>) -> Choice {
+        let token = token.unwrap_or(self.otherwise);
+        Choice {
+            token,
+            log_probability: raw[token as usize] - log_sum_exp(raw),
+        }
+    }
+}
+
 enum Pick {
     Likeliest,
     Random {
@@ -269,7 +334,7 @@ enum Pick {
 
 impl Pick {
     /// A token by `logits` `[vocabulary_size]`, or `None` where all are forbidden.
-    fn choose(&self, logits: &mut [f32], row: u64, step: u64) -> Option<u32> {
+    fn choose(&self, logits: &[f32], row: u64, step: u64) -> Option<u32> {
         match *self {
             Self::Likeliest => likeliest(logits),
             Self::Random {
@@ -286,14 +351,8 @@ impl Pick {
 }
 
 /// The lowest id of the largest logit.
-pub(super) fn likeliest(logits: &[f32]) -> Option<u32> {
-    let mut best = (f32::NEG_INFINITY, None);
-    for (token, &logit) in (0..).zip(logits) {
-        if logit > best.0 {
-            best = (logit, Some(token));
-        }
-    }
-    best.1
+fn likeliest(logits: &[f32]) -> Option<u32> {
+    largest_index(logits).map(|token| token as u32)
 }
 
 /// Holtzman et al., *The Curious Case of Neural Text Degeneration*, section 3.1: the smallest set
@@ -325,24 +384,6 @@ fn sample(logits: &[f32], temperature: f32, top_p: f32, draw: f64) -> Option<u32
     nucleus.last().map(|(_, token)| *token)
 }
 
-/// `ln(sum(exp(values)))`, summed in f32 lanes around the largest value.
-pub(super) fn log_sum_exp(values: &[f32]) -> f32 {
-    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if largest == f32::NEG_INFINITY {
-        return largest;
-    }
-    let mut sum = 0.0_f64;
-    for chunk in values.chunks(256) {
-        sum += f64::from(
-            chunk
-                .iter()
-                .map(|value| (value - largest).exp())
-                .sum::<f32>(),
-        );
-    }
-    largest + sum.ln() as f32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -366,18 +407,5 @@ mod tests {
         // A low temperature leaves the likeliest token alone.
         assert_eq!(sample(&logits, 0.01, 1.0, 0.999), Some(0));
         assert_eq!(sample(&[f32::NEG_INFINITY; 3], 1.0, 1.0, 0.5), None);
-    }
-
-    #[test]
-    fn log_sum_exp_is_stable() {
-        let values: Vec<f32> = (0..1000).map(|index| 1000.0 + (index % 7) as f32).collect();
-        let exact = 1000.0
-            + values
-                .iter()
-                .map(|v| f64::from(v - 1000.0).exp())
-                .sum::<f64>()
-                .ln();
-        assert!((f64::from(log_sum_exp(&values)) - exact).abs() < 1e-4 * 10.0);
-        assert_eq!(log_sum_exp(&[f32::NEG_INFINITY]), f32::NEG_INFINITY);
     }
 }

@@ -1,5 +1,7 @@
 //! Fresh parameters, as the reference's libraries make them.
 
+use rayon::prelude::*;
+
 use super::random::RandomStream;
 use super::{DecoderConfig, DecoderWeights};
 use crate::error::Result;
@@ -43,8 +45,7 @@ impl DecoderWeights {
     }
 }
 
-fn fill(values: &mut [f32], value: impl Fn(u64) -> f64) {
-    for (n, slot) in (0..).zip(values) {
-        *slot = value(n) as f32;
-    }
+fn fill(values: &mut [f32], value: impl Fn(u64) -> f64 + Sync) {
+    let places = values.par_iter_mut().enumerate();
+    places.for_each(|(n, slot)| *slot = value(n as u64) as f32);
 }

@@ -30,7 +30,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use config::{Activation, DecoderConfig};
-pub use decap_kernels::Precision;
 pub use foreign::ImportOptions;
 pub use generate::{GenerateOptions, Generated, Method};
 pub use text::{Case, detokenise};
@@ -39,13 +38,13 @@ pub use weights::{DecoderWeights, WeightsDtype};
 
 use crate::error::{Error, Result};
 use crate::model::check_format;
+use crate::precision::Precision;
 use crate::weights::{Folder, Tensors, write_atomically};
 use forward::{Network, Session};
 use vocabulary::VocabularyFile;
 
 #[cfg(feature = "train")]
 pub(crate) use layout::{BlockLayout, LinearLayout, NormLayout};
-#[cfg(feature = "train")]
 pub(crate) use random::RandomStream;
 #[cfg(feature = "train")]
 pub(crate) use weights::{StoredTensor, write_safetensors};
@@ -107,8 +106,16 @@ impl Decoder {
     /// [`Error::Io`], or [`Error::Model`] where a file is broken, of a newer format, or the two
     /// do not fit together.
     pub fn open(folder: &Folder) -> Result<Self> {
+        Self::open_with(folder, Precision::F32)
+    }
+
+    /// As [`Decoder::open`], with matrices in `precision`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_with(folder: &Folder, precision: Precision) -> Result<Self> {
         let (weights, vocabulary) = open_weights(folder)?;
-        Self::new(&weights, vocabulary)
+        Self::with_precision(&weights, vocabulary, precision)
     }
 
     /// Packs `weights` for the kernels; `vocabulary` says which tokens its ids stand for.
@@ -138,7 +145,7 @@ impl Decoder {
             )));
         }
         Ok(Self {
-            network: Network::new(weights, precision),
+            network: Network::new(weights, precision.of_decoder()),
             config,
             vocabulary,
         })

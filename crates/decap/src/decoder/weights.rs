@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
@@ -74,9 +75,9 @@ impl DecoderWeights {
             check_shape(tensors, tensor)?;
         }
         check_for_strangers(tensors, &layout)?;
-        let mut values = Vec::with_capacity(layout.len());
+        let mut values = vec![0.0; layout.len()];
         for tensor in &layout.tensors {
-            values.extend(read_tensor(tensors, tensor)?);
+            read_tensor(tensors, tensor, &mut values[tensor.range.clone()])?;
         }
         let weights = Self {
             config: config.clone(),
@@ -223,17 +224,32 @@ fn check_for_strangers(tensors: &Tensors, layout: &ParameterLayout) -> Result<()
     Ok(())
 }
 
-fn read_tensor(tensors: &Tensors, expected: &TensorLayout) -> Result<Vec<f32>> {
+fn read_tensor(tensors: &Tensors, expected: &TensorLayout, target: &mut [f32]) -> Result<()> {
     let found = tensors.get(&expected.name)?;
     if found.dtype != Dtype::I8 {
-        return tensors.f32(&expected.name, &expected.shape);
+        return tensors.f32_into(&expected.name, &expected.shape, target);
     }
     let outputs = expected.shape[expected.output_axis];
     let scales = tensors.f32(&format!("{}{SCALE_SUFFIX}", expected.name), &[outputs])?;
-    let steps = found.bytes.iter().enumerate();
-    Ok(steps
-        .map(|(index, &step)| f32::from(step as i8) * scales[output_of(expected, index)])
-        .collect())
+    let row = expected.shape[1..].iter().product::<usize>().max(1);
+    let rows = target
+        .par_chunks_mut(row)
+        .zip(found.bytes.par_chunks(row))
+        .with_min_len(64);
+    rows.enumerate().for_each(|(index, (values, steps))| {
+        let steps = steps.iter().map(|&step| f32::from(step as i8));
+        match expected.output_axis {
+            0 => {
+                let values = values.iter_mut().zip(steps);
+                values.for_each(|(value, step)| *value = step * scales[index]);
+            }
+            _ => {
+                let values = values.iter_mut().zip(steps).zip(&scales);
+                values.for_each(|((value, step), scale)| *value = step * scale);
+            }
+        }
+    });
+    Ok(())
 }
 
 /// The output that element `index` of a matrix belongs to.

@@ -13,10 +13,11 @@ pub use onnx::{
 pub(crate) use open::hexadecimal;
 pub use open::{
     BUNDLED, ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
-    find_folder, open, open_folder, open_for_model,
+    find_folder, open, open_folder, open_folder_with, open_for_model, open_with,
 };
 pub use preprocess::{Anchor, Channels, CropRounding, Preprocess, Resize};
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -24,6 +25,8 @@ use rayon::prelude::*;
 use crate::embedding::{Embedding, Embeddings};
 use crate::error::{Error, Result};
 use crate::media::RgbImage;
+use crate::media::image::{Limits, open as open_photo, open_reduced};
+use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 
 /// A frozen network that turns pixels into features.
@@ -85,6 +88,7 @@ pub struct Encoder {
     text_head: Head,
     open_tokenizer: OpenTokenizer,
     tau: f32,
+    precision: Precision,
 }
 
 /// What an encoder is put together from.
@@ -146,7 +150,20 @@ impl Encoder {
             text_head: parts.text_head,
             open_tokenizer: parts.open_tokenizer,
             tau: parts.tau,
+            precision: Precision::F32,
         })
+    }
+
+    /// This encoder, whose towers were made for `precision`.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// What its towers were asked to compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// A name for people.
@@ -205,6 +222,23 @@ impl Encoder {
     pub fn encode_images(&self, images: &[RgbImage]) -> Result<Embeddings> {
         let prepared: Vec<_> = images.par_iter().map(|image| self.prepare(image)).collect();
         self.encode_prepared(&prepared)
+    }
+
+    /// Opens the photo at `path` as the towers want to see it.
+    ///
+    /// In all precisions but f32, a JPEG that is larger than every tower needs
+    /// ([`Preprocess::ample_side`]) is decoded at 1/2, 1/4 or 1/8 of its size.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Input`] for the photo.
+    pub fn open_photo(&self, path: &Path, limits: &Limits) -> Result<PreparedImage> {
+        let towers = self.image_towers.iter();
+        let ample_side = towers.map(|tower| tower.preprocess().ample_side()).max();
+        let photo = match ample_side.filter(|_| self.precision.reduces_photos()) {
+            None => open_photo(path, limits)?,
+            Some(ample_side) => open_reduced(path, limits, ample_side)?,
+        };
+        Ok(self.prepare(&photo))
     }
 
     /// The pixels that the towers want to see of `image`: the part of the work that needs no

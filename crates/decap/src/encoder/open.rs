@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 #[cfg(feature = "hub")]
 use crate::hub::{Hub, HubOptions, HubReference};
 use crate::model::{EncoderReference, MODEL_FILE, ModelDescription};
+use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Folder, Tensors};
 
@@ -77,11 +78,19 @@ pub struct TextTowerDescription {
 /// # Errors
 /// [`Error::Io`] where there is no such folder, [`Error::Model`] where it holds no sound encoder.
 pub fn open(reference: &str) -> Result<Arc<Encoder>> {
+    open_with(reference, Precision::F32)
+}
+
+/// As [`open`], to compute in `precision`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(reference: &str, precision: Precision) -> Result<Arc<Encoder>> {
     let path = Path::new(reference);
     if path.is_file() {
-        return Clip::open(path)?.into_encoder().map(Arc::new);
+        return open_clip(path, precision);
     }
-    open_folder(&find_folder(reference)?)
+    open_folder_with(&find_folder(reference)?, precision)
 }
 
 /// Opens the encoder in `folder`, or of the model in `folder`.
@@ -89,16 +98,26 @@ pub fn open(reference: &str) -> Result<Arc<Encoder>> {
 /// # Errors
 /// As [`open`].
 pub fn open_folder(folder: &Folder) -> Result<Arc<Encoder>> {
+    open_folder_with(folder, Precision::F32)
+}
+
+/// As [`open_folder`], to compute in `precision`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_folder_with(folder: &Folder, precision: Precision) -> Result<Arc<Encoder>> {
     if folder.contains(ENCODER_FILE) {
-        return open_described(folder).map(Arc::new);
+        let encoder = open_described(folder)?.with_precision(precision);
+        return Ok(Arc::new(encoder));
     }
     if folder.contains(MODEL_FILE) {
-        return open_for_model(&ModelDescription::read(folder)?.encoder, folder);
+        let reference = ModelDescription::read(folder)?.encoder;
+        return open_for_model(&reference, folder, precision);
     }
     if let Folder::Disk(path) = folder
         && Clip::is_clip(folder)
     {
-        return Clip::open(path)?.into_encoder().map(Arc::new);
+        return open_clip(path, precision);
     }
     Err(Error::model(
         folder.path(""),
@@ -113,14 +132,18 @@ pub fn open_folder(folder: &Folder) -> Result<Arc<Encoder>> {
 ///
 /// # Errors
 /// As [`open`]; [`Error::Mismatch`] where another encoder is found at that place.
-pub fn open_for_model(reference: &EncoderReference, folder: &Folder) -> Result<Arc<Encoder>> {
+pub fn open_for_model(
+    reference: &EncoderReference,
+    folder: &Folder,
+    precision: Precision,
+) -> Result<Arc<Encoder>> {
     let within = folder.folder(WITHIN_MODEL);
     let encoder = match folder {
-        _ if within.contains(ENCODER_FILE) => open_folder(&within)?,
+        _ if within.contains(ENCODER_FILE) => open_folder_with(&within, precision)?,
         Folder::Disk(path) if path.join(&reference.reference).is_dir() => {
-            open_folder(&Folder::disk(path.join(&reference.reference)))?
+            open_folder_with(&Folder::disk(path.join(&reference.reference)), precision)?
         }
-        _ => open(&reference.reference)?,
+        _ => open_with(&reference.reference, precision)?,
     };
     if encoder.fingerprint() != reference.fingerprint {
         return Err(Error::Mismatch(format!(
@@ -166,6 +189,11 @@ pub fn find_folder(reference: &str) -> Result<Folder> {
         false => std::io::ErrorKind::NotFound,
     };
     Err(Error::io(path, kind.into()))
+}
+
+fn open_clip(path: &Path, precision: Precision) -> Result<Arc<Encoder>> {
+    let encoder = Clip::open(path)?.with_precision(precision).into_encoder()?;
+    Ok(Arc::new(encoder.with_precision(precision)))
 }
 
 fn open_described(folder: &Folder) -> Result<Encoder> {

@@ -101,6 +101,16 @@ impl Preprocess {
         3 * self.size as usize * self.size as usize
     }
 
+    /// The shorter side, in pixels, that a photo must have for [`Preprocess::apply`] to shrink it by
+    /// two at least: below that, a photo that was decoded at a smaller scale would lose detail.
+    pub fn ample_side(&self) -> u32 {
+        let side = match self.resize {
+            Resize::ShortestSide(edge) => edge.max(self.size),
+            Resize::Squash | Resize::Letterbox { .. } => self.size,
+        };
+        side.saturating_mul(2)
+    }
+
     /// Checks that the recipe can be followed; call it on a recipe that was read from a file.
     ///
     /// # Errors

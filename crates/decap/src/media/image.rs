@@ -56,6 +56,17 @@ pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<RgbImage> {
     decode(&bytes, path, limits)
 }
 
+/// As [`open`], but a JPEG may come out at 1/2, 1/4 or 1/8 of its size, as long as its shorter side
+/// is at least `least_side` pixels: what a resize would average away is never computed.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_reduced(path: impl AsRef<Path>, limits: &Limits, least_side: u32) -> Result<RgbImage> {
+    let path = path.as_ref();
+    let bytes = read_within(path, limits.file_bytes)?;
+    decode_reduced(&bytes, path, limits, least_side)
+}
+
 /// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF; `name` stands for it in messages.
 ///
 /// The format is told by the content. The first frame of an animation is taken, EXIF orientation
@@ -81,15 +92,39 @@ pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<RgbImage> {
 /// # Ok::<(), decap::Error>(())
 /// ```
 pub fn decode(bytes: &[u8], name: &Path, limits: &Limits) -> Result<RgbImage> {
+    decode_at(bytes, name, limits, None)
+}
+
+/// As [`decode`], at the scale of [`open_reduced`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_reduced(
+    bytes: &[u8],
+    name: &Path,
+    limits: &Limits,
+    least_side: u32,
+) -> Result<RgbImage> {
+    decode_at(bytes, name, limits, Some(least_side))
+}
+
+fn decode_at(
+    bytes: &[u8],
+    name: &Path,
+    limits: &Limits,
+    least_side: Option<u32>,
+) -> Result<RgbImage> {
     let fault = |fault| Error::input(name, fault);
     check_file_size(bytes.len() as u64, limits).map_err(fault)?;
     let format = guess_format(bytes).map_err(fault)?;
     check_declared_size(bytes, format, limits).map_err(fault)?;
     // Decoders are other people's code and the bytes may be hostile: should one panic, that photo
     // is reported and the next one is captioned.
-    catch_unwind(AssertUnwindSafe(|| decode_as(bytes, format, limits)))
-        .unwrap_or_else(|_| Err(InputFault::Damaged("the decoder gave up on it".into())))
-        .map_err(fault)
+    catch_unwind(AssertUnwindSafe(|| {
+        decode_as(bytes, format, limits, least_side)
+    }))
+    .unwrap_or_else(|_| Err(InputFault::Damaged("the decoder gave up on it".into())))
+    .map_err(fault)
 }
 
 impl RgbImage {
@@ -252,9 +287,14 @@ pub(super) fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(
     Ok(())
 }
 
-fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<RgbImage, InputFault> {
+fn decode_as(
+    bytes: &[u8],
+    format: ImageFormat,
+    limits: &Limits,
+    least_side: Option<u32>,
+) -> Result<RgbImage, InputFault> {
     let (image, orientation) = match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes, limits)?,
+        ImageFormat::Jpeg => jpeg::decode(bytes, limits, least_side)?,
         other => decode_with_image_crate(bytes, other, limits)?,
     };
     let mut image = DynamicImage::ImageRgb8(image);

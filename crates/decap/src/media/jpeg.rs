@@ -1,15 +1,21 @@
 //! JPEG: bit for bit what libjpeg-turbo, and so Pillow, makes of it.
 
 use image::metadata::Orientation;
-use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, DecodeWarning, Decoder, JpegError, PixelFormat};
+use libjpeg_turbo_rs::{
+    ColorSpace, DecodeLimits, DecodeWarning, Decoder, JpegError, PixelFormat, ScalingFactor,
+};
 
 use super::image::{Limits, check_pixels};
 use crate::error::InputFault;
 
 /// Decodes `bytes` to RGB; CMYK and YCCK become RGB as in Pillow, without a colour profile.
+///
+/// With `least_side`, at the smallest of the scales 1, 1/2, 1/4 and 1/8 whose shorter side is still
+/// that long: the decoder then never computes the pixels that are left out.
 pub(super) fn decode(
     bytes: &[u8],
     limits: &Limits,
+    least_side: Option<u32>,
 ) -> Result<(image::RgbImage, Option<Orientation>), InputFault> {
     let decoder_limits = DecodeLimits {
         max_pixels: limits.pixels,
@@ -38,6 +44,11 @@ pub(super) fn decode(
     // does not accept either is data that ends early.
     decoder.set_lenient(true);
     let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
+    let denominator = least_side.map_or(1, |least| denominator(width.min(height), least));
+    if denominator > 1 {
+        let scale = ScalingFactor::try_new(1, denominator).map_err(fault_of)?;
+        decoder.set_scale(scale);
+    }
     let decoded = decoder.decode_image().map_err(fault_of)?;
     if decoded
         .warnings
@@ -51,9 +62,17 @@ pub(super) fn decode(
     } else {
         decoded.data
     };
+    // As libjpeg rounds.
+    let (width, height) = (width.div_ceil(denominator), height.div_ceil(denominator));
     image::RgbImage::from_raw(width, height, pixels)
         .map(|image| (image, orientation))
         .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
+}
+
+/// By how much a photo whose shorter side is `side` may shrink so that `least` pixels are left.
+fn denominator(side: u32, least: u32) -> u32 {
+    let fits = |denominator: &u32| side / denominator >= least.max(1);
+    [8, 4, 2].into_iter().find(fits).unwrap_or(1)
 }
 
 fn cut_short() -> InputFault {
@@ -124,7 +143,21 @@ fn next_marker(bytes: &[u8], from: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_whole;
+    use super::{denominator, is_whole};
+
+    #[test]
+    fn a_photo_shrinks_by_powers_of_two_and_never_below_what_is_asked() {
+        for (side, least, expected) in [
+            (4000, 500, 8),
+            (3999, 500, 4),
+            (1000, 500, 2),
+            (999, 500, 1),
+            (10, 0, 8),
+            (1, 1, 1),
+        ] {
+            assert_eq!(denominator(side, least), expected, "{side} {least}");
+        }
+    }
 
     #[test]
     fn only_a_file_with_its_end_is_whole() {

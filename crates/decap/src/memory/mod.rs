@@ -9,10 +9,11 @@ pub use build::{MemoryBuilder, MemoryOptions};
 pub use captions::Captions;
 pub use rows::{MemoryDtype, Rows};
 
-use decap_kernels::project;
+use decap_kernels::{project, project_with};
 
 use crate::embedding::{Embedding, Embeddings};
 use crate::error::{Error, Result};
+use crate::precision::Precision;
 
 /// N sentences and their embeddings under one encoder.
 ///
@@ -24,6 +25,7 @@ pub struct Memory {
     rows: Rows,
     captions: Captions,
     info: MemoryInfo,
+    precision: Precision,
 }
 
 /// Where a memory comes from.
@@ -66,6 +68,9 @@ pub struct Projection {
     pub evidence: Vec<Evidence>,
 }
 
+/// Below this number of values a projection takes no longer than a few kernel calls.
+const MANY_VALUES: usize = 1 << 24;
+
 impl Memory {
     /// Puts rows and captions together.
     ///
@@ -88,7 +93,32 @@ impl Memory {
             rows,
             captions,
             info,
+            precision: Precision::F32,
         })
+    }
+
+    /// This memory, scanned in `precision` when many photos are projected at once.
+    ///
+    /// In all but f32 the scan's products are rounded, and every row that may weigh more than e^-3
+    /// of the heaviest, or be among the evidence, is scored exactly after it
+    /// ([`decap_kernels::project_with`]).
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// This memory with what makes many projections fast: but for f32, a copy of its rows as bytes.
+    ///
+    /// The copy takes about as long as ten projections and a byte a value of memory, so it is not
+    /// made for a photo or two.
+    #[must_use]
+    pub fn ready_for_many(mut self) -> Self {
+        let values = self.len() * self.width();
+        if self.precision != Precision::F32 && values >= MANY_VALUES {
+            self.rows = self.rows.with_byte_scan();
+        }
+        self
     }
 
     /// The number of sentences.
@@ -151,9 +181,10 @@ impl Memory {
         evidence: usize,
     ) -> Result<Vec<Projection>> {
         self.check_query(queries.width(), tau)?;
-        let projected = project(
+        let projected = project_with(
+            self.precision.of_scan(),
             queries.as_slice(),
-            self.rows.view(),
+            self.rows.scan(),
             self.width(),
             tau,
             evidence,

@@ -36,7 +36,8 @@ pub use options::{
 };
 pub use text::{EncodingProgress, TextEmbeddings};
 
-use crate::decoder::{self, DecoderConfig, DecoderWeights};
+use crate::decoder::{self, DecoderConfig, DecoderWeights, RandomStream};
+use crate::embedding::Embeddings;
 use crate::error::{Error, Result};
 use backward::Gradients;
 use batch::{Batch, Corpus};
@@ -224,7 +225,7 @@ pub fn train(
     }
     decoder::save(
         folder,
-        &run.weights,
+        &run.learner.weights,
         &run.corpus.vocabulary,
         options.weights_dtype,
     )?;
@@ -247,10 +248,7 @@ struct Run<'a> {
     step: u64,
     corpus: Corpus,
     corpus_fingerprint: String,
-    weights: DecoderWeights,
-    optimizer: Optimizer,
-    activations: Activations,
-    gradients: Gradients,
+    learner: Learner,
     metrics: Metrics,
     smoothed_loss: Option<f64>,
 }
@@ -314,10 +312,7 @@ impl<'a> Run<'a> {
             step,
             corpus,
             corpus_fingerprint,
-            weights,
-            optimizer,
-            activations: Activations::default(),
-            gradients: Gradients::default(),
+            learner: Learner::new(weights, optimizer),
             metrics: Metrics::open(folder, step)?,
             smoothed_loss: None,
         })
@@ -328,7 +323,10 @@ impl<'a> Run<'a> {
         let mut batch = self.corpus.batch(self.text, indices);
         batch.add_noise(self.plan.config.prefix_width, self.options, self.step);
         let rate = learning_rate(self.options, self.step, self.plan.steps);
-        let (loss, gradient_norm) = self.update(&batch, rate);
+        let ignored = self.corpus.ignored_token;
+        let (loss, gradient_norm) =
+            self.learner
+                .update(self.options, ignored, &batch, self.step, rate);
         if !(loss.is_finite() && gradient_norm.is_finite()) {
             return Err(Error::model(
                 self.folder,
@@ -342,27 +340,6 @@ impl<'a> Run<'a> {
         self.step += 1;
         self.metrics.step(self.step, loss, rate, gradient_norm)?;
         Ok(self.report(loss, rate, gradient_norm, epoch, began))
-    }
-
-    /// Changes the parameters by one step; gives the loss and the gradients' norm.
-    fn update(&mut self, batch: &Batch, rate: f32) -> (f64, f64) {
-        let dropout = StepSettings::new(self.options, self.step);
-        let settings = CrossEntropy {
-            label_smoothing: self.options.label_smoothing,
-            ignore_index: self.corpus.ignored_token,
-        };
-        self.activations.forward(&self.weights, batch, dropout);
-        let loss =
-            self.gradients
-                .backward(&self.weights, batch, &self.activations, dropout, settings);
-        let norm = self.optimizer.update(
-            self.options,
-            rate,
-            self.step + 1,
-            &mut self.weights.values,
-            &self.gradients.values,
-        );
-        (loss.mean, norm)
     }
 
     fn report(
@@ -399,7 +376,7 @@ impl<'a> Run<'a> {
         let evaluation = evaluate(
             self.text,
             &self.corpus,
-            &self.weights,
+            &self.learner.weights,
             self.step,
             max_tokens,
         )?;
@@ -420,10 +397,105 @@ impl<'a> Run<'a> {
         checkpoint::save(
             &self.folder.join(CHECKPOINT_FILE),
             &facts,
-            &self.weights,
-            &self.optimizer,
+            &self.learner.weights,
+            &self.learner.optimizer,
         )?;
         self.metrics.flush(self.folder)
+    }
+}
+
+/// The parameters and what a step needs to change them; its buffers are reused.
+struct Learner {
+    weights: DecoderWeights,
+    optimizer: Optimizer,
+    activations: Activations,
+    gradients: Gradients,
+}
+
+impl Learner {
+    fn new(weights: DecoderWeights, optimizer: Optimizer) -> Self {
+        Self {
+            weights,
+            optimizer,
+            activations: Activations::default(),
+            gradients: Gradients::default(),
+        }
+    }
+
+    /// Changes the parameters by one step; gives the loss and the gradients' norm.
+    fn update(
+        &mut self,
+        options: &TrainOptions,
+        ignored_token: Option<u32>,
+        batch: &Batch,
+        step: u64,
+        rate: f32,
+    ) -> (f64, f64) {
+        let dropout = StepSettings::new(options, step);
+        let settings = CrossEntropy {
+            label_smoothing: options.label_smoothing,
+            ignore_index: ignored_token,
+        };
+        self.activations.forward(&self.weights, batch, dropout);
+        let loss =
+            self.gradients
+                .backward(&self.weights, batch, &self.activations, dropout, settings);
+        let norm = self.optimizer.update(
+            options,
+            rate,
+            step + 1,
+            &mut self.weights.values,
+            &self.gradients.values,
+        );
+        (loss.mean, norm)
+    }
+}
+
+/// A decoder of random weights and a batch of random captions, to time steps of training with.
+pub struct StepTimer {
+    learner: Learner,
+    batch: Batch,
+    options: TrainOptions,
+    step: u64,
+}
+
+impl StepTimer {
+    /// `captions` captions of `tokens` tokens each, for a decoder of shape `config`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the shape cannot be built.
+    pub fn new(
+        config: &DecoderConfig,
+        options: TrainOptions,
+        captions: usize,
+        tokens: usize,
+    ) -> Result<Self> {
+        let random = RandomStream::new(&[options.seed]);
+        let mut prefixes = Vec::with_capacity(captions * config.prefix_width);
+        for index in 0..captions * config.prefix_width {
+            prefixes.push(random.gaussian(index as u64) as f32);
+        }
+        let prefixes = Embeddings::new(prefixes, config.prefix_width)?;
+        let random = RandomStream::new(&[options.seed, 1]);
+        let token = |index: usize| random.below(index as u64, config.vocabulary_size) as u32;
+        let ids: Vec<u32> = (0..captions * tokens).map(token).collect();
+        let weights = DecoderWeights::random(config, options.seed)?;
+        Ok(Self {
+            learner: Learner::new(weights, Optimizer::new(config.num_parameters())),
+            batch: Batch::new(prefixes.as_slice().to_vec(), ids.chunks_exact(tokens)),
+            options,
+            step: 0,
+        })
+    }
+
+    /// One step: forward, backward, update. Gives the loss.
+    pub fn step(&mut self) -> f64 {
+        let rate = self.options.learning_rate;
+        let (loss, _) = self
+            .learner
+            .update(&self.options, None, &self.batch, self.step, rate);
+        self.step += 1;
+        loss
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use decap_kernels::Precision as KernelPrecision;
+
 use super::{
     CHECKPOINT_FILE, EncodingProgress, Progress, Start, TextEmbeddings, TrainOptions,
     TrainingReport, TrainingText, train,
@@ -154,14 +156,12 @@ pub fn embed(
         }
         Ok(encoder.encode_texts(texts)?.as_slice().to_vec())
     };
-    TextEmbeddings::cached(
-        cache,
-        encoder.fingerprint(),
-        encoder.width(),
-        texts,
-        encode,
-        progress,
-    )
+    // Rounded embeddings are not to be taken for the reference's, nor the other way round.
+    let key = match encoder.precision().of_towers() {
+        KernelPrecision::F32 => encoder.fingerprint().to_owned(),
+        rounded => format!("{} {rounded:?}", encoder.fingerprint()),
+    };
+    TextEmbeddings::cached(cache, &key, encoder.width(), texts, encode, progress)
 }
 
 fn build_memory(

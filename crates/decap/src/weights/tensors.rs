@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 
 use super::Bytes;
 use crate::error::{Error, Result};
+
+/// Values that one thread widens at a time.
+const CHUNK_VALUES: usize = 1 << 16;
 
 /// The tensors of one safetensors file; its bytes stay mapped.
 #[derive(Debug, Clone)]
@@ -124,6 +128,19 @@ impl Tensors {
     /// # Errors
     /// [`Error::Model`] where it is missing, of another shape or type, or holds a NaN or infinity.
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let mut values = vec![0.0; self.get(name)?.shape.iter().product()];
+        self.f32_into(name, shape, &mut values)?;
+        Ok(values)
+    }
+
+    /// As [`Tensors::f32`], into `target` of as many values, on all cores.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// When `target` does not hold as many values as `shape`.
+    pub(crate) fn f32_into(&self, name: &str, shape: &[usize], target: &mut [f32]) -> Result<()> {
         let tensor = self.get(name)?;
         if tensor.shape != shape {
             return Err(Error::model(
@@ -134,50 +151,73 @@ impl Tensors {
                 ),
             ));
         }
-        let values = tensor.to_f32().ok_or_else(|| {
-            Error::model(
+        let broken = |message| {
+            Err(Error::model(
                 &self.path,
-                format!(
-                    "tensor `{name}`: expected f32, f16 or bf16, got {:?}",
-                    tensor.dtype
-                ),
-            )
-        })?;
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            return Err(Error::model(
-                &self.path,
-                format!(
-                    "tensor `{name}`: value {index} is {}, expected a number",
-                    values[index]
-                ),
-            ));
+                format!("tensor `{name}`: {message}"),
+            ))
+        };
+        let size = match tensor.dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
+            other => return broken(format!("expected f32, f16 or bf16, got {other:?}")),
+        };
+        assert_eq!(
+            target.len() * size,
+            tensor.bytes.len(),
+            "values of `{name}`"
+        );
+        let chunks = target.par_chunks_mut(CHUNK_VALUES);
+        let chunks = chunks.zip(tensor.bytes.par_chunks(CHUNK_VALUES * size));
+        let first_broken = chunks
+            .enumerate()
+            .filter_map(|(chunk, (values, bytes))| {
+                widen(tensor.dtype, bytes, values);
+                let place = values.iter().position(|value| !value.is_finite())?;
+                Some(chunk * CHUNK_VALUES + place)
+            })
+            .min();
+        match first_broken {
+            Some(index) => broken(format!(
+                "value {index} is {}, expected a number",
+                target[index]
+            )),
+            None => Ok(()),
         }
-        Ok(values)
     }
 }
 
 impl Tensor<'_> {
     /// The elements as f32, or `None` for a type that is not f32, f16 or bf16.
     pub fn to_f32(&self) -> Option<Vec<f32>> {
-        let pairs = || self.bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-        match self.dtype {
-            Dtype::F32 => Some(
-                self.bytes
-                    .chunks_exact(4)
-                    .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
-                    .collect(),
-            ),
-            Dtype::F16 => Some(
-                pairs()
-                    .map(|pair| f16::from_le_bytes(pair).to_f32())
-                    .collect(),
-            ),
-            Dtype::BF16 => Some(
-                pairs()
-                    .map(|pair| bf16::from_le_bytes(pair).to_f32())
-                    .collect(),
-            ),
-            _ => None,
+        let size = match self.dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
+            _ => return None,
+        };
+        let mut values = vec![0.0; self.bytes.len() / size];
+        widen(self.dtype, self.bytes, &mut values);
+        Some(values)
+    }
+}
+
+/// Little-endian f32, f16 or bf16 as f32.
+fn widen(dtype: Dtype, bytes: &[u8], values: &mut [f32]) {
+    match dtype {
+        Dtype::F32 => {
+            for (value, four) in values.iter_mut().zip(bytes.chunks_exact(4)) {
+                *value = f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+            }
+        }
+        Dtype::F16 => {
+            for (value, pair) in values.iter_mut().zip(bytes.chunks_exact(2)) {
+                *value = f16::from_le_bytes([pair[0], pair[1]]).to_f32();
+            }
+        }
+        _ => {
+            for (value, pair) in values.iter_mut().zip(bytes.chunks_exact(2)) {
+                *value = bf16::from_le_bytes([pair[0], pair[1]]).to_f32();
+            }
         }
     }
 }

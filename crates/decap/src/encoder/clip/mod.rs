@@ -8,6 +8,7 @@ mod config;
 mod description;
 mod image;
 mod names;
+mod random;
 mod recipe;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,6 @@ mod transformer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use decap_kernels::Precision;
 use sha2::{Digest, Sha256};
 
 pub use config::{ClipConfig, ImageConfig, TextConfig, TextPooling, TransformerConfig};
@@ -25,12 +25,13 @@ pub use description::{ClipDescription, TowerDescription};
 pub use image::ClipImageTower;
 pub use text::ClipTextTower;
 
-use names::{Naming, TensorReader};
+use names::{Naming, Source, TensorReader};
 
 use super::{
     Encoder, EncoderParts, Head, ImageTower, ImageViews, Preprocess, REFERENCE_TAU, TextTower,
 };
 use crate::error::{Error, Result};
+use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::clip::ClipTokenizer;
 use crate::weights::{Checkpoint, CheckpointForm, Folder};
@@ -86,6 +87,8 @@ pub struct Clip {
     checkpoint: Checkpoint,
     /// Where the tokenizer's files would be.
     folder: Folder,
+    /// What its towers compute in.
+    precision: Precision,
 }
 
 impl Clip {
@@ -169,9 +172,17 @@ impl Clip {
             preprocess,
             checkpoint,
             folder,
+            precision: Precision::F32,
         };
         clip.check_names()?;
         Ok(clip)
+    }
+
+    /// The same CLIP, whose towers compute in `precision`.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
     }
 
     /// Every tensor that the configuration asks for, and no other.
@@ -306,9 +317,9 @@ impl Clip {
 
     fn reader(&self) -> TensorReader<'_> {
         TensorReader {
-            checkpoint: &self.checkpoint,
+            source: Source::Checkpoint(&self.checkpoint),
             naming: self.naming,
-            precision: Precision::F32,
+            precision: self.precision.of_towers(),
         }
     }
 

@@ -27,9 +27,33 @@ pub(super) enum Tower {
 
 /// Reads the tensors of one tower; keeps count of the names that it took.
 pub(super) struct TensorReader<'a> {
-    pub(super) checkpoint: &'a Checkpoint,
+    pub(super) source: Source<'a>,
     pub(super) naming: Naming,
     pub(super) precision: Precision,
+}
+
+/// Where tensors come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source<'a> {
+    Checkpoint(&'a Checkpoint),
+    /// Made up from this seed.
+    Random(u64),
+}
+
+impl<'a> Source<'a> {
+    fn f32(self, name: &str, shape: &[usize]) -> Result<Cow<'a, [f32]>> {
+        match self {
+            Self::Checkpoint(checkpoint) => checkpoint.f32(name, shape),
+            Self::Random(seed) => Ok(super::random::tensor(seed, name, shape)),
+        }
+    }
+
+    /// Lets go of a tensor that has been copied.
+    pub(super) fn release(self, name: &str) {
+        if let Self::Checkpoint(checkpoint) = self {
+            checkpoint.release(name);
+        }
+    }
 }
 
 impl Naming {
@@ -145,7 +169,7 @@ impl Naming {
 impl<'a> TensorReader<'a> {
     /// The tensor that OpenAI calls `name`, of exactly `shape`.
     pub(super) fn outer(&self, name: &str, shape: &[usize]) -> Result<Cow<'a, [f32]>> {
-        self.checkpoint.f32(&self.naming.outer(name), shape)
+        self.source.f32(&self.naming.outer(name), shape)
     }
 
     /// The layer norm that OpenAI calls `name`.
@@ -167,7 +191,7 @@ impl<'a> TensorReader<'a> {
                 PackedMatrix::pack(view, self.precision)
             }
         };
-        self.checkpoint.release(&self.naming.outer(name));
+        self.source.release(&self.naming.outer(name));
         Ok(packed)
     }
 
@@ -184,9 +208,11 @@ impl<'a> TensorReader<'a> {
             Naming::OpenAi => extra,
             Naming::HuggingFace => extra.replace("ln_1", "layer_norm1"),
         };
-        if self.checkpoint.contains(&extra) {
+        if let Source::Checkpoint(checkpoint) = self.source
+            && checkpoint.contains(&extra)
+        {
             return Err(Error::model(
-                self.checkpoint.path(),
+                checkpoint.path(),
                 format!(
                     "expected {} layers, got more: tensor `{extra}`",
                     config.layers
@@ -227,11 +253,11 @@ impl<'a> TensorReader<'a> {
     fn layer_norm_at(&self, prefix: &str, width: usize, epsilon: f32) -> Result<LayerNorm> {
         Ok(LayerNorm {
             weight: self
-                .checkpoint
+                .source
                 .f32(&format!("{prefix}weight"), &[width])?
                 .into_owned(),
             bias: self
-                .checkpoint
+                .source
                 .f32(&format!("{prefix}bias"), &[width])?
                 .into_owned(),
             epsilon,
@@ -241,12 +267,12 @@ impl<'a> TensorReader<'a> {
     /// A linear layer whose weight is `[outputs, inputs]`, as PyTorch keeps it.
     fn linear(&self, prefix: &str, inputs: usize, outputs: usize) -> Result<Linear> {
         let name = format!("{prefix}weight");
-        let weight = self.checkpoint.f32(&name, &[outputs, inputs])?;
+        let weight = self.source.f32(&name, &[outputs, inputs])?;
         let view = MatrixView::row_major(&weight, outputs, inputs).transposed();
         let weight = PackedMatrix::pack(view, self.precision);
-        self.checkpoint.release(&name);
+        self.source.release(&name);
         let bias = self
-            .checkpoint
+            .source
             .f32(&format!("{prefix}bias"), &[outputs])?
             .into_owned();
         Ok(Linear { weight, bias })
@@ -259,9 +285,9 @@ impl<'a> TensorReader<'a> {
         for part in ["q", "k", "v"] {
             let prefix = format!("{block}self_attn.{part}_proj.");
             let name = format!("{prefix}weight");
-            weights.extend_from_slice(&self.checkpoint.f32(&name, &[width, width])?);
-            self.checkpoint.release(&name);
-            bias.extend_from_slice(&self.checkpoint.f32(&format!("{prefix}bias"), &[width])?);
+            weights.extend_from_slice(&self.source.f32(&name, &[width, width])?);
+            self.source.release(&name);
+            bias.extend_from_slice(&self.source.f32(&format!("{prefix}bias"), &[width])?);
         }
         let view = MatrixView::row_major(&weights, 3 * width, width).transposed();
         Ok(Linear {

@@ -44,7 +44,7 @@ impl ClipTextTower {
         let table = [text.vocabulary_size, width];
         let token_embedding = reader.outer("token_embedding.weight", &table)?.into_owned();
         reader
-            .checkpoint
+            .source
             .release(&reader.naming.outer("token_embedding.weight"));
         let positions = reader.outer("positional_embedding", &[text.context_length, width])?;
         Ok(Self {
