@@ -79,8 +79,9 @@ impl ClipTexts {
     }
 }
 
-/// One pass: every word once, and the captions as often as all the words together.
+/// A short training, on as many captions as words: enough to write about what it sees.
 fn train_decoder(data: &Path, folder: &Path) -> Result<()> {
+    const STEPS: u64 = 240;
     const CAPTIONS: usize = 500;
     const REPEATS: usize = 34;
     let ClipTexts { texts, embeddings } = ClipTexts::read(data)?;
@@ -102,7 +103,7 @@ fn train_decoder(data: &Path, folder: &Path) -> Result<()> {
         vocabulary: VocabularyChoice::Corpus,
         learning_rate: 3e-4,
         warmup_steps: 50,
-        epochs: 1,
+        max_steps: Some(STEPS),
         precision: TrainOptions::fast().precision,
         checkpoint_every: 100,
         held_out: 0.0,
