@@ -247,6 +247,9 @@ pub struct TrainArgs {
     /// Recipe; single options below override it.
     #[arg(long, value_enum, default_value_t = PresetArg::Fast)]
     pub preset: PresetArg,
+    /// What is computed in: the text tower, and training (which knows f32 and bf16; default: the preset's).
+    #[arg(long, value_name = "auto|f32|bf16|int8")]
+    pub precision: Option<Precision>,
     /// Go on from the last checkpoint, bit for bit as if never stopped.
     #[arg(long)]
     pub resume: bool,

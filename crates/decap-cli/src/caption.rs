@@ -66,6 +66,8 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     run.caption_all(paths)?;
     run.bar.finish_and_clear();
     run.output.finish()?;
+    // The process ends here: to give the model's memory back piece by piece would only take time.
+    std::mem::forget(run.captioner);
     Ok(if run.failed {
         Outcome::SomeFailed
     } else {

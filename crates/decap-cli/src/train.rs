@@ -8,7 +8,8 @@ use decap::decoder::WeightsDtype;
 use decap::memory::MemoryOptions;
 use decap::model::Writing;
 use decap::train::{
-    Evaluation, ModelRecipe, Plan, Progress, Start, StepReport, TrainOptions, train_model,
+    Evaluation, ModelRecipe, Plan, Progress, Start, StepReport, TrainOptions, TrainingPrecision,
+    train_model,
 };
 use indicatif::{HumanDuration, ProgressBar};
 
@@ -24,10 +25,10 @@ use crate::stop::Stop;
 pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
     let captions = read_all(&args.captions)?;
-    let precision = match args.preset {
+    let precision = args.precision.unwrap_or(match args.preset {
         PresetArg::Fast => Precision::Auto,
         PresetArg::Paper => Precision::F32,
-    };
+    });
     let encoder = open_encoder(&args.encoder, precision)?;
     let recipe = recipe(args, encoder.tau())?;
     let bar = progress::bar(captions.len() as u64, "captions embedded");
@@ -66,6 +67,12 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
         PresetArg::Fast => (TrainOptions::fast(), "fast", Writing::fast()),
         PresetArg::Paper => (TrainOptions::paper(), "paper", Writing::default()),
     };
+    if let Some(precision) = args.precision {
+        train.precision = match precision {
+            Precision::F32 => TrainingPrecision::F32,
+            _ => TrainingPrecision::Bf16,
+        };
+    }
     train.epochs = args.epochs.unwrap_or(train.epochs);
     train.max_steps = args.max_steps;
     train.batch_size = args.batch.unwrap_or(train.batch_size);

@@ -35,6 +35,28 @@ fn pictures_decode_as_in_pillow() {
     assert_eq!(compared, 38);
 }
 
+#[test]
+fn a_large_jpeg_comes_smaller_where_that_is_enough() {
+    let path = committed().join("photo.jpg");
+    let limits = Limits::default();
+    let whole = image::open(&path, &limits).unwrap();
+    let side = whole.width().min(whole.height());
+    for (least_side, denominator) in [(side + 1, 1), (side / 2, 2), (side / 8, 8), (1, 8)] {
+        let reduced = image::open_reduced(&path, &limits, least_side).unwrap();
+        assert_eq!(reduced.width(), whole.width().div_ceil(denominator));
+        assert_eq!(reduced.height(), whole.height().div_ceil(denominator));
+        let mean = |photo: &decap::media::RgbImage| {
+            let sum: f64 = photo.pixels().iter().map(|&value| f64::from(value)).sum();
+            sum / photo.pixels().len() as f64
+        };
+        // The same photo, so the same brightness.
+        assert!(
+            (mean(&reduced) - mean(&whole)).abs() < 2.0,
+            "1/{denominator}"
+        );
+    }
+}
+
 fn max_difference(ours: &[u8], theirs: &[u8]) -> u8 {
     assert_eq!(ours.len(), theirs.len());
     ours.iter()

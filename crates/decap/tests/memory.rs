@@ -7,8 +7,8 @@
 
 use std::path::{Path, PathBuf};
 
-use decap::memory::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
-use decap::{Embedding, Embeddings, read_npy};
+use decap::memory::{Captions, Memory, MemoryDtype, MemoryInfo, Projection, Rows};
+use decap::{Embedding, Embeddings, Precision, read_npy};
 use serde::Deserialize;
 
 /// f32 sums against float64: a value of a unit vector of width 512 is about 0.04.
@@ -80,6 +80,43 @@ fn the_projection_equals_numpy() {
                 for (evidence, (row, weight)) in got.evidence.iter().zip(top) {
                     assert_eq!(evidence.text, format!("row {row}"));
                     assert!((evidence.weight - weight).abs() < F32_TOLERANCE);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rounded_scans_agree_with_the_exact_one() {
+    // A weight off by more would show as another order of the evidence.
+    const SCAN_COSINE: f32 = 0.99999;
+    let rows = Rows::random(3000, 64, MemoryDtype::F32, 1);
+    let values = (0..rows.len()).flat_map(|row| rows.row(row)).collect();
+    let rows = Embeddings::new(values, 64).unwrap();
+    let queries = Rows::random(9, 64, MemoryDtype::F32, 2);
+    let queries = (0..queries.len())
+        .flat_map(|row| queries.row(row))
+        .collect();
+    let queries = Embeddings::new(queries, 64).unwrap();
+    let exact = memory(&rows, MemoryDtype::F32)
+        .project(&queries, 0.01, 4)
+        .unwrap();
+    for dtype in [MemoryDtype::F32, MemoryDtype::F16] {
+        let scanned = Rows::quantise(&rows, dtype).with_byte_scan();
+        let plain = memory(&rows, dtype);
+        let scanned = Memory::new(scanned, plain.captions().clone(), plain.info().clone());
+        for memory in [plain, scanned.unwrap()] {
+            for precision in Precision::ALL {
+                let memory = memory.clone().with_precision(precision);
+                let projected = memory.project(&queries, 0.01, 4).unwrap();
+                for (got, exact) in projected.iter().zip(&exact) {
+                    let cosine = got.embedding.cosine(&exact.embedding);
+                    assert!(cosine > SCAN_COSINE, "{dtype:?} {precision}: {cosine}");
+                    let texts = |projection: &Projection| -> Vec<String> {
+                        let evidence = projection.evidence.iter();
+                        evidence.map(|evidence| evidence.text.clone()).collect()
+                    };
+                    assert_eq!(texts(got), texts(exact), "{dtype:?} {precision}");
                 }
             }
         }

@@ -459,7 +459,11 @@ fn lower_precisions_stay_close() {
     let exact = golden.decoder().logits(&prefixes, &tokens).unwrap();
     let size = |values: &[f32]| values.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
     // Relative error of all logits: 8 bits of operands, through two blocks.
-    for (precision, tolerance) in [(Precision::Bf16, 0.03), (Precision::Int8, 0.06)] {
+    for (precision, tolerance) in [
+        (Precision::Bf16, 0.03),
+        (Precision::Int8, 0.06),
+        (Precision::Auto, 0.03),
+    ] {
         let vocabulary = Vocabulary::identity(golden.config.vocabulary_size);
         let decoder = Decoder::with_precision(&golden.weights, vocabulary, precision).unwrap();
         let logits = decoder.logits(&prefixes, &tokens).unwrap();

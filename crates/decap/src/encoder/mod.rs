@@ -89,6 +89,7 @@ pub struct Encoder {
     open_tokenizer: OpenTokenizer,
     tau: f32,
     precision: Precision,
+    reduces_photos: bool,
 }
 
 /// What an encoder is put together from.
@@ -151,6 +152,7 @@ impl Encoder {
             open_tokenizer: parts.open_tokenizer,
             tau: parts.tau,
             precision: Precision::F32,
+            reduces_photos: false,
         })
     }
 
@@ -158,6 +160,14 @@ impl Encoder {
     #[must_use]
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
+        self.opening_photos_in(precision)
+    }
+
+    /// This encoder, which opens photos as [`Encoder::open_photo`] does in `precision`, and whose
+    /// towers compute as they did: those of ONNX as their files say.
+    #[must_use]
+    pub fn opening_photos_in(mut self, precision: Precision) -> Self {
+        self.reduces_photos = precision.reduces_photos();
         self
     }
 
@@ -234,7 +244,7 @@ impl Encoder {
     pub fn open_photo(&self, path: &Path, limits: &Limits) -> Result<PreparedImage> {
         let towers = self.image_towers.iter();
         let ample_side = towers.map(|tower| tower.preprocess().ample_side()).max();
-        let photo = match ample_side.filter(|_| self.precision.reduces_photos()) {
+        let photo = match ample_side.filter(|_| self.reduces_photos) {
             None => open_photo(path, limits)?,
             Some(ample_side) => open_reduced(path, limits, ample_side)?,
         };

@@ -107,7 +107,7 @@ pub fn open_folder(folder: &Folder) -> Result<Arc<Encoder>> {
 /// As [`open`].
 pub fn open_folder_with(folder: &Folder, precision: Precision) -> Result<Arc<Encoder>> {
     if folder.contains(ENCODER_FILE) {
-        let encoder = open_described(folder)?.with_precision(precision);
+        let encoder = open_described(folder)?.opening_photos_in(precision);
         return Ok(Arc::new(encoder));
     }
     if folder.contains(MODEL_FILE) {

@@ -86,3 +86,57 @@ pub(super) fn tensor(seed: u64, name: &str, shape: &[usize]) -> Cow<'static, [f3
     let value = |index: usize| (STANDARD_DEVIATION * stream.gaussian(index as u64)) as f32;
     Cow::Owned((0..len).into_par_iter().map(value).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedding::Embeddings;
+    use crate::encoder::{ImageTower, TextTower};
+
+    /// What `auto` promises of an embedding.
+    const COSINE: f32 = 0.999;
+
+    fn small() -> ClipConfig {
+        let mut config = ClipConfig::vit_base_patch32();
+        for transformer in [&mut config.image.transformer, &mut config.text.transformer] {
+            transformer.width = 128;
+            transformer.heads = 2;
+            transformer.layers = 3;
+            transformer.hidden_width = 512;
+        }
+        config
+    }
+
+    fn embeddings(precision: Precision) -> [Embeddings; 2] {
+        let config = small();
+        let image = ClipImageTower::random(&config, precision, 1).unwrap();
+        let values = 2 * image.preprocess().values();
+        let pixels: Vec<f32> = (0..values).map(|n| (n as f32 * 0.37).sin()).collect();
+        let text = ClipTextTower::random(&config, precision, 1).unwrap();
+        [
+            Embeddings::new(image.forward(&pixels, 2).unwrap(), config.width).unwrap(),
+            Embeddings::new(text.forward(&["a dog", "two cats"]).unwrap(), config.width).unwrap(),
+        ]
+    }
+
+    #[test]
+    fn auto_and_bf16_keep_the_embeddings() {
+        let exact = embeddings(Precision::F32);
+        for precision in [Precision::Auto, Precision::Bf16] {
+            for (rounded, exact) in embeddings(precision).iter().zip(&exact) {
+                for row in 0..2 {
+                    let cosine = rounded.get(row).unwrap().cosine(&exact.get(row).unwrap());
+                    assert!(cosine > COSINE, "{precision}: {cosine}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_seed_makes_one_tower() {
+        let [image, text] = embeddings(Precision::F32);
+        let [again, text_again] = embeddings(Precision::F32);
+        assert_eq!((&image, &text), (&again, &text_again));
+        assert_ne!(image.get(0), image.get(1));
+    }
+}
