@@ -1,11 +1,12 @@
 """Times decap and its peers in turns on this machine, and writes a table and a chart.
 
 usage: python tools/peers/run.py --out bench/runs/DATE-MACHINE [--decap target/release/decap] [--rounds 3] [--seconds 2]
-                                 [--work NAME]... [--minutes M] [--report]
+                                 [--work NAME]... [--minutes M] [--report] [--readme README.md]
 
 A round runs every contender of a work one after the other (A B C A B C), each in a process of its own, so that a
 change of the machine's speed meets all of them. A figure is the median of the rounds' medians. What was measured is
 kept in OUT/raw.jsonl: a run that was stopped, or ended by --minutes, goes on where it was. --report only writes the table.
+--readme puts the table into that file, between the marks that it finds or makes there.
 """
 
 import argparse
@@ -144,6 +145,8 @@ def report(arguments):
             ratio = theirs / mine
             verdict = f"{target}" if ratio >= target else f"{target}, missed"
             lines.append(f"| {LABELS[work]} | {mine:.1f} | {peer} | {theirs:.1f} | **{ratio:.2f}** | {verdict} |")
+    if arguments.readme:
+        put_into(arguments.readme, lines, arguments.out)
     lines += ["", "Held to one set of instructions (at least 1 for f32, 0.77 for AVX2):", ""]
     lines += ["| work | PyTorch f32 / decap | PyTorch f32 / decap f32 | PyTorch f32 on AVX2 / decap on AVX2 |", "|---|---|---|---|"]
     for work, times in medians.items():
@@ -157,6 +160,20 @@ def report(arguments):
     (arguments.out / "table.md").write_text("\n".join(lines) + "\n")
     (arguments.out / "chart.svg").write_text(chart(medians, machine))
     print("\n".join(lines))
+
+
+def put_into(readme, lines, out):
+    first, last = "<!-- speed: written by tools/peers/run.py -->", "<!-- speed: end -->"
+    section = ["## Speed", "", "The shapes of CLIP ViT-B/32 and of the reference's decoder, both sides in turns. " + lines[0], ""]
+    section += [*lines[2:], "", f"All figures: [{out}]({out}/table.md). `tools/peers` has the peers; `decap bench` times decap alone."]
+    text = "\n".join([first, *section, last])
+    before, mark, rest = readme.read_text().partition(first)
+    if not mark:
+        before, mark, rest = before.partition("## More")
+        readme.write_text(f"{before}{text}\n\n{mark}{rest}")
+        return
+    _, _, after = rest.partition(last)
+    readme.write_text(before + text + after)
 
 
 def describe_machine():
@@ -210,6 +227,7 @@ def main():
     arguments.add_argument("--work", action="append", choices=list(WORKS))
     arguments.add_argument("--minutes", type=float)
     arguments.add_argument("--report", action="store_true")
+    arguments.add_argument("--readme", type=Path)
     arguments = arguments.parse_args()
     if arguments.report or run(arguments):
         report(arguments)
