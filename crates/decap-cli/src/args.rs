@@ -345,6 +345,9 @@ pub struct AlignArgs {
     /// Pairs a step.
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub batch: Option<usize>,
+    /// Further captions a step that its photos are told apart from.
+    #[arg(long, value_name = "N")]
+    pub negatives: Option<usize>,
     /// Peak learning rate.
     #[arg(long, value_name = "LR")]
     pub learning_rate: Option<f32>,
