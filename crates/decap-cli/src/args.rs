@@ -525,4 +525,27 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn the_commands_of_the_recipes_can_be_typed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+        let mut commands = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            // Only what stands in blocks of commands; a line may go on below.
+            for block in text.split("```sh\n").skip(1) {
+                let block = block.split("```").next().unwrap().replace("\\\n", " ");
+                for line in block.lines().map(str::trim) {
+                    if line.starts_with("decap ") {
+                        let words = line.split_whitespace().map(|word| word.trim_matches('"'));
+                        let parsed = Cli::try_parse_from(words);
+                        assert!(parsed.is_ok(), "{}: {line}: {parsed:?}", path.display());
+                        commands += 1;
+                    }
+                }
+            }
+        }
+        assert!(commands > 15, "{commands} commands were found");
+    }
 }

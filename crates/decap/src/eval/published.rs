@@ -51,6 +51,7 @@ const COCO: &[PublishedRow] = &[
     row("DeCap, COCO text", [24.7, 25.0, 91.2, 18.7], VIECAP),
     cider("DeCap, 560 COCO captions", 51.4, PAPER_UNCHECKED),
     row("DeCap, Flickr30k text", [12.1, 18.0, 44.4, 10.9], VIECAP),
+    cider("DeCap, Flickr30k text, COCO memory", 63.1, PAPER_UNCHECKED),
     cider("DeCap, SS1M text", 50.6, MEACAP),
     cider("DeCap, CC3M text", 42.1, MEACAP),
     cider("CLIPRe, COCO text", 53.4, MEACAP),
@@ -66,6 +67,7 @@ const COCO: &[PublishedRow] = &[
 const FLICKR30K: &[PublishedRow] = &[
     row("DeCap, Flickr30k text", [21.2, 21.8, 56.7, 15.2], VIECAP),
     row("DeCap, COCO text", [16.3, 17.9, 35.7, 11.1], VIECAP),
+    cider("DeCap, COCO text, Flickr30k memory", 42.0, PAPER_UNCHECKED),
     cider("CLIPRe, Flickr30k text", 31.7, MEACAP),
     cider("CLIPRe, COCO text", 30.1, MEACAP),
     row("ZeroCap", [5.4, 11.8, 16.8, 6.2], VIECAP),

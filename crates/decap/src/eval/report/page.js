@@ -70,9 +70,11 @@
     if (photo.evidence.length > 0) {
       right.append(section("Evidence: memory sentences and their weights", photo.evidence.map(([text, weight]) => {
         const item = element("li");
+        const track = element("span", "track");
         const bar = element("span", "bar");
-        bar.style.width = Math.max(2, weight * 120).toFixed(0) + "px";
-        item.append(element("span", "weight", weight.toFixed(3)), bar, text);
+        bar.style.width = Math.max(2, weight * 100).toFixed(0) + "%";
+        track.append(bar);
+        item.append(element("span", "weight", weight.toFixed(3)), track, text);
         return item;
       })));
     }

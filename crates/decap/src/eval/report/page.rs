@@ -270,19 +270,24 @@ impl Report<'_> {
         let mut html = String::from(
             "<h2>Diversity</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>method</th>\
              <th>words a caption</th><th>vocabulary</th><th>distinct captions</th>\
-             <th>distinct-1</th><th>distinct-2</th><th>novel captions</th></tr></thead>\n<tbody>\n",
+             <th>distinct-1</th><th>distinct-2</th>",
         );
+        let with_novel = self.systems.iter().any(|one| one.diversity.novel.is_some());
+        if with_novel {
+            html += "<th>novel captions</th>";
+        }
+        html += "</tr></thead>\n<tbody>\n";
         for System {
             options, diversity, ..
         } in self.systems
         {
-            let novel = diversity
-                .novel
-                .map_or_else(String::new, |novel| format!("{:.1} %", novel * 100.0));
+            let novel = diversity.novel.map_or_else(String::new, |novel| {
+                format!("<td>{:.1} %</td>", novel * 100.0)
+            });
             let _infallible = writeln!(
                 html,
                 "<tr><td>{}</td><td>{:.1}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.3}</td>\
-                 <td>{novel}</td></tr>",
+                 {novel}</tr>",
                 options.method.name(),
                 diversity.mean_length_words,
                 diversity.vocabulary_size,
