@@ -5,8 +5,9 @@
 
 REFERENCES is {"id": ["caption", ...]} and PREDICTIONS {"id": "caption"} (.json or .json.gz), meteor.bin what
 `decap score --prepare-meteor` makes; `--size 5000x5` repeats or cuts them to so many images and references.
-pycocoevalcap is timed without starting Python and importing it; decap from start to end of its process.
-Needs pycocoevalcap 1.2 and Java; run it on an idle machine.
+pycocoevalcap is timed without starting Python and importing it; decap from start to end of its process. The seconds of
+all processors together tell them apart on a busy machine too; those of the clock want an idle one. Needs pycocoevalcap
+1.2 and Java.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def resized(references, predictions, size):
 
 
 def run(command):
-    """Seconds from start to end, the largest resident memory in MiB, and standard output."""
+    """Seconds from start to end, seconds of all processors, the largest resident MiB, and standard output."""
     start = time.time()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, cwd=os.path.dirname(os.path.abspath(__file__)))
@@ -53,7 +54,7 @@ def run(command):
         if process.returncode:
             sys.exit(f"{command[0]} ended with {process.returncode}")
         output.seek(0)
-        return seconds, usage.ru_maxrss / 1024, output.read().decode()
+        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output.read().decode()
 
 
 def main():
@@ -76,17 +77,19 @@ def main():
         ours += ["--meteor", os.path.abspath(arguments.meteor), "--json"]
         times = {"decap": [], "pycocoevalcap": []}
         for _ in range(arguments.runs):
-            seconds, mebibytes, output = run(ours)
-            times["decap"].append(seconds)
+            seconds, processor, mebibytes, output = run(ours)
+            times["decap"].append((seconds, processor))
             found = json.loads(output)
-            _, _, output = run([sys.executable, "-c", CHILD, *paths])
+            print(f"decap {seconds:.2f} s ({processor:.2f} s of processors), {mebibytes:.0f} MiB", flush=True)
+            _, processor, mebibytes, output = run([sys.executable, "-c", CHILD, *paths])
             answer = json.loads(output.strip().split("\n")[-1])
-            times["pycocoevalcap"].append(answer["seconds"])
-            print(f"decap {seconds:.2f} s, {mebibytes:.0f} MiB; pycocoevalcap {answer['seconds']:.2f} s", flush=True)
+            times["pycocoevalcap"].append((answer["seconds"], processor))
+            print(f"pycocoevalcap {answer['seconds']:.2f} s ({processor:.2f} s of processors), {mebibytes:.0f} MiB", flush=True)
     for name, value in answer["scores"].items():
         print(f"{name:8} {value:.8f} {found[name]:.8f}")
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    print(f"medians: decap {medians['decap']:.2f} s, pycocoevalcap {medians['pycocoevalcap']:.2f} s: {medians['pycocoevalcap'] / medians['decap']:.1f} times")
+    for place, what in enumerate(("of the clock", "of processors")):
+        ours, theirs = (statistics.median(pair[place] for pair in times[name]) for name in ("decap", "pycocoevalcap"))
+        print(f"medians, seconds {what}: decap {ours:.2f}, pycocoevalcap {theirs:.2f}: {theirs / ours:.1f} times")
 
 
 if __name__ == "__main__":

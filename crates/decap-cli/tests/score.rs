@@ -117,7 +117,8 @@ fn document_frequencies_come_from_a_file() {
 fn novelty_and_self_cider_are_measured() {
     let folder = tempfile::tempdir().unwrap();
     let training = file(folder.path(), "t.txt", "A dog runs.\nTwo cats sleep\n");
-    let several = r#"{"1": ["a dog", "a dog"], "2": ["two cats sleep", "a red bus on the road"]}"#;
+    let several =
+        r#"{"1": ["a dog", "a dog"], "2": ["two cats sleep quietly", "a red bus on the road"]}"#;
     let several = file(folder.path(), "several.json", several);
     let more = [
         "--training-text",
