@@ -7,6 +7,7 @@ mod cache;
 mod caption;
 mod embed;
 mod encoder;
+mod eval;
 mod failure;
 mod import;
 mod inputs;
@@ -49,6 +50,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Import(args) => import::run(&args),
         Command::Export(args) => import::export(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Model(command) => model::run(&command),
     }

@@ -3,7 +3,8 @@
 //! `cargo run --release -p decap --example precision -- train DATA DECODER` trains a decoder of the
 //! reference's shape on real CLIP ViT-B/32 text embeddings; `... -- table DATA DECODER` prints the
 //! table, in Markdown, on 500 photos through the bundled model and on 500 real CLIP embeddings of
-//! photos through that decoder and a memory of the same text embeddings.
+//! photos through that decoder and a memory of the same text embeddings; `... -- scales DATA` prints
+//! what it costs to decode large JPEGs at smaller scales.
 //!
 //! DATA holds `pairs/coco_2k` (photos and `manifest.jsonl`) and `clip_vitb32` (`.npy` files of
 //! embeddings with their texts).
@@ -15,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 
 use decap::decoder::{Decoder, GenerateOptions};
 use decap::encoder::clip::{ClipConfig, ClipImageTower, ClipTextTower};
-use decap::encoder::{ImageTower, TextTower};
+use decap::encoder::{ImageTower, PreparedImage, TextTower};
 use decap::media::RgbImage;
 use decap::media::image::{Limits, decode, decode_reduced};
 use decap::memory::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
@@ -42,8 +43,9 @@ fn main() -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["train", data, decoder] => train_decoder(Path::new(data), Path::new(decoder)),
+        ["scales", data] => smaller_scales(Path::new(data)),
         ["table", data, decoder] => print_table(Path::new(data), Path::new(decoder)),
-        _ => Err("expected `train DATA DECODER` or `table DATA DECODER`".into()),
+        _ => Err("expected `train DATA DECODER`, `table DATA DECODER` or `scales DATA`".into()),
     }
 }
 
@@ -131,8 +133,7 @@ fn print_table(data: &Path, decoder: &Path) -> Result<()> {
     println!("|---|---|---|---|---|");
     bundled(data)?;
     clip_embeddings(data, decoder)?;
-    clip_towers(data)?;
-    smaller_scales(data)
+    clip_towers(data)
 }
 
 /// Photos to captions with the bundled model, as `decap caption` does it.
@@ -270,38 +271,46 @@ fn clip_towers(data: &Path) -> Result<()> {
 }
 
 /// What it costs to decode a large JPEG at a smaller scale: photos are blown up eight times, noise
-/// is added for detail, and the bundled model looks at them in full and at the scale of its choice.
+/// is added for detail, and the bundled model looks at them in full and at smaller scales.
 fn smaller_scales(data: &Path) -> Result<()> {
-    const PHOTOS: usize = 60;
-    const TIMES: u32 = 8;
+    const PHOTOS: usize = 40;
+    const TIMES: u32 = 14;
     let captioner = Captioner::open_with("tiny", Precision::F32)?;
     let encoder = captioner.encoder();
-    let ample_side = encoder.image_towers()[0].preprocess().ample_side();
+    let size = encoder.image_towers()[0].preprocess().size;
     let photos = photos(&data.join("pairs/coco_2k"), PHOTOS)?;
-    let enlarged = photos.par_iter().map(|path| -> decap::Result<_> {
-        let photo = decap::media::image::open(path, &Limits::default())?;
-        let jpeg = enlarge(&photo, TIMES);
+    // What is left of a photo is this many times as wide as the tower's square, at least.
+    let margins = [None, Some(2), Some(3), Some(4)];
+    let mut prepared = margins.map(|_| Vec::new());
+    for path in &photos {
         let limits = Limits::default();
-        let whole = encoder.prepare(&decode(&jpeg, path, &limits)?);
-        let reduced = encoder.prepare(&decode_reduced(&jpeg, path, &limits, ample_side)?);
-        Ok((whole, reduced))
-    });
-    let (whole, reduced): (Vec<_>, Vec<_>) = enlarged
-        .collect::<decap::Result<Vec<_>>>()?
-        .into_iter()
-        .unzip();
-    let (whole, reduced) = (
-        encoder.encode_prepared(&whole)?,
-        encoder.encode_prepared(&reduced)?,
-    );
-    let caption = |embeddings| -> Result<Vec<String>> {
-        let (captions, _) = captioner.caption_embeddings(embeddings, &captioner.options())?;
-        Ok(captions.into_iter().map(|caption| caption.text).collect())
+        let photo = decap::media::image::open(path, &limits)?;
+        let jpeg = enlarge(&photo, TIMES);
+        for (prepared, margin) in prepared.iter_mut().zip(margins) {
+            let photo = match margin {
+                None => decode(&jpeg, path, &limits)?,
+                Some(margin) => decode_reduced(&jpeg, path, &limits, margin * size)?,
+            };
+            prepared.push(encoder.prepare(&photo));
+        }
+    }
+    let look = |prepared: &Vec<PreparedImage>| -> Result<(Embeddings, Vec<String>)> {
+        let embeddings = encoder.encode_prepared(prepared)?;
+        let (captions, _) = captioner.caption_embeddings(&embeddings, &captioner.options())?;
+        let texts = captions.into_iter().map(|caption| caption.text).collect();
+        Ok((embeddings, texts))
     };
-    let texts = (&caption(&whole)?, &caption(&reduced)?);
-    let what =
-        format!("bundled model, {PHOTOS} JPEGs enlarged {TIMES} times, decoded at a smaller scale");
-    row(&what, Precision::F32, &whole, &reduced, Some(texts));
+    let (whole, texts) = look(&prepared[0])?;
+    for (prepared, margin) in prepared.iter().zip(margins).skip(1) {
+        let (reduced, reduced_texts) = look(prepared)?;
+        let margin = margin.unwrap_or_default();
+        let what = format!(
+            "bundled model, {PHOTOS} JPEGs enlarged {TIMES} times, decoded at a scale that leaves \
+             {margin} times the tower's square"
+        );
+        let texts = Some((&texts, &reduced_texts));
+        row(&what, Precision::F32, &whole, &reduced, texts);
+    }
     Ok(())
 }
 

@@ -170,7 +170,22 @@ fn build_memory(
     embeddings: &TextEmbeddings,
     recipe: &ModelRecipe,
 ) -> Result<Memory> {
-    let chosen = MemoryBuilder::choose(texts, recipe.memory.clone())?;
+    let source = recipe.captions_from.clone();
+    memory_of(encoder, texts, embeddings, recipe.memory.clone(), source)
+}
+
+/// The memory of trimmed `texts` whose embeddings [`embed`] found, as `source` calls them.
+///
+/// # Errors
+/// [`Error::Usage`] where there is no text.
+pub fn memory_of(
+    encoder: &Encoder,
+    texts: &[&str],
+    embeddings: &TextEmbeddings,
+    options: MemoryOptions,
+    source: String,
+) -> Result<Memory> {
+    let chosen = MemoryBuilder::choose(texts, options)?;
     let index_of: HashMap<&str, usize> = texts.iter().copied().zip(0..).collect();
     let mut rows = vec![0.0; chosen.captions().len() * encoder.width()];
     for (caption, row) in chosen
@@ -183,7 +198,7 @@ fn build_memory(
     let info = MemoryInfo {
         encoder_fingerprint: encoder.fingerprint().to_owned(),
         encoder_name: encoder.name().to_owned(),
-        source: recipe.captions_from.clone(),
+        source,
     };
     chosen.finish(&Embeddings::new(rows, encoder.width())?, info)
 }
