@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -251,7 +252,7 @@ fn reference() -> HubReference {
 }
 
 fn fetch(options: &HubOptions) -> Result<PathBuf> {
-    Hub::new(options.clone()).encoder(&reference(), &mut |_| {})
+    Hub::new(options.clone()).pull(&reference(), &mut |_| {})
 }
 
 /// No file below the cache may look whole and not be.
@@ -287,7 +288,7 @@ fn a_repository_comes_once_into_the_usual_layout() {
         }
     };
     let folder = Hub::new(options.clone())
-        .encoder(&reference(), &mut see)
+        .pull(&reference(), &mut see)
         .unwrap();
     let size = server.weights().len() as u64;
     assert_eq!(
@@ -438,7 +439,7 @@ fn refusals_say_what_to_do() {
     assert!(server.state.authorised.load(Ordering::SeqCst) > 0);
     let other = HubReference::parse("openai/no-such").unwrap();
     let error = Hub::new(options.clone())
-        .encoder(&other, &mut |_| {})
+        .pull(&other, &mut |_| {})
         .unwrap_err();
     assert!(
         error
@@ -450,7 +451,7 @@ fn refusals_say_what_to_do() {
         network: Network::Offline,
         ..options
     };
-    let error = Hub::new(offline).encoder(&other, &mut |_| {}).unwrap_err();
+    let error = Hub::new(offline).pull(&other, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("HF_HUB_OFFLINE"), "{error}");
 }
 
@@ -478,9 +479,9 @@ fn a_loop_of_links_in_the_cache_is_replaced() {
 #[test]
 fn names_that_leave_the_folder_are_not_plain() {
     for name in ["", "/etc/passwd", "../x", "a/../../b", "a\\b", "a\0b"] {
-        assert!(!is_plain_path(name), "{name:?}");
+        assert!(!files::is_plain_path(name), "{name:?}");
     }
-    assert!(is_plain_path("onnx/model.onnx"));
+    assert!(files::is_plain_path("onnx/model.onnx"));
     for text in [
         "a/b/c", "/a/b", "a", "a/", "../b", "a/b@", "a b/c", "C:/x/y", "a/b@../c",
     ] {

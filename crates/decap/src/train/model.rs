@@ -76,7 +76,8 @@ pub fn train_model(
 
     let mut description = describe(encoder, texts.len(), recipe);
     description.provenance.steps = report.plan.steps;
-    let memory = build_memory(encoder, &texts, &embeddings, recipe)?;
+    let chosen = MemoryBuilder::choose(&texts, recipe.memory.clone())?;
+    let memory = memory_of(encoder, chosen, &texts, &embeddings, &recipe.captions_from)?;
     finish(
         folder,
         &memory,
@@ -106,7 +107,13 @@ pub fn import_model(
     stop: &AtomicBool,
 ) -> Result<()> {
     refuse_finished(folder)?;
-    let weights = DecoderWeights::import(checkpoint, &ImportOptions::default())?;
+    let tokenizer = encoder.tokenizer()?;
+    let options = ImportOptions {
+        start_token: Some(tokenizer.start()),
+        end_token: tokenizer.end(),
+        ..ImportOptions::default()
+    };
+    let weights = DecoderWeights::import(checkpoint, &options)?;
     let config = weights.config();
     if config.prefix_width != encoder.width() {
         return Err(Error::Mismatch(format!(
@@ -121,9 +128,10 @@ pub fn import_model(
     let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
     let embeddings = embed(encoder, &texts, &recipe.cache, encoding, stop)?;
     decoder::save(folder, &weights, &vocabulary, recipe.train.weights_dtype)?;
-    let memory = build_memory(encoder, &texts, &embeddings, recipe)?;
+    let chosen = MemoryBuilder::choose(&texts, recipe.memory.clone())?;
+    let memory = memory_of(encoder, chosen, &texts, &embeddings, &recipe.captions_from)?;
     let description = describe(encoder, texts.len(), recipe);
-    finish(folder, &memory, &encoder.tokenizer()?, &description, "")
+    finish(folder, &memory, &tokenizer, &description, "")
 }
 
 fn refuse_finished(folder: &Path) -> Result<()> {
@@ -148,11 +156,17 @@ pub fn embed(
     progress: impl FnMut(EncodingProgress),
     stop: &AtomicBool,
 ) -> Result<TextEmbeddings> {
+    /// Few enough to stop soon after Ctrl-C.
+    const TEXTS_AT_A_TIME: usize = 512;
     let encode = |texts: &[&str]| {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted);
+        let mut values = Vec::with_capacity(texts.len() * encoder.width());
+        for texts in texts.chunks(TEXTS_AT_A_TIME) {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            values.extend_from_slice(encoder.encode_texts(texts)?.as_slice());
         }
-        Ok(encoder.encode_texts(texts)?.as_slice().to_vec())
+        Ok(values)
     };
     TextEmbeddings::cached(
         cache,
@@ -164,13 +178,44 @@ pub fn embed(
     )
 }
 
-fn build_memory(
+/// Builds a memory from `captions`; `source` says in words where they come from.
+///
+/// Captions that all go into the memory are embedded in the order in which [`train_model`] does it,
+/// so that the one finds what the other left in the cache.
+///
+/// # Errors
+/// As [`embed`] and [`MemoryBuilder::choose`].
+pub fn build_memory(
     encoder: &Encoder,
+    captions: &[String],
+    options: MemoryOptions,
+    source: &str,
+    cache: &Path,
+    encoding: impl FnMut(EncodingProgress),
+    stop: &AtomicBool,
+) -> Result<Memory> {
+    let all: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
+    let is_drawn = all.len() > options.max_rows;
+    let chosen = MemoryBuilder::choose(&all, options)?;
+    let drawn: Vec<String>;
+    let texts = if is_drawn {
+        drawn = chosen.captions().to_vec();
+        drawn.iter().map(String::as_str).collect()
+    } else {
+        all
+    };
+    let embeddings = embed(encoder, &texts, cache, encoding, stop)?;
+    memory_of(encoder, chosen, &texts, &embeddings, source)
+}
+
+/// The memory of the `chosen` ones of `texts`.
+fn memory_of(
+    encoder: &Encoder,
+    chosen: MemoryBuilder,
     texts: &[&str],
     embeddings: &TextEmbeddings,
-    recipe: &ModelRecipe,
+    source: &str,
 ) -> Result<Memory> {
-    let chosen = MemoryBuilder::choose(texts, recipe.memory.clone())?;
     let index_of: HashMap<&str, usize> = texts.iter().copied().zip(0..).collect();
     let mut rows = vec![0.0; chosen.captions().len() * encoder.width()];
     for (caption, row) in chosen
@@ -183,7 +228,7 @@ fn build_memory(
     let info = MemoryInfo {
         encoder_fingerprint: encoder.fingerprint().to_owned(),
         encoder_name: encoder.name().to_owned(),
-        source: recipe.captions_from.clone(),
+        source: source.to_owned(),
     };
     chosen.finish(&Embeddings::new(rows, encoder.width())?, info)
 }
