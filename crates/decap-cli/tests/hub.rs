@@ -45,11 +45,7 @@ impl Server {
 }
 
 /// Answers the requests of one connection; a `CONNECT` leads to this server itself.
-fn answer(
-    mut stream: TcpStream,
-    folder: &Path,
-    noted: &Mutex<Vec<String>>,
-) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, folder: &Path, noted: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {
         let mut request = String::new();
@@ -90,8 +86,11 @@ fn answer(
                 format!("{{\"rfilename\": \"{name}\"}}")
             });
             let names: Vec<String> = names.collect();
-            body = format!("{{\"sha\": \"{COMMIT}\", \"siblings\": [{}]}}", names.join(", "))
-                .into_bytes();
+            body = format!(
+                "{{\"sha\": \"{COMMIT}\", \"siblings\": [{}]}}",
+                names.join(", ")
+            )
+            .into_bytes();
         } else if let Some(name) = path.strip_prefix(&format!("/{REPOSITORY}/resolve/{COMMIT}/")) {
             fs::File::open(folder.join(name))?.read_to_end(&mut body)?;
         } else if path.contains("private") {
@@ -120,9 +119,19 @@ fn decap(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_decap"));
     command.args(args).stdin(Stdio::null()).env("HF_HOME", home);
     for name in [
-        "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE",
-        "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
-        "all_proxy", "https_proxy", "http_proxy", "no_proxy",
+        "HF_HUB_CACHE",
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "HF_TOKEN_PATH",
+        "HF_HUB_OFFLINE",
+        "ALL_PROXY",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+        "all_proxy",
+        "https_proxy",
+        "http_proxy",
+        "no_proxy",
     ] {
         command.env_remove(name);
     }
@@ -152,7 +161,9 @@ fn an_encoder_is_pulled_once_and_used_offline() {
     assert_eq!(stdout.trim(), snapshot.to_str().unwrap());
     let requests = server.requests();
     assert!(
-        requests.iter().all(|line| line.contains("Bearer hf_secret")),
+        requests
+            .iter()
+            .all(|line| line.contains("Bearer hf_secret")),
         "{requests:?}"
     );
     assert!(snapshot.join("model.safetensors").is_file());
@@ -162,8 +173,13 @@ fn an_encoder_is_pulled_once_and_used_offline() {
     fs::write(&texts, "ab\ncd\n").unwrap();
     let embeddings = home.path().join("texts.npy");
     let embed = [
-        "embed", "--text", texts.to_str().unwrap(), "--encoder", REPOSITORY,
-        "--output", embeddings.to_str().unwrap(),
+        "embed",
+        "--text",
+        texts.to_str().unwrap(),
+        "--encoder",
+        REPOSITORY,
+        "--output",
+        embeddings.to_str().unwrap(),
     ];
     let (output, _, stderr) = run(decap(home.path(), &embed)
         .env("HF_ENDPOINT", &endpoint)
@@ -188,7 +204,9 @@ fn the_token_may_lie_where_other_clients_keep_it() {
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     let requests = server.requests();
     assert!(
-        requests.iter().all(|line| line.contains("Bearer hf_from_file")),
+        requests
+            .iter()
+            .all(|line| line.contains("Bearer hf_from_file")),
         "{requests:?}"
     );
 }
@@ -255,8 +273,7 @@ fn wrong_ids_and_no_network_are_said_clearly() {
     ];
     for (args, endpoint, code, message) in cases {
         let home = tempfile::tempdir().unwrap();
-        let (output, stdout, stderr) =
-            run(decap(home.path(), &args).env("HF_ENDPOINT", endpoint));
+        let (output, stdout, stderr) = run(decap(home.path(), &args).env("HF_ENDPOINT", endpoint));
         assert!(stderr.contains(message), "{args:?}: {stderr}");
         assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
         assert!(stdout.is_empty(), "{args:?}: {stdout}");

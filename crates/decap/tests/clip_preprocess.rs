@@ -66,10 +66,7 @@ fn real_photos_are_preprocessed_as_by_each_library() {
     let golden = fs::read(root.join("tests/data/clip_preprocess.json")).unwrap();
     let golden: BTreeMap<String, BTreeMap<String, Record>> =
         serde_json::from_slice(&golden).unwrap();
-    let (project, shared) = (
-        root.join("../.."),
-        root.join("../../../shared/data/pairs"),
-    );
+    let (project, shared) = (root.join("../.."), root.join("../../../shared/data/pairs"));
     let recipes = recipes();
     let (mut compared, mut skipped) = (0, 0);
     for (name, records) in &golden {

@@ -37,7 +37,9 @@ fn compare(folder: &Path, name: &str, ours: &Embeddings) -> (f32, f32) {
     for index in 0..ours.len() {
         let (a, b) = (ours.get(index).unwrap(), theirs.get(index).unwrap());
         let differences = a.as_slice().iter().zip(b.as_slice());
-        largest = differences.map(|(a, b)| (a - b).abs()).fold(largest, f32::max);
+        largest = differences
+            .map(|(a, b)| (a - b).abs())
+            .fold(largest, f32::max);
         least = least.min(a.cosine(&b));
     }
     (largest, least)
@@ -53,7 +55,10 @@ fn assert_equal(folder: &Path) {
     let texts = encoder.encode_texts(&sentences).unwrap();
     for (name, ours) in [("photo", &photo), ("text", &texts)] {
         let (difference, cosine) = compare(folder, name, ours);
-        println!("{} {name}: {difference:.1e}, cosine {cosine:.7}", folder.display());
+        println!(
+            "{} {name}: {difference:.1e}, cosine {cosine:.7}",
+            folder.display()
+        );
         assert!(
             difference <= TOLERANCE && cosine > LEAST_COSINE,
             "{} {name}: differs by {difference}, cosine {cosine}",
@@ -181,7 +186,9 @@ fn exports_that_cannot_be_used_are_refused() {
     ] {
         let folder = copy("siglip");
         fs::remove_file(folder.path().join(file)).unwrap();
-        let error = encoder::open(folder.path().to_str().unwrap()).map(drop).unwrap_err();
+        let error = encoder::open(folder.path().to_str().unwrap())
+            .map(drop)
+            .unwrap_err();
         assert_eq!(error.kind(), kind, "{file}: {error}");
     }
 }

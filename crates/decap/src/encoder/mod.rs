@@ -9,17 +9,17 @@ mod open;
 pub mod preprocess;
 mod processor;
 
-pub use head::{Head, HiddenLayer, LearnedHead};
-pub use onnx::{
-    LetterCase, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling,
-    TooLong,
-};
 pub(crate) use description::hexadecimal;
 pub use description::{
     ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
 };
+pub use head::{Head, HiddenLayer, LearnedHead};
 #[cfg(feature = "hub")]
 pub(crate) use onnx::EXPORT_FILES;
+pub use onnx::{
+    LetterCase, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling,
+    TooLong,
+};
 pub use open::{BUNDLED, find_folder, open, open_folder, open_for_model};
 pub use preprocess::{Anchor, Channels, CropRounding, Preprocess, Resize};
 

@@ -119,11 +119,7 @@ fn check_clip(snapshot: &Path) -> Result<()> {
 }
 
 /// The file of weights, and the shards where it is an index of some.
-fn get_clip(
-    weights: &str,
-    snapshot: &Path,
-    mut get: impl FnMut(&str) -> Result<()>,
-) -> Result<()> {
+fn get_clip(weights: &str, snapshot: &Path, mut get: impl FnMut(&str) -> Result<()>) -> Result<()> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,

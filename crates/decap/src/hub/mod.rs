@@ -233,7 +233,6 @@ struct Sibling {
     rfilename: String,
 }
 
-
 /// A full commit hash: 40 hexadecimal digits.
 fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())

@@ -245,7 +245,10 @@ mod tests {
 
     #[test]
     fn an_extension_that_is_cut_off_leaves_a_whole_memory() {
-        let (old, new) = (memory(&["a dog", "a cat"]), memory(&["a dog", "a cat", "a bear"]));
+        let (old, new) = (
+            memory(&["a dog", "a cat"]),
+            memory(&["a dog", "a cat", "a bear"]),
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         old.save(path).unwrap();
@@ -275,7 +278,9 @@ mod tests {
         std::fs::write(folder.path().join(CAPTIONS_FILE), "a dog\n").unwrap();
         let error = Memory::open(&Folder::disk(folder.path())).unwrap_err();
         assert!(
-            error.to_string().contains("expected 12 bytes of captions, got 6"),
+            error
+                .to_string()
+                .contains("expected 12 bytes of captions, got 6"),
             "{error}"
         );
     }

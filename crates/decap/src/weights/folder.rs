@@ -123,7 +123,10 @@ mod tests {
     fn folders_are_called_by_their_last_part_or_their_repository() {
         let cases = [
             ("/models/clip", "clip"),
-            ("/a/models--openai--clip-vit--x/snapshots/0123", "openai/clip-vit--x"),
+            (
+                "/a/models--openai--clip-vit--x/snapshots/0123",
+                "openai/clip-vit--x",
+            ),
             ("/a/models--openai--clip/refs/0123", "0123"),
             ("/", "/"),
         ];
