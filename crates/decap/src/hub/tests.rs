@@ -58,12 +58,15 @@ impl Server {
         let weights: Vec<u8> = (0..300_000u32)
             .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
             .collect();
-        let files = HashMap::from([
+        Self::with(HashMap::from([
             ("config.json", b"{\"model_type\": \"clip\"}".to_vec()),
             ("model.safetensors", weights),
             ("pytorch_model.bin", b"not wanted".to_vec()),
             ("README.md", b"not wanted".to_vec()),
-        ]);
+        ]))
+    }
+
+    fn with(files: HashMap<&'static str, Vec<u8>>) -> Self {
         let state = Arc::new(State {
             files,
             weights_fault: Mutex::new(Fault::None),
@@ -487,4 +490,89 @@ fn names_that_leave_the_folder_are_not_plain() {
     ] {
         assert!(HubReference::parse(text).is_none(), "{text}");
     }
+}
+
+/// The files that were fetched into the only snapshot below `cache`.
+fn fetched(cache: &Path) -> Vec<String> {
+    let repository = cache.join(reference().folder());
+    files::files_below(&repository.join("snapshots").join(COMMIT))
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_before_its_weights_come() {
+    let siglip = b"{\"model_type\": \"siglip\"}".to_vec();
+    let server = Server::with(HashMap::from([
+        ("config.json", siglip),
+        ("model.safetensors", vec![0; 1000]),
+    ]));
+    let cache = tempfile::tempdir().unwrap();
+    let error = fetch(&options(&server, cache.path())).unwrap_err();
+    let message = error.to_string();
+    assert_eq!(error.kind(), "model", "{message}");
+    assert!(
+        message.contains("openai/tiny-clip/config.json") && message.contains("use an ONNX export"),
+        "{message}"
+    );
+    assert_eq!(fetched(cache.path()), ["config.json"]);
+    let server = Server::with(HashMap::from([("weights.bin", vec![0; 1000])]));
+    let cache = tempfile::tempdir().unwrap();
+    let error = fetch(&options(&server, cache.path())).unwrap_err();
+    assert!(
+        error.to_string().contains("expected weights of a CLIP"),
+        "{error}"
+    );
+}
+
+#[test]
+fn exports_come_with_both_towers_and_what_lies_beside_them() {
+    let siglip = b"{\"model_type\": \"siglip\"}".to_vec();
+    let server = Server::with(HashMap::from([
+        ("config.json", siglip),
+        ("preprocessor_config.json", b"{}".to_vec()),
+        ("tokenizer_config.json", b"{}".to_vec()),
+        ("model.safetensors", b"not wanted".to_vec()),
+        ("onnx/vision_model.onnx", b"vision".to_vec()),
+        ("onnx/vision_model.onnx_data", b"weights".to_vec()),
+        ("onnx/text_model.onnx", b"text".to_vec()),
+        ("onnx/text_model_fp16.onnx", b"not wanted".to_vec()),
+    ]));
+    let cache = tempfile::tempdir().unwrap();
+    let options = options(&server, cache.path());
+    let folder = fetch(&options).unwrap();
+    let wanted = [
+        "config.json",
+        "onnx/text_model.onnx",
+        "onnx/vision_model.onnx",
+        "onnx/vision_model.onnx_data",
+        "preprocessor_config.json",
+        "tokenizer_config.json",
+    ];
+    assert_eq!(fetched(cache.path()), wanted);
+    let offline = HubOptions {
+        network: Network::Offline,
+        ..options
+    };
+    assert_eq!(fetch(&offline).unwrap(), folder);
+    fs::remove_file(folder.join("onnx/text_model.onnx")).unwrap();
+    assert_eq!(fetch(&offline).unwrap_err().kind(), "unavailable");
+}
+
+#[test]
+fn a_model_comes_with_its_memory_and_its_encoder() {
+    let server = Server::with(HashMap::from([
+        ("model.json", b"{}".to_vec()),
+        ("decoder.json", b"{}".to_vec()),
+        ("decoder.safetensors", b"decoder".to_vec()),
+        ("memory.safetensors", b"memory".to_vec()),
+        ("captions.txt", b"a dog\n".to_vec()),
+        ("tokenizer.json", b"{}".to_vec()),
+        ("encoder/encoder.json", b"{}".to_vec()),
+        ("encoder/image.onnx", b"image".to_vec()),
+        ("training.log", b"not wanted".to_vec()),
+    ]));
+    let cache = tempfile::tempdir().unwrap();
+    fetch(&options(&server, cache.path())).unwrap();
+    let files = fetched(cache.path());
+    assert_eq!(files.len(), 8, "{files:?}");
+    assert!(!files.contains(&"training.log".to_owned()));
 }
