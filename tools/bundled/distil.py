@@ -208,7 +208,7 @@ def main():
     parser.add_argument("--side", type=int, default=288)
     parser.add_argument("--num-views", type=int, default=4)
     parser.add_argument("--teacher-names", nargs="+", default=["yolox"])
-    parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--steps", type=int, default=1000, help="of each process")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--new-learning-rate", type=float, default=1e-3)
@@ -308,7 +308,7 @@ def train(rank, args, model, text, begun, state):
     saved, sums = time.time(), collections.Counter()
     while True:
         spent = time.time() - begun
-        part = min(1.0, spent / (60 * args.minutes))
+        part = min(1.0, (step + 1) / args.steps)
         rate = min(1.0, (step + 1) / 150) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * part)))
         for group in optimizer.param_groups:
             group["lr"] = rate * group["peak"]

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use decap::Method;
 use decap::media::image::Limits;
+
+use crate::eval::args::EvalArgs;
+use crate::score::args::ScoreArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -50,6 +54,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Write a model's decoder as the checkpoint that the reference code loads.
     Export(ExportArgs),
+    /// Caption a data set's photos by each method, score the captions, write a report.
+    Eval(EvalArgs),
     /// BLEU, METEOR, ROUGE-L and CIDEr without Java.
     Score(ScoreArgs),
     /// Say what a model is.
@@ -174,6 +180,18 @@ pub enum MethodArg {
     Nearest,
     /// The nearest memory sentence, word for word.
     Retrieval,
+}
+
+impl MethodArg {
+    /// This method as the library calls it.
+    pub fn method(self) -> Method {
+        match self {
+            Self::Projection => Method::Projection,
+            Self::Visual => Method::Visual,
+            Self::Nearest => Method::Nearest,
+            Self::Retrieval => Method::Retrieval,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -331,6 +349,9 @@ pub struct AlignArgs {
     /// Pairs a step.
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub batch: Option<usize>,
+    /// Further captions a step that its photos are told apart from.
+    #[arg(long, value_name = "N")]
+    pub negatives: Option<usize>,
     /// Peak learning rate.
     #[arg(long, value_name = "LR")]
     pub learning_rate: Option<f32>,
@@ -488,40 +509,6 @@ pub struct ExportArgs {
     pub output: PathBuf,
 }
 
-#[derive(Debug, Args)]
-#[command(
-    after_help = "References: COCO JSON, {\"id\": [\"ref\", ...]}, JSONL, CSV or plain lines.\n\
-    Predictions: COCO results, {\"id\": \"caption\"}, JSONL, CSV or plain lines.\n\
-    Scores are printed times 100; with --json they are fractions, as pycocoevalcap prints them.\n\n\
-    Example:\n  decap score --references refs.json --predictions captions.json --per-image scores.csv"
-)]
-pub struct ScoreArgs {
-    /// Human captions.
-    #[arg(long, value_name = "FILE")]
-    pub references: PathBuf,
-    /// The captions to score, one an id.
-    #[arg(long, value_name = "FILE")]
-    pub predictions: PathBuf,
-    /// METEOR's data, as --prepare-meteor makes it; without it METEOR is left out.
-    #[arg(long, value_name = "FILE", env = "DECAP_METEOR")]
-    pub meteor: Option<PathBuf>,
-    /// Make METEOR's data first, from the folder of Python's pycocoevalcap package.
-    #[arg(long, value_name = "DIR", requires = "meteor")]
-    pub prepare_meteor: Option<PathBuf>,
-    /// Print one JSON object with the field's keys.
-    #[arg(long)]
-    pub json: bool,
-    /// Write each image's scores to this CSV file.
-    #[arg(long, value_name = "FILE.csv")]
-    pub per_image: Option<PathBuf>,
-    /// Score the ids that both sides have, and say how many were left out.
-    #[arg(long)]
-    pub allow_missing: bool,
-    /// Captions are tokens with spaces between already.
-    #[arg(long)]
-    pub tokenized: bool,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
     /// Encoder, decoder, memory, sizes and where it comes from.
@@ -547,7 +534,7 @@ pub enum ModelCommand {
 }
 
 /// A count that must not be zero.
-fn at_least_one() -> impl clap::builder::TypedValueParser<Value = usize> {
+pub fn at_least_one() -> impl clap::builder::TypedValueParser<Value = usize> {
     use clap::builder::TypedValueParser;
     clap::builder::RangedU64ValueParser::<u64>::new()
         .range(1..=1_000_000_000)
@@ -563,5 +550,28 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_recipes_can_be_typed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+        let mut commands = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            // Only what stands in blocks of commands; a line may go on below.
+            for block in text.split("```sh\n").skip(1) {
+                let block = block.split("```").next().unwrap().replace("\\\n", " ");
+                for line in block.lines().map(str::trim) {
+                    if line.starts_with("decap ") {
+                        let words = line.split_whitespace().map(|word| word.trim_matches('"'));
+                        let parsed = Cli::try_parse_from(words);
+                        assert!(parsed.is_ok(), "{}: {line}: {parsed:?}", path.display());
+                        commands += 1;
+                    }
+                }
+            }
+        }
+        assert!(commands > 15, "{commands} commands were found");
     }
 }

@@ -8,13 +8,13 @@ use decap::encoder::PreparedImage;
 use decap::media::video::VideoOptions;
 use decap::memory::Evidence;
 use decap::{
-    Caption, CaptionOptions, Captioner, Embedding, Embeddings, Error, Method, Timings,
-    for_each_batch, media,
+    Caption, CaptionOptions, Captioner, Embedding, Embeddings, Error, Timings, for_each_batch,
+    media,
 };
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::args::{CaptionArgs, MethodArg};
+use crate::args::{CaptionArgs, GenerateArgs};
 use crate::encoder::{download, memory_for};
 use crate::failure::{Failure, Outcome, remedy};
 use crate::inputs::{self, Depth, Kinds};
@@ -95,7 +95,7 @@ impl Run<'_> {
         };
         let load = move |path: &Path| -> Result<Loaded, Error> {
             let started = Instant::now();
-            let frames = match inputs::is_video(path) {
+            let frames = match media::is_video(path) {
                 true => media::video::sample_frames(path, &video)?,
                 false => vec![media::image::open(path, &limits)?],
             };
@@ -217,14 +217,22 @@ fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionO
         evidence: args.evidence,
         ..captioner.options()
     };
-    options.method = match args.method {
-        MethodArg::Projection => Method::Projection,
-        MethodArg::Visual => Method::Visual,
-        MethodArg::Nearest => Method::Nearest,
-        MethodArg::Retrieval => Method::Retrieval,
-    };
+    options.method = args.method.method();
     options.tau = args.tau.unwrap_or(options.tau);
-    let (typed, generate) = (&args.generate, &mut options.generate);
+    apply_writing(captioner, &args.generate, &mut options)?;
+    Ok(options)
+}
+
+/// Puts what was typed about writing into `options`.
+///
+/// # Errors
+/// Where a banned word cannot be tokenized.
+pub fn apply_writing(
+    captioner: &Captioner,
+    typed: &GenerateArgs,
+    options: &mut CaptionOptions,
+) -> Result<(), Failure> {
+    let generate = &mut options.generate;
     if let Some(width) = typed.beam {
         let length_penalty = captioner.description().writing.length_penalty;
         generate.method = if width == 1 {
@@ -258,7 +266,7 @@ fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionO
     if typed.sentence_case {
         options.case = Case::Sentence;
     }
-    Ok(options)
+    Ok(())
 }
 
 /// The sink, and the paths that an interrupted run had done.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use decap::encoder::{self, BUNDLED, Encoder};
 use decap::hub::{Hub, HubOptions, HubReference};
 use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
+use decap::train::{self, EncodingProgress};
 use decap::weights::Folder;
 use decap::{Embeddings, Error};
 
@@ -94,6 +95,38 @@ pub fn memory_for(encoder: &Encoder, path: &Path) -> Result<Memory, Failure> {
         source: path.to_string_lossy().into_owned(),
     };
     Ok(chosen.finish(&embeddings, info)?)
+}
+
+/// As [`memory_for`], with the sentences' embeddings kept in the folder `cache`, where training
+/// keeps its own: an evaluation is often run again.
+///
+/// # Errors
+/// As [`memory_for`], and on Ctrl-C.
+pub fn cached_memory(
+    encoder: &Encoder,
+    path: &Path,
+    cache: &Path,
+    stop: &Stop,
+) -> Result<Memory, Failure> {
+    if path.is_dir() {
+        return Ok(Memory::open(&Folder::disk(path))?);
+    }
+    let captions = decap::dataset::read_captions(path)?.into_texts();
+    let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
+    let bar = progress::bar(texts.len() as u64, "sentences");
+    let encoded = |encoding: EncodingProgress| bar.set_position(encoding.done as u64);
+    let embeddings = train::embed(encoder, &texts, cache, encoded, stop.flag())?;
+    bar.finish_and_clear();
+    let source = path.file_name().unwrap_or(path.as_os_str());
+    let source = source.to_string_lossy().into_owned();
+    let options = MemoryOptions::default();
+    Ok(train::memory_of(
+        encoder,
+        &texts,
+        &embeddings,
+        options,
+        source,
+    )?)
 }
 
 /// The embeddings of `sentences`, with a progress bar.

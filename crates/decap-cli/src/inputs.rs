@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use decap::media::is_video;
 use decap::{Error, InputFault};
 
 use crate::failure::Failure;
@@ -11,9 +12,6 @@ use crate::failure::Failure;
 /// Files that a folder is searched for.
 const PHOTO_EXTENSIONS: &[&str] = &[
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff",
-];
-const VIDEO_EXTENSIONS: &[&str] = &[
-    "mp4", "m4v", "mkv", "webm", "mov", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp",
 ];
 
 /// What kinds of file a folder is searched for.
@@ -36,11 +34,6 @@ pub enum Depth {
 
 /// One thing to caption, or why there is none at a path that was typed.
 pub type Input = Result<PathBuf, Error>;
-
-/// Whether `path` names a video, by its extension.
-pub fn is_video(path: &Path) -> bool {
-    has_extension(path, VIDEO_EXTENSIONS)
-}
 
 /// Lists the inputs behind `paths`: files as they are, folders by extension in name order, globs
 /// where no such file exists, and for `-` the lines of standard input. Each file once.
@@ -139,16 +132,13 @@ fn expand_glob(path: &Path, pattern: &str, inputs: &mut Vec<Input>) {
 }
 
 fn wanted(path: &Path, kinds: Kinds) -> bool {
-    has_extension(path, PHOTO_EXTENSIONS) || kinds == Kinds::PhotosAndVideos && is_video(path)
-}
-
-fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| {
-        extensions
+    let is_photo = extension.is_some_and(|extension| {
+        PHOTO_EXTENSIONS
             .iter()
             .any(|known| known.eq_ignore_ascii_case(extension))
-    })
+    });
+    is_photo || kinds == Kinds::PhotosAndVideos && is_video(path)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod cache;
 mod caption;
 mod embed;
 mod encoder;
+mod eval;
 mod failure;
 mod import;
 mod inputs;
@@ -45,6 +46,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Memory(command) => memory::run(&command),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => import::export(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Model(command) => model::run(&command),
     }

@@ -86,7 +86,7 @@ fn build(
         &encoder,
         &captions,
         options,
-        &names(source.files),
+        names(source.files),
         &cache_folder(cache),
         |encoding| bar.set_position(encoding.done as u64),
         stop.flag(),

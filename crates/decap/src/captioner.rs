@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::decoder::{Case, Decoder, GenerateOptions, detokenise};
+use sha2::{Digest, Sha256};
+
+use crate::decoder::{CONFIG_FILE, Case, Decoder, GenerateOptions, WEIGHTS_FILE, detokenise};
 use crate::embedding::{Embedding, Embeddings};
-use crate::encoder::{self, Encoder};
+use crate::encoder::{self, Encoder, hexadecimal};
 use crate::error::{Error, Result};
 use crate::media::{self, RgbImage};
 use crate::memory::{Evidence, Memory};
-use crate::model::{ModelDescription, TOKENIZER_FILE};
+use crate::model::{MODEL_FILE, ModelDescription, TOKENIZER_FILE};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Folder;
 
@@ -67,11 +69,32 @@ pub struct Timings {
 
 /// Encoder, memory and decoder, ready to caption.
 pub struct Captioner {
+    folder: Folder,
     description: ModelDescription,
     encoder: Arc<Encoder>,
     memory: Memory,
     decoder: Decoder,
     tokenizer: Tokenizer,
+}
+
+impl Method {
+    /// All of them, the paper's own first.
+    pub const ALL: [Self; 4] = [
+        Self::Projection,
+        Self::Nearest,
+        Self::Retrieval,
+        Self::Visual,
+    ];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Projection => "projection",
+            Self::Visual => "visual",
+            Self::Nearest => "nearest",
+            Self::Retrieval => "retrieval",
+        }
+    }
 }
 
 impl Captioner {
@@ -106,6 +129,7 @@ impl Captioner {
         check_width(&decoder, &encoder, folder)?;
         let tokenizer = open_tokenizer(folder)?;
         Ok(Self {
+            folder: folder.clone(),
             description,
             encoder,
             memory,
@@ -119,9 +143,18 @@ impl Captioner {
     /// # Errors
     /// [`Error::Mismatch`] where another encoder made the memory.
     pub fn with_memory(mut self, memory: Memory) -> Result<Self> {
+        self.set_memory(memory)?;
+        Ok(self)
+    }
+
+    /// Takes another memory.
+    ///
+    /// # Errors
+    /// As [`Captioner::with_memory`]; the memory then stays as it is.
+    pub fn set_memory(&mut self, memory: Memory) -> Result<()> {
         memory.check_encoder(self.encoder.fingerprint(), self.encoder.name())?;
         self.memory = memory;
-        Ok(self)
+        Ok(())
     }
 
     /// The model's own choice of everything.
@@ -245,6 +278,25 @@ impl Captioner {
         &self.tokenizer
     }
 
+    /// Tells captioners apart: a hash of all that decides the caption of an embedding, the
+    /// memory's sentences included. It reads the decoder's files, so it takes a moment.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a file of the model is gone.
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut hasher = Sha256::new();
+        hasher.update(self.encoder.fingerprint());
+        for name in [MODEL_FILE, CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE] {
+            if self.folder.contains(name) {
+                hasher.update(name);
+                hasher.update(&*self.folder.bytes(name)?);
+            }
+        }
+        hasher.update(self.memory.rows().dtype().name());
+        hasher.update(self.memory.captions().as_bytes());
+        Ok(hexadecimal(&hasher.finalize()))
+    }
+
     /// What the model says of itself.
     pub fn description(&self) -> &ModelDescription {
         &self.description
@@ -324,7 +376,7 @@ fn check_width(decoder: &Decoder, encoder: &Encoder, folder: &Folder) -> Result<
         return Ok(());
     }
     Err(Error::model(
-        folder.path(crate::decoder::CONFIG_FILE),
+        folder.path(CONFIG_FILE),
         format!("expected a decoder for embeddings of width {expected}, got {got}"),
     ))
 }

@@ -22,7 +22,8 @@
 //!
 //! Each step can be taken by itself: [`media::image::open`] decodes, [`Encoder::encode_image`]
 //! embeds, [`Memory::project`] projects, [`Decoder::generate`] writes; `train::train_model` makes
-//! a model from captions, `train::align::align` an encoder from two towers.
+//! a model from captions, `train::align::align` an encoder from two towers; `eval` scores what a
+//! captioner writes about photos that people have described.
 //!
 //! [`Encoder::encode_image`]: encoder::Encoder::encode_image
 //! [`Memory::project`]: memory::Memory::project
@@ -39,6 +40,8 @@ mod npy;
 pub mod dataset;
 pub mod decoder;
 pub mod encoder;
+#[cfg(feature = "eval")]
+pub mod eval;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod media;

@@ -3,8 +3,12 @@
 pub mod image;
 mod jpeg;
 pub(crate) mod resize;
+#[cfg(feature = "eval")]
+mod thumbnail;
 pub mod video;
 
 pub use image::{Limits, RgbImage};
 pub use resize::Filter;
-pub use video::VideoOptions;
+#[cfg(feature = "eval")]
+pub use thumbnail::thumbnail_jpeg;
+pub use video::{VideoOptions, is_video};

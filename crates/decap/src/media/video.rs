@@ -41,6 +41,21 @@ impl Default for VideoOptions {
     }
 }
 
+/// Endings of files that are taken for videos.
+const EXTENSIONS: &[&str] = &[
+    "mp4", "m4v", "mkv", "webm", "mov", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp",
+];
+
+/// Whether `path` names a video, by its extension.
+pub fn is_video(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| {
+        EXTENSIONS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(extension))
+    })
+}
+
 /// Frames of the video at `path`, upright and in order; fewer than asked where it has fewer.
 ///
 /// The programs read local files alone, whatever the file tells them to open, and no shell is

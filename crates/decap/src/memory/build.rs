@@ -58,11 +58,8 @@ impl MemoryBuilder {
             }
         }
         if chosen.len() > options.max_rows {
-            let mut order: Vec<usize> = (0..chosen.len()).collect();
-            order.sort_by_cached_key(|&index| draw_key(options.seed, &chosen[index]));
-            order.truncate(options.max_rows);
-            order.sort_unstable();
-            chosen = order
+            let drawn = draw(chosen.len(), options.max_rows, options.seed, |i| &chosen[i]);
+            chosen = drawn
                 .into_iter()
                 .map(|i| std::mem::take(&mut chosen[i]))
                 .collect();
@@ -118,6 +115,20 @@ impl Memory {
         Self::new(rows, Captions::from_sentences(sentences), self.info.clone())
     }
 
+    /// At most `max_rows` of its sentences, drawn as [`MemoryBuilder::choose`] draws them; with
+    /// one seed, a smaller memory's sentences are among a larger one's.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for no rows.
+    pub fn sample(&self, max_rows: usize, seed: u64) -> Result<Self> {
+        if max_rows >= self.len() {
+            return Ok(self.clone());
+        }
+        let drawn = draw(self.len(), max_rows, seed, |row| self.captions.get(row));
+        let captions = Captions::from_sentences(drawn.iter().map(|&row| self.captions.get(row)));
+        Self::new(self.rows.select(&drawn), captions, self.info.clone())
+    }
+
     /// Those of `captions`, trimmed and without repetitions, that this memory lacks.
     pub fn missing<S: AsRef<str>>(&self, captions: impl IntoIterator<Item = S>) -> Vec<String> {
         let mut seen: HashSet<String> = self.captions.iter().map(str::to_owned).collect();
@@ -127,6 +138,15 @@ impl Memory {
             .filter(|caption| !caption.is_empty() && seen.insert(caption.clone()))
             .collect()
     }
+}
+
+/// The `count` of `len` captions with the smallest keys, in ascending order.
+fn draw<'a>(len: usize, count: usize, seed: u64, caption: impl Fn(usize) -> &'a str) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..len).collect();
+    order.sort_by_cached_key(|&index| draw_key(seed, caption(index)));
+    order.truncate(count);
+    order.sort_unstable();
+    order
 }
 
 fn draw_key(seed: u64, caption: &str) -> [u8; 32] {
@@ -170,6 +190,37 @@ mod tests {
         let mut reversed = chosen(&reversed, 10, 1);
         reversed.reverse();
         assert_eq!(first, reversed);
+    }
+
+    #[test]
+    fn a_sample_keeps_rows_with_their_sentences_and_smaller_ones_lie_in_larger_ones() {
+        let captions: Vec<String> = (0..40).map(|i| format!("caption {i:02}")).collect();
+        for dtype in [MemoryDtype::F32, MemoryDtype::F16, MemoryDtype::Int8] {
+            let options = MemoryOptions {
+                dtype,
+                ..MemoryOptions::default()
+            };
+            let values: Vec<f32> = (0..40 * 4).map(|i| (i as f32 * 0.7).sin()).collect();
+            let embeddings = Embeddings::new(values, 4).unwrap();
+            let info = MemoryInfo {
+                encoder_fingerprint: "f".into(),
+                encoder_name: "e".into(),
+                source: "s".into(),
+            };
+            let chosen = MemoryBuilder::choose(&captions, options).unwrap();
+            let whole = chosen.finish(&embeddings, info).unwrap();
+            let (small, large) = (whole.sample(5, 3).unwrap(), whole.sample(20, 3).unwrap());
+            assert_eq!((small.len(), large.len()), (5, 20));
+            let large_captions: Vec<&str> = large.captions().iter().collect();
+            for row in 0..small.len() {
+                let caption = small.captions().get(row);
+                assert!(large_captions.contains(&caption));
+                let place = captions.iter().position(|c| c == caption).unwrap();
+                assert_eq!(small.rows().row(row), whole.rows().row(place));
+            }
+            assert_eq!(whole.sample(40, 3).unwrap().len(), 40);
+            assert!(whole.sample(0, 3).is_err());
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct MemoryInfo {
 }
 
 /// A memory sentence and its share in a projection: why a caption says what it says.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Evidence {
     /// The sentence.
     pub text: String,

@@ -140,6 +140,28 @@ impl Rows {
         })
     }
 
+    /// Those rows whose numbers are in `chosen`, in that order, as they are stored.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn select(&self, chosen: &[usize]) -> Self {
+        let row_bytes = self.width * self.dtype.size();
+        let rows = chosen
+            .iter()
+            .flat_map(|&row| &self.values[row * row_bytes..(row + 1) * row_bytes]);
+        let scales = match self.dtype {
+            MemoryDtype::Int8 => chosen.iter().map(|&row| self.scales[row]).collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            dtype: self.dtype,
+            width: self.width,
+            values: aligned(rows.copied().collect()),
+            scales,
+        }
+    }
+
     /// The number of rows.
     pub fn len(&self) -> usize {
         self.values.len() / (self.width * self.dtype.size()).max(1)

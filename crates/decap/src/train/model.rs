@@ -76,8 +76,13 @@ pub fn train_model(
 
     let mut description = describe(encoder, texts.len(), recipe);
     description.provenance.steps = report.plan.steps;
-    let chosen = MemoryBuilder::choose(&texts, recipe.memory.clone())?;
-    let memory = memory_of(encoder, chosen, &texts, &embeddings, &recipe.captions_from)?;
+    let memory = memory_of(
+        encoder,
+        &texts,
+        &embeddings,
+        recipe.memory.clone(),
+        recipe.captions_from.clone(),
+    )?;
     finish(
         folder,
         &memory,
@@ -128,8 +133,13 @@ pub fn import_model(
     let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
     let embeddings = embed(encoder, &texts, &recipe.cache, encoding, stop)?;
     decoder::save(folder, &weights, &vocabulary, recipe.train.weights_dtype)?;
-    let chosen = MemoryBuilder::choose(&texts, recipe.memory.clone())?;
-    let memory = memory_of(encoder, chosen, &texts, &embeddings, &recipe.captions_from)?;
+    let memory = memory_of(
+        encoder,
+        &texts,
+        &embeddings,
+        recipe.memory.clone(),
+        recipe.captions_from.clone(),
+    )?;
     let description = describe(encoder, texts.len(), recipe);
     finish(folder, &memory, &tokenizer, &description, "")
 }
@@ -189,33 +199,34 @@ pub fn build_memory(
     encoder: &Encoder,
     captions: &[String],
     options: MemoryOptions,
-    source: &str,
+    source: String,
     cache: &Path,
     encoding: impl FnMut(EncodingProgress),
     stop: &AtomicBool,
 ) -> Result<Memory> {
     let all: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
-    let is_drawn = all.len() > options.max_rows;
-    let chosen = MemoryBuilder::choose(&all, options)?;
-    let drawn: Vec<String>;
-    let texts = if is_drawn {
-        drawn = chosen.captions().to_vec();
-        drawn.iter().map(String::as_str).collect()
-    } else {
-        all
-    };
-    let embeddings = embed(encoder, &texts, cache, encoding, stop)?;
-    memory_of(encoder, chosen, &texts, &embeddings, source)
+    if all.len() <= options.max_rows {
+        let embeddings = embed(encoder, &all, cache, encoding, stop)?;
+        return memory_of(encoder, &all, &embeddings, options, source);
+    }
+    let chosen = MemoryBuilder::choose(&all, options.clone())?;
+    let drawn: Vec<&str> = chosen.captions().iter().map(String::as_str).collect();
+    let embeddings = embed(encoder, &drawn, cache, encoding, stop)?;
+    memory_of(encoder, &drawn, &embeddings, options, source)
 }
 
-/// The memory of the `chosen` ones of `texts`.
-fn memory_of(
+/// The memory of trimmed `texts` whose embeddings [`embed`] found, as `source` calls them.
+///
+/// # Errors
+/// [`Error::Usage`] where there is no text.
+pub fn memory_of(
     encoder: &Encoder,
-    chosen: MemoryBuilder,
     texts: &[&str],
     embeddings: &TextEmbeddings,
-    source: &str,
+    options: MemoryOptions,
+    source: String,
 ) -> Result<Memory> {
+    let chosen = MemoryBuilder::choose(texts, options)?;
     let index_of: HashMap<&str, usize> = texts.iter().copied().zip(0..).collect();
     let mut rows = vec![0.0; chosen.captions().len() * encoder.width()];
     for (caption, row) in chosen
@@ -228,7 +239,7 @@ fn memory_of(
     let info = MemoryInfo {
         encoder_fingerprint: encoder.fingerprint().to_owned(),
         encoder_name: encoder.name().to_owned(),
-        source: source.to_owned(),
+        source,
     };
     chosen.finish(&Embeddings::new(rows, encoder.width())?, info)
 }

@@ -1,0 +1,121 @@
+//! The scores on standard output.
+
+use std::io::Write;
+
+use decap::eval::{Report, System};
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+
+/// Metrics of the table, by the field's name.
+const METRICS: [&str; 8] = [
+    "Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr", "SPICE",
+];
+
+/// Prints a table, or one JSON object.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn print(report: &Report<'_>, as_json: bool) -> Result<(), Failure> {
+    let mut output = std::io::stdout().lock();
+    if as_json {
+        writeln!(output, "{}", record(report))?;
+        return Ok(());
+    }
+    let metrics: Vec<&str> = METRICS
+        .into_iter()
+        .filter(|metric| report.systems.iter().any(|s| s.interval(metric).is_some()))
+        .collect();
+    write!(output, "{:<11}", "method")?;
+    for metric in &metrics {
+        write!(output, " {metric:>7}")?;
+    }
+    writeln!(output, "   CIDEr interval")?;
+    for system in report.systems {
+        write!(output, "{:<11}", system.options.method.name())?;
+        for metric in &metrics {
+            let value = system.interval(metric).map_or(f64::NAN, |one| one.value);
+            write!(output, " {:>7.1}", value * 100.0)?;
+        }
+        if let Some(cider) = system.interval("CIDEr") {
+            let (low, high) = (cider.low * 100.0, cider.high * 100.0);
+            write!(output, "   {low:.1} to {high:.1}")?;
+        }
+        if let Some(clip_scores) = &system.clip_scores {
+            let (clip, ref_clip) = clip_scores.means();
+            write!(output, "   CLIPScore {clip:.3}, RefCLIPScore {ref_clip:.3}")?;
+        }
+        writeln!(output)?;
+    }
+    for curve in report.curves {
+        writeln!(
+            output,
+            "\n{:<11} {:<11} {:>7}   interval",
+            curve.over.name(),
+            "method",
+            "CIDEr"
+        )?;
+        for point in &curve.points {
+            if let Some(cider) = point.scores.iter().find(|score| score.metric == "CIDEr") {
+                writeln!(
+                    output,
+                    "{:<11} {:<11} {:>7.1}   {:.1} to {:.1}",
+                    point.x.to_string(),
+                    point.method.name(),
+                    cider.value * 100.0,
+                    cider.low * 100.0,
+                    cider.high * 100.0
+                )?;
+            }
+        }
+    }
+    let mut notes: Vec<String> = Vec::new();
+    for note in report
+        .systems
+        .iter()
+        .flat_map(|system| &system.scores.notes)
+    {
+        let note = note.to_string();
+        if !notes.contains(&note) {
+            eprintln!("decap: {note}");
+            notes.push(note);
+        }
+    }
+    Ok(())
+}
+
+fn record(report: &Report<'_>) -> Value {
+    let curves = report.curves.iter().map(|curve| {
+        let points = curve.points.iter().map(|point| {
+            let scores: Map<String, Value> = point
+                .scores
+                .iter()
+                .map(|one| (one.metric.to_owned(), json!(one.value)))
+                .collect();
+            json!({ "x": point.x, "model": point.model, "method": point.method.name(), "scores": scores })
+        });
+        json!({ "over": curve.over.name(), "points": points.collect::<Vec<_>>() })
+    });
+    json!({
+        "dataset": report.set.name,
+        "images": report.photos.items.len(),
+        "failed": report.photos.failures.len(),
+        "systems": report.systems.iter().map(system_record).collect::<Vec<_>>(),
+        "sweeps": curves.collect::<Vec<_>>(),
+    })
+}
+
+fn system_record(system: &System) -> Value {
+    let mut scores = Map::new();
+    let mut intervals = Map::new();
+    for one in &system.intervals {
+        scores.insert(one.metric.to_owned(), json!(one.value));
+        intervals.insert(one.metric.to_owned(), json!([one.low, one.high]));
+    }
+    if let Some(clip_scores) = &system.clip_scores {
+        let (clip, ref_clip) = clip_scores.means();
+        scores.insert("CLIPScore".to_owned(), json!(clip));
+        scores.insert("RefCLIPScore".to_owned(), json!(ref_clip));
+    }
+    json!({ "method": system.options.method.name(), "scores": scores, "intervals": intervals })
+}

@@ -1,0 +1,89 @@
+//! CLIPScore of predictions, from a folder of photos.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use caption_metrics::{References, Scores};
+use decap::eval::{
+    ClipScores, EvalItem, EvalSet, Part, PhotoOptions, SetOptions, encode_photos, find_photo,
+};
+
+use super::args::ScoreArgs;
+use crate::encoder::open_encoder;
+use crate::failure::Failure;
+use crate::progress;
+use crate::stop::Stop;
+
+/// CLIPScore and RefCLIPScore of each scored image, where `--photos` and `--encoder` ask for them.
+///
+/// # Errors
+/// Where a photo is not there or cannot be read: a mean over some of them would mislead.
+pub fn scores(
+    args: &ScoreArgs,
+    references: &References,
+    scores: &Scores,
+) -> Result<Option<ClipScores>, Failure> {
+    let (Some(folder), Some(encoder)) = (&args.photos, &args.encoder) else {
+        return Ok(None);
+    };
+    let encoder = open_encoder(encoder)?;
+    let paths = paths_in(&args.references, folder);
+    let captions: HashMap<&str, &Vec<String>> = references
+        .images()
+        .iter()
+        .map(|image| (image.id.as_str(), &image.captions))
+        .collect();
+    let items = scores.images.iter().map(|image| EvalItem {
+        id: image.id.clone(),
+        path: match paths.get(&image.id) {
+            Some(path) => path.clone(),
+            None => find_photo(folder, &image.id),
+        },
+        references: captions[image.id.as_str()].clone(),
+    });
+    let set = EvalSet::new("photos", items.collect())?;
+    let bar = progress::bar(set.items.len() as u64, "photos");
+    let options = PhotoOptions {
+        thumbnail_pixels: 0,
+        ..PhotoOptions::default()
+    };
+    let stop = Stop::on_ctrl_c();
+    let mut show = |progress: decap::eval::EvalProgress<'_>| bar.set_position(progress.done as u64);
+    let photos = encode_photos(&encoder, &set, &options, None, &mut show, stop.flag())?;
+    bar.finish_and_clear();
+    if let Some(first) = photos.failures.first() {
+        return Err(Failure::Scoring(format!(
+            "CLIPScore: {} photos cannot be read; the first: {}",
+            photos.failures.len(),
+            first.message
+        )));
+    }
+    let texts = scores.images.iter().map(|image| image.prediction.as_str());
+    let texts: Vec<&str> = texts.collect();
+    let references = set.items.iter().map(|item| item.references.as_slice());
+    let references: Vec<&[String]> = references.collect();
+    let embeddings = &photos.embeddings;
+    Ok(Some(ClipScores::new(
+        &encoder,
+        embeddings,
+        &texts,
+        &references,
+    )?))
+}
+
+/// Where the references name photos, their paths by id; else nothing.
+fn paths_in(references: &Path, folder: &Path) -> HashMap<String, PathBuf> {
+    let options = SetOptions {
+        photos: Some(folder.to_path_buf()),
+        part: Part::All,
+    };
+    match EvalSet::read(&[references.to_path_buf()], &options) {
+        Ok(set) => set
+            .items
+            .into_iter()
+            .map(|item| (item.id, item.path))
+            .collect(),
+        // Other forms of references name no photos: they are looked for by id.
+        Err(_) => HashMap::new(),
+    }
+}
