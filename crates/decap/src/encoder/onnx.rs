@@ -5,7 +5,9 @@ mod image_tower;
 mod session;
 mod text_tower;
 
-pub(crate) use export::{EXPORT_FILES, EXPORTED_IMAGE_TOWER, describe_export, is_export};
+#[cfg(feature = "hub")]
+pub(crate) use export::EXPORT_FILES;
+pub(crate) use export::{EXPORTED_IMAGE_TOWER, describe_export, is_export};
 pub use image_tower::{OnnxImageOptions, OnnxImageTower};
 pub use session::Pooling;
 pub use text_tower::{LetterCase, OnnxTextOptions, OnnxTextTower, Padding, TooLong};
