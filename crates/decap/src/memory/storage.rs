@@ -272,6 +272,23 @@ mod tests {
     }
 
     #[test]
+    fn another_width_or_encoder_is_refused() {
+        let memory = memory(&["a dog", "a cat"]);
+        let wide = Embeddings::new(vec![1.0, 0.0, 0.0], 3).unwrap();
+        for error in [
+            memory.project(&wide, 0.01, 1).unwrap_err(),
+            memory.nearest(&wide).unwrap_err(),
+            memory.extended(&["a bear".to_owned()], &wide).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), "mismatch", "{error}");
+            assert!(error.to_string().contains("width"), "{error}");
+        }
+        assert!(memory.check_encoder("0123", "same").is_ok());
+        let error = memory.check_encoder("4567", "other").unwrap_err();
+        assert!(error.to_string().contains("`other` (4567)"), "{error}");
+    }
+
+    #[test]
     fn captions_that_were_cut_short_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         memory(&["a dog", "a cat"]).save(folder.path()).unwrap();
