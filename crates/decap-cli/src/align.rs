@@ -54,6 +54,7 @@ fn options(args: &AlignArgs) -> AlignOptions {
             ImageViews::Plain
         },
         batch: args.batch.unwrap_or(default.batch),
+        negatives: args.negatives.unwrap_or(default.negatives),
         epochs: args.epochs.unwrap_or(default.epochs),
         learning_rate: args.learning_rate.unwrap_or(default.learning_rate),
         dropout: args.dropout.unwrap_or(default.dropout),

@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::args::{CaptionArgs, GenerateArgs};
-use crate::encoder::memory_for;
+use crate::encoder::{download, memory_for};
 use crate::failure::{Failure, Outcome, remedy};
 use crate::inputs::{self, Depth, Kinds};
 use crate::output::{Output, Start};
@@ -23,6 +23,7 @@ use crate::progress;
 
 /// Runs the command.
 pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
+    download(&args.model)?;
     let mut captioner = Captioner::open(&args.model)?;
     if let Some(memory) = &args.memory {
         let memory = memory_for(captioner.encoder(), memory)?;

@@ -22,7 +22,7 @@ use crate::stop::Stop;
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
-    let captions = read_all(&args.captions)?;
+    let captions = read_all(&args.captions, &args.split)?;
     let encoder = open_encoder(&args.encoder)?;
     let recipe = recipe(args, encoder.tau())?;
     let bar = progress::bar(captions.len() as u64, "captions embedded");

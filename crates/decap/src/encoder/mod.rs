@@ -1,20 +1,26 @@
 //! The frozen dual encoder: two towers, a shared space, a fingerprint.
 
 pub mod clip;
+mod deferred;
+mod description;
 mod head;
 mod onnx;
 mod open;
 pub mod preprocess;
+mod processor;
 
+pub(crate) use description::hexadecimal;
+pub use description::{
+    ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
+};
 pub use head::{Head, HiddenLayer, LearnedHead};
+#[cfg(feature = "hub")]
+pub(crate) use onnx::EXPORT_FILES;
 pub use onnx::{
-    OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling, TooLong,
+    LetterCase, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling,
+    TooLong,
 };
-pub(crate) use open::hexadecimal;
-pub use open::{
-    BUNDLED, ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
-    find_folder, open, open_folder, open_for_model,
-};
+pub use open::{BUNDLED, find_folder, open, open_folder, open_for_model};
 pub use preprocess::{Anchor, Channels, CropRounding, Preprocess, Resize};
 
 use std::sync::{Arc, Mutex, PoisonError};

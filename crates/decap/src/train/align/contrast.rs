@@ -8,7 +8,7 @@ pub(super) struct Contrast {
     pub(super) loss: f64,
     /// With respect to the images, `[batch, width]`.
     pub(super) images: Vec<f32>,
-    /// With respect to the texts, `[batch, width]`.
+    /// With respect to the texts, `[texts, width]`.
     pub(super) texts: Vec<f32>,
     /// With respect to the logarithm of the logits' scale.
     pub(super) log_scale: f64,
@@ -17,59 +17,51 @@ pub(super) struct Contrast {
 /// The mean of both directions' cross-entropy over `scale * images texts^T` (Radford et al.,
 /// *Learning Transferable Visual Models From Natural Language Supervision*, figure 3).
 ///
-/// `images` and `texts` are unit vectors `[batch, width]`. Differs from CLIP where two texts of
-/// the batch are the same (equal `meanings`): then each of their photos is right for both, and
-/// the target is shared evenly among them, as in Khosla et al., *Supervised Contrastive Learning*.
+/// `images` `[batch, width]` and `texts` `[texts, width]` are unit vectors. Text `n` belongs to
+/// image `n`; texts beyond the batch belong to none, they only have to be told apart by the images.
+/// Differs from CLIP where texts are the same (equal `meanings` `[texts]`): then each is right for
+/// the images of all, and the target is shared evenly among them, as in Khosla et al.,
+/// *Supervised Contrastive Learning*.
 pub(super) fn contrast(
     images: &[f32],
     texts: &[f32],
     meanings: &[usize],
     log_scale: f32,
 ) -> Contrast {
-    let batch = meanings.len();
-    let width = images.len() / batch.max(1);
+    let columns = meanings.len();
+    let width = texts.len() / columns.max(1);
+    let batch = images.len() / width.max(1);
     let scale = log_scale.exp();
-    let rows = |values| MatrixView::row_major(values, batch, width);
+    let image_rows = MatrixView::row_major(images, batch, width);
+    let text_rows = MatrixView::row_major(texts, columns, width);
 
-    let mut logits = vec![0.0; batch * batch];
+    let mut logits = vec![0.0; batch * columns];
     matmul(
-        rows(images),
-        rows(texts).transposed(),
+        image_rows,
+        text_rows.transposed(),
         Accumulate::Overwrite,
-        MatrixViewMut::row_major(&mut logits, batch, batch),
+        MatrixViewMut::row_major(&mut logits, batch, columns),
     );
     logits.iter_mut().for_each(|logit| *logit *= scale);
 
-    let mut alike = vec![0.0_f32; batch];
-    for (share, meaning) in alike.iter_mut().zip(meanings) {
-        *share = 1.0 / meanings.iter().filter(|it| *it == meaning).count() as f32;
-    }
-    let (mut loss, mut gradient) = (0.0, vec![0.0; batch * batch]);
-    for forward in [true, false] {
-        for row in 0..batch {
-            let at = |column| {
-                if forward {
-                    row * batch + column
-                } else {
-                    column * batch + row
-                }
-            };
-            let maximum = (0..batch)
-                .map(|it| logits[at(it)])
-                .fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = (0..batch)
-                .map(|it| f64::from((logits[at(it)] - maximum).exp()))
-                .sum();
+    let (mut loss, mut gradient) = (0.0, vec![0.0; batch * columns]);
+    for (row, meaning) in meanings.iter().take(batch).enumerate() {
+        // An image against all texts, then its text against all images.
+        for (first, stride, candidates) in [
+            (row * columns, 1, meanings),
+            (row, columns, &meanings[..batch]),
+        ] {
+            let at = |place: usize| first + place * stride;
+            let alike = candidates.iter().filter(|it| *it == meaning).count() as f32;
+            let values = (0..candidates.len()).map(|it| logits[at(it)]);
+            let maximum = values.clone().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = values.map(|it| f64::from((it - maximum).exp())).sum();
             let log_sum = f64::from(maximum) + sum.ln();
-            for column in 0..batch {
-                let logit = logits[at(column)];
-                let target = if meanings[column] == meanings[row] {
-                    alike[row]
-                } else {
-                    0.0
-                };
-                loss += f64::from(target) * (log_sum - f64::from(logit));
-                gradient[at(column)] += (f64::from(logit) - log_sum).exp() as f32 - target;
+            for (place, other) in candidates.iter().enumerate() {
+                let logit = f64::from(logits[at(place)]);
+                let target = if other == meaning { 1.0 / alike } else { 0.0 };
+                loss += f64::from(target) * (log_sum - logit);
+                gradient[at(place)] += (logit - log_sum).exp() as f32 - target;
             }
         }
     }
@@ -82,20 +74,20 @@ pub(super) fn contrast(
         .sum();
 
     gradient.iter_mut().for_each(|value| *value *= scale);
-    let gradient = MatrixView::row_major(&gradient, batch, batch);
+    let gradient = MatrixView::row_major(&gradient, batch, columns);
     let mut image_gradient = vec![0.0; images.len()];
     matmul(
         gradient,
-        rows(texts),
+        text_rows,
         Accumulate::Overwrite,
         MatrixViewMut::row_major(&mut image_gradient, batch, width),
     );
     let mut text_gradient = vec![0.0; texts.len()];
     matmul(
         gradient.transposed(),
-        rows(images),
+        image_rows,
         Accumulate::Overwrite,
-        MatrixViewMut::row_major(&mut text_gradient, batch, width),
+        MatrixViewMut::row_major(&mut text_gradient, columns, width),
     );
     Contrast {
         loss: loss * f64::from(share),

@@ -1,5 +1,6 @@
 //! The loop in which the heads learn.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use decap_kernels::AdamW;
@@ -34,6 +35,7 @@ pub(super) enum Purpose {
     ImageHidden = 7,
     TextInput = 8,
     TextHidden = 9,
+    Negatives = 10,
 }
 
 /// Learns both heads from the training photos; keeps those of the pass with the best recall on
@@ -62,7 +64,9 @@ pub(super) fn fit(
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            let batch = choose(dataset, photos, random(Purpose::Choice, step));
+            let mut batch = choose(dataset, photos, random(Purpose::Choice, step));
+            let negatives = random(Purpose::Negatives, step);
+            add_negatives(&mut batch, dataset, photos, options.negatives, negatives);
             let dropout = |input, hidden| Dropout {
                 rate: options.dropout,
                 input: random(input, step),
@@ -176,6 +180,7 @@ fn epoch_order(dataset: &Dataset, options: &AlignOptions, epoch: u64) -> Vec<usi
 
 struct Batch {
     images: Vec<f32>,
+    /// A text for each image, then those that belong to none.
     texts: Vec<f32>,
     /// Equal where the texts are.
     meanings: Vec<usize>,
@@ -200,6 +205,30 @@ fn choose(dataset: &Dataset, photos: &[usize], random: RandomStream) -> Batch {
         batch.meanings.push(caption);
     }
     batch
+}
+
+/// Adds up to `count` captions of other photos, which none of the batch's images may be near to.
+fn add_negatives(
+    batch: &mut Batch,
+    dataset: &Dataset,
+    photos: &[usize],
+    count: usize,
+    random: RandomStream,
+) {
+    let own: HashSet<usize> = photos
+        .iter()
+        .flat_map(|&photo| &dataset.captions[photo])
+        .copied()
+        .collect();
+    for draw in 0..count as u64 {
+        let photo = dataset.train[random.below(2 * draw, dataset.train.len())];
+        let captions = &dataset.captions[photo];
+        let caption = captions[random.below(2 * draw + 1, captions.len())];
+        if !own.contains(&caption) {
+            batch.texts.extend_from_slice(dataset.texts.row(caption));
+            batch.meanings.push(caption);
+        }
+    }
 }
 
 /// Rises in a line, then falls as a cosine to 0.

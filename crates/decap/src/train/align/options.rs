@@ -23,6 +23,9 @@ pub struct AlignOptions {
     pub image_views: ImageViews,
     /// Photos a step.
     pub batch: usize,
+    /// Captions of other photos that each step's photos are told apart from besides the batch's
+    /// own; more make the nearest sentence a better one.
+    pub negatives: usize,
     /// Passes over the photos.
     pub epochs: usize,
     /// Passes without a better recall on the development photos after which learning ends.
@@ -59,6 +62,7 @@ impl Default for AlignOptions {
             views: 2,
             image_views: ImageViews::Plain,
             batch: 256,
+            negatives: 0,
             epochs: 25,
             patience: None,
             learning_rate: 2e-3,
@@ -88,6 +92,7 @@ impl AlignOptions {
             ("text_hidden", self.text_hidden, 0, MOST),
             ("views", self.views, 1, 64),
             ("batch", self.batch, 2, MOST),
+            ("negatives", self.negatives, 0, MOST),
             ("epochs", self.epochs, 1, 1 << 20),
             ("class_repeats", self.class_repeats, 0, 1000),
         ];

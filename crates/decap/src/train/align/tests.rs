@@ -29,8 +29,9 @@ fn loss(image: &TrainedHead, text: &TrainedHead, log_scale: f32) -> (f64, [Vec<V
         hidden: RandomStream::new(&[seed, 2]),
     };
     let images = image.forward(gaussians(5 * 6, 1), Some(dropout(1)));
-    let texts = text.forward(gaussians(5 * 4, 2), Some(dropout(2)));
-    let found = contrast(&images.output, &texts.output, &[3, 1, 4, 1, 5], log_scale);
+    let texts = text.forward(gaussians(7 * 4, 2), Some(dropout(2)));
+    let meanings = [3, 1, 4, 1, 5, 9, 4]; // the last two belong to no image
+    let found = contrast(&images.output, &texts.output, &meanings, log_scale);
     let gradients = [
         image.backward(&images, found.images),
         text.backward(&texts, found.texts),
@@ -108,6 +109,17 @@ fn the_loss_is_that_of_clip() {
     let found = contrast(&same, &same, &[7, 7], 2.0_f32.ln());
     assert!((found.loss - 2.0_f64.ln()).abs() < 1e-6, "{}", found.loss);
     assert!(found.images.iter().all(|value| value.abs() < 1e-6));
+    // A further text, across both: the images have one more to tell apart, the texts do not.
+    let more = [1.0, 0.0, 0.0, 1.0, 0.6, -0.8];
+    let found = contrast(&vectors, &more, &[0, 1, 2], 2.0_f32.ln());
+    let (first, second) = (1.2_f64.exp(), (-1.6_f64).exp());
+    let forward = [first, second].map(|extra| (2.0_f64.exp() + 1.0 + extra).ln() - 2.0);
+    let expected = (forward[0] + forward[1] + 2.0 * expected) / 4.0;
+    assert!(
+        (found.loss - expected).abs() < 1e-6,
+        "{} {expected}",
+        found.loss
+    );
 }
 
 /// What was told while aligning.
