@@ -4,7 +4,7 @@
     python tools/reference/clip_golden.py                  # the committed tiny ones
     python tools/reference/clip_golden.py --real OUT [NAME...]   # real shapes, for DECAP_GOLDEN=OUT
 
-A folder NAME holds the model as its library saves it and `expected.safetensors`: `pixels` [2, 3, size,
+A folder NAME holds the model as its library saves it and `expected.safetensors`: `pixels` [photos, 3, size,
 size], `ids` [3, context], and the outputs of the stages, text stages without their padding.
 """
 
@@ -50,7 +50,8 @@ def randomise(model, seed=0):
 
 def inputs(size, vocab, context, end):
     generator = torch.Generator().manual_seed(1)
-    pixels = torch.randn(2, 3, size, size, generator=generator)
+    photos = 1 if size > 100 else 2
+    pixels = torch.randn(photos, 3, size, size, generator=generator)
     ids = torch.zeros(3, context, dtype=torch.long)
     lengths = [5, context, 2]
     for row, length in zip(ids, lengths):
@@ -229,29 +230,37 @@ def text_sizes(width, layers, heads):
     return dict(hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=heads)
 
 
-def open_clip_sizes(name, layers=None):
+def open_clip_sizes(name):
     import open_clip as library
 
-    config = json.loads((Path(library.__file__).parent / "model_configs" / f"{name}.json").read_text())
-    if layers:
-        config["vision_cfg"]["layers"] = config["text_cfg"]["layers"] = layers
-    return config
+    return json.loads((Path(library.__file__).parent / "model_configs" / f"{name}.json").read_text())
 
 
-OPENAI_B32 = dict(embed_dim=512, image_resolution=224, vision_layers=12, vision_width=768, vision_patch_size=32, context_length=77, vocab_size=49408, transformer_width=512, transformer_heads=8, transformer_layers=12)
+def openai_sizes(width, layers, patch, size, text_width, text_layers=12):
+    return dict(
+        embed_dim=text_width, image_resolution=size, vision_layers=layers, vision_width=width, vision_patch_size=patch,
+        context_length=77, vocab_size=49408, transformer_width=text_width, transformer_heads=text_width // 64, transformer_layers=text_layers,
+    )
+
+
+# Each shape in each form that it is published in; storage forms (half precision, shards, pickles) are spread over them.
 REAL = {
     "hf_b32": lambda f: hugging_face(f, vit(768, 12, 12, 32), text_sizes(512, 12, 8), 512),
-    "hf_b32_bin": lambda f: hugging_face(f, vit(768, 12, 12, 32), text_sizes(512, 12, 8), 512, dtype=torch.float16, pickle=True),
-    "hf_b16": lambda f: hugging_face(f, vit(768, 12, 12, 16), text_sizes(512, 12, 8), 512, dtype=torch.float16, shard="100MB"),
-    "hf_l14": lambda f: hugging_face(f, vit(1024, 24, 16, 14), text_sizes(768, 12, 12), 768, dtype=torch.bfloat16),
-    "hf_l14_336": lambda f: hugging_face(f, vit(1024, 24, 16, 14, 336), text_sizes(768, 12, 12), 768, dtype=torch.float16),
-    "openai_b32": lambda f: openai(f, True, **OPENAI_B32),
-    "openai_b32_state": lambda f: openai(f, False, **OPENAI_B32),
+    "hf_b32_bin_f16": lambda f: hugging_face(f, vit(768, 12, 12, 32), text_sizes(512, 12, 8), 512, dtype=torch.float16, pickle=True),
+    "hf_b16_shards_f16": lambda f: hugging_face(f, vit(768, 12, 12, 16), text_sizes(512, 12, 8), 512, dtype=torch.float16, shard="100MB"),
+    "hf_l14_bf16": lambda f: hugging_face(f, vit(1024, 24, 16, 14), text_sizes(768, 12, 12), 768, dtype=torch.bfloat16),
+    "hf_l14_336": lambda f: hugging_face(f, vit(1024, 24, 16, 14, 336), text_sizes(768, 12, 12), 768),
+    "openai_b32_script": lambda f: openai(f, True, **openai_sizes(768, 12, 32, 224, 512)),
+    "openai_b16_state": lambda f: openai(f, False, **openai_sizes(768, 12, 16, 224, 512)),
+    "openai_l14_script": lambda f: openai(f, True, **openai_sizes(1024, 24, 14, 224, 768)),
+    "openai_l14_336_state": lambda f: openai(f, False, **openai_sizes(1024, 24, 14, 336, 768)),
     "open_clip_b32": lambda f: open_clip(f, open_clip_sizes("ViT-B-32")),
-    "open_clip_b32_quickgelu": lambda f: open_clip(f, open_clip_sizes("ViT-B-32-quickgelu"), dtype=torch.float16, pickle=True),
-    # All widths of the real ones; fewer blocks, for they are alike.
-    "open_clip_h14_4_layers": lambda f: open_clip(f, open_clip_sizes("ViT-H-14", 4), dtype=torch.float16),
-    "open_clip_g14_4_layers": lambda f: open_clip(f, open_clip_sizes("ViT-g-14", 4), dtype=torch.float16),
+    "open_clip_b32_quickgelu_bin_f16": lambda f: open_clip(f, open_clip_sizes("ViT-B-32-quickgelu"), dtype=torch.float16, pickle=True),
+    "open_clip_b16": lambda f: open_clip(f, open_clip_sizes("ViT-B-16")),
+    "open_clip_l14": lambda f: open_clip(f, open_clip_sizes("ViT-L-14")),
+    "open_clip_l14_336": lambda f: open_clip(f, open_clip_sizes("ViT-L-14-336")),
+    "open_clip_h14": lambda f: open_clip(f, open_clip_sizes("ViT-H-14")),
+    "open_clip_g14": lambda f: open_clip(f, open_clip_sizes("ViT-g-14")),
 }
 
 

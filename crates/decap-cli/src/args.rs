@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use decap::{Method, Precision};
 use decap::media::image::Limits;
+use decap::{Method, Precision};
 
 use crate::eval::args::EvalArgs;
 use crate::score::args::ScoreArgs;
@@ -249,12 +249,15 @@ pub enum PresetArg {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     decap train captions.txt --out my-model\n  \
-    decap train coco.json --encoder clip/ --preset paper --out paper-model\n  \
+    decap train dataset_coco.json --split train,restval --encoder clip/ --preset paper --out paper-model\n  \
     decap train captions.txt --out my-model --resume     go on after Ctrl-C")]
 pub struct TrainArgs {
     /// Caption files: one a line, JSON list, COCO or Karpathy JSON.
     #[arg(value_name = "CAPTIONS", required = true)]
     pub captions: Vec<PathBuf>,
+    /// Take the captions of these splits alone, where a file names them: train,restval.
+    #[arg(long, value_name = "SPLIT,...", value_delimiter = ',')]
+    pub split: Vec<String>,
     /// The model folder to make.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -402,6 +405,9 @@ pub enum MemoryCommand {
         /// Caption files: one a line, JSON list, COCO or Karpathy JSON.
         #[arg(value_name = "CAPTIONS", required = true)]
         captions: Vec<PathBuf>,
+        /// Take the captions of these splits alone, where a file names them: train,restval.
+        #[arg(long, value_name = "SPLIT,...", value_delimiter = ',')]
+        split: Vec<String>,
         /// The memory folder to make.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -411,6 +417,9 @@ pub enum MemoryCommand {
         /// Seed of the draw.
         #[arg(long, default_value_t = 0, value_name = "SEED")]
         seed: u64,
+        /// Folder that keeps text embeddings for the next run (default: the user's cache folder).
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
         #[command(flatten)]
         options: MemoryBuildArgs,
         #[command(flatten)]
@@ -476,6 +485,9 @@ pub struct ImportArgs {
     /// Caption files for the support memory.
     #[arg(long, value_name = "CAPTIONS", required = true, num_args = 1..)]
     pub captions: Vec<PathBuf>,
+    /// Take the captions of these splits alone, where a file names them: train,restval.
+    #[arg(long, value_name = "SPLIT,...", value_delimiter = ',')]
+    pub split: Vec<String>,
     /// The encoder that the checkpoint was trained with.
     #[arg(long, value_name = "DIR|ID")]
     pub encoder: String,
@@ -559,6 +571,17 @@ pub enum ModelCommand {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Download an encoder or a model from the Hugging Face Hub and print its folder.
+    #[command(after_help = "Examples:\n  \
+        decap model pull openai/clip-vit-base-patch32\n  \
+        decap model pull laion/CLIP-ViT-H-14-laion2B-s32B-b79K@main\n\n\
+        HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and the proxy variables are \
+        followed; a download that broke off is taken up where it was.")]
+    Pull {
+        /// OWNER/NAME, or OWNER/NAME@REVISION: a branch, a tag or a commit.
+        #[arg(value_name = "ID")]
+        model: String,
     },
 }
 

@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::args::{CaptionArgs, GenerateArgs};
-use crate::encoder::memory_for;
+use crate::encoder::{download, memory_for};
 use crate::failure::{Failure, Outcome, remedy};
 use crate::inputs::{self, Depth, Kinds};
 use crate::output::{Output, Start};
@@ -26,6 +26,7 @@ const MANY_INPUTS: usize = 16;
 
 /// Runs the command.
 pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
+    download(&args.model)?;
     let precision = args.precision.precision;
     let mut captioner = Captioner::open_with(&args.model, precision)?;
     if let Some(memory) = &args.memory {

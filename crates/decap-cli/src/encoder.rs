@@ -1,9 +1,9 @@
 //! Encoders and memories as they are named on the command line, and sentences through them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use decap::encoder::{self, Encoder};
+use decap::encoder::{self, BUNDLED, Encoder};
 use decap::hub::{Hub, HubOptions, HubReference};
 use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
 use decap::train::{self, EncodingProgress};
@@ -26,17 +26,38 @@ pub fn open_encoder(reference: &str, precision: Precision) -> Result<Arc<Encoder
     Ok(encoder::open_with(reference, precision)?)
 }
 
-/// Downloads an encoder that is named by its Hub id, with a progress bar; a path is left alone.
-fn download(reference: &str) -> Result<(), Failure> {
-    if Path::new(reference).exists() {
+/// Downloads an encoder or model that is named by its Hub id, with a progress bar; a path and
+/// `tiny` are left alone.
+///
+/// # Errors
+/// As [`Hub::pull`].
+pub fn download(reference: &str) -> Result<(), Failure> {
+    if Path::new(reference).exists() || reference == BUNDLED {
         return Ok(());
     }
-    let Some(reference) = HubReference::parse(reference) else {
-        return Ok(());
+    let Some(id) = HubReference::parse(reference) else {
+        return Err(Failure::Usage(format!(
+            "{reference}: expected a folder, a file, `{BUNDLED}`, or an id of the Hugging Face Hub \
+             (OWNER/NAME), found none"
+        )));
     };
+    pull(&id).map(drop).map_err(|failure| match failure {
+        // What was typed may have been meant as a path.
+        Failure::Library(Error::Unavailable(message)) => Failure::Library(Error::Unavailable(
+            format!("{message}; and there is no folder or file `{reference}`"),
+        )),
+        failure => failure,
+    })
+}
+
+/// The folder in the cache of what `reference` names, downloaded with a progress bar.
+///
+/// # Errors
+/// As [`Hub::pull`].
+pub fn pull(reference: &HubReference) -> Result<PathBuf, Failure> {
     let bar = progress::bytes();
     let mut file = String::new();
-    Hub::new(HubOptions::from_environment()?).encoder(&reference, &mut |progress| {
+    let folder = Hub::new(HubOptions::from_environment()?).pull(reference, &mut |progress| {
         if progress.file != file {
             file.clone_from(&progress.file);
             bar.set_message(file.clone());
@@ -45,7 +66,7 @@ fn download(reference: &str) -> Result<(), Failure> {
         bar.set_position(progress.bytes);
     })?;
     bar.finish_and_clear();
-    Ok(())
+    Ok(folder)
 }
 
 /// The memory that a memory folder, a model folder or `tiny` names.
@@ -53,6 +74,7 @@ fn download(reference: &str) -> Result<(), Failure> {
 /// # Errors
 /// As [`Memory::open`].
 pub fn open_memory(reference: &str) -> Result<Memory, Failure> {
+    download(reference)?;
     Ok(Memory::open(&encoder::find_folder(reference)?)?)
 }
 

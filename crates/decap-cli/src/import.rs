@@ -19,7 +19,7 @@ use crate::train::encoder_reference;
 /// Runs `decap import`.
 pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
-    let captions = read_all(&args.captions)?;
+    let captions = read_all(&args.captions, &args.split)?;
     let encoder = open_encoder(&args.encoder, Precision::F32)?;
     let name = args
         .out

@@ -2,15 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use decap::dataset::read_captions;
 use decap::encoder::Encoder;
 use decap::media;
-use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
+use decap::memory::{Memory, MemoryOptions};
+use decap::train::build_memory;
 use decap::weights::{Folder, write_folder_atomically};
 use serde_json::json;
 
 use crate::args::{MemoryBuildArgs, MemoryCommand};
+use crate::cache::cache_folder;
 use crate::encoder::{encode_sentences, open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
+use crate::progress;
 use crate::stop::Stop;
 
 /// Runs the command.
@@ -18,14 +22,20 @@ pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
     match command {
         MemoryCommand::Build {
             captions,
+            split,
             out,
             encoder,
             seed,
+            cache,
             options,
             precision,
         } => {
             let encoder = open_encoder(encoder, precision.precision)?;
-            build(captions, out, &encoder, *seed, options)?;
+            let source = Source {
+                files: captions,
+                splits: split,
+            };
+            build(&source, out, &encoder, *seed, cache.as_deref(), options)?;
         }
         MemoryCommand::Info { memory, json } => info(memory, *json)?,
         MemoryCommand::Search {
@@ -53,11 +63,18 @@ pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
     Ok(Outcome::AllWell)
 }
 
+/// Caption files, and the splits of them that are wanted; no splits are all.
+struct Source<'a> {
+    files: &'a [PathBuf],
+    splits: &'a [String],
+}
+
 fn build(
-    captions: &[PathBuf],
+    source: &Source<'_>,
     out: &Path,
     encoder: &Encoder,
     seed: u64,
+    cache: Option<&Path>,
     args: &MemoryBuildArgs,
 ) -> Result<(), Failure> {
     let stop = Stop::on_ctrl_c();
@@ -66,14 +83,18 @@ fn build(
         seed,
         dtype: args.memory_dtype.parse()?,
     };
-    let chosen = MemoryBuilder::choose(read_all(captions)?, options)?;
-    let embeddings = encode_sentences(encoder, chosen.captions(), &stop)?;
-    let info = MemoryInfo {
-        encoder_fingerprint: encoder.fingerprint().to_owned(),
-        encoder_name: encoder.name().to_owned(),
-        source: names(captions),
-    };
-    let memory = chosen.finish(&embeddings, info)?;
+    let captions = read_all(source.files, source.splits)?;
+    let bar = progress::bar(captions.len() as u64, "captions embedded");
+    let memory = build_memory(
+        encoder,
+        &captions,
+        options,
+        names(source.files),
+        &cache_folder(cache),
+        |encoding| bar.set_position(encoding.done as u64),
+        stop.flag(),
+    )?;
+    bar.finish_and_clear();
     write_folder_atomically(out, |folder| memory.save(folder))?;
     eprintln!("wrote {}: {} sentences", out.display(), memory.len());
     Ok(())
@@ -147,21 +168,42 @@ fn add(path: &Path, captions: &[PathBuf], encoder: &Encoder) -> Result<(), Failu
     let stop = Stop::on_ctrl_c();
     let memory = Memory::open(&Folder::disk(path))?;
     memory.check_encoder(encoder.fingerprint(), encoder.name())?;
-    let more = memory.missing(read_all(captions)?);
+    let more = memory.missing(read_all(captions, &[])?);
     let embeddings = encode_sentences(encoder, &more, &stop)?;
     let extended = memory.extended(&more, &embeddings)?;
-    extended.save(path)?;
+    memory.save_extended(&extended, path)?;
     eprintln!("added {} sentences: {} now", more.len(), extended.len());
     Ok(())
 }
 
-/// The captions of all files, in order.
-pub fn read_all(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
-    let mut captions = Vec::new();
+/// The captions of all files, in order; those of `splits` alone where some are named.
+///
+/// # Errors
+/// What reading them says, and where a file has none of the splits.
+pub fn read_all(paths: &[PathBuf], splits: &[String]) -> Result<Vec<String>, Failure> {
+    let wanted: Vec<&str> = splits.iter().map(|split| split.trim()).collect();
+    let mut all = Vec::new();
     for path in paths {
-        captions.extend(decap::dataset::read_captions(path)?.into_texts());
+        let captions = read_captions(path)?;
+        if wanted.is_empty() {
+            all.extend(captions.into_texts());
+            continue;
+        }
+        let chosen = captions.in_splits(&wanted);
+        if chosen.is_empty() {
+            let found = match &captions.splits()[..] {
+                [] => format!("a file ({}) that names no splits", captions.format()),
+                splits => format!("captions of {}", splits.join(", ")),
+            };
+            return Err(Failure::Usage(format!(
+                "{}: expected captions of split {}, got {found}",
+                path.display(),
+                wanted.join(", "),
+            )));
+        }
+        all.extend(chosen.into_texts());
     }
-    Ok(captions)
+    Ok(all)
 }
 
 /// The files' names, for the provenance of what was made from them.

@@ -5,22 +5,36 @@ use std::path::Path;
 use decap::Captioner;
 use decap::encoder::clip::Clip;
 use decap::encoder::{self, ENCODER_FILE, Encoder, ImageViews};
+use decap::hub::HubReference;
 use decap::model::{MODEL_FILE, ModelDescription};
 use decap::weights::Folder;
 use serde_json::{Value, json};
 
 use crate::args::ModelCommand;
+use crate::encoder::download;
 use crate::failure::{Failure, Outcome};
 
 /// Runs the command.
 pub fn run(command: &ModelCommand) -> Result<Outcome, Failure> {
     match command {
         ModelCommand::Info { model, json } => info(model, *json)?,
+        ModelCommand::Pull { model } => pull(model)?,
     }
     Ok(Outcome::AllWell)
 }
 
+fn pull(reference: &str) -> Result<(), Failure> {
+    let id = HubReference::parse(reference).ok_or_else(|| {
+        Failure::Usage(format!(
+            "{reference}: expected an id of the Hugging Face Hub: OWNER/NAME or OWNER/NAME@REVISION"
+        ))
+    })?;
+    println!("{}", crate::encoder::pull(&id)?.display());
+    Ok(())
+}
+
 fn info(reference: &str, as_json: bool) -> Result<(), Failure> {
+    download(reference)?;
     let path = Path::new(reference);
     let folder = match path.is_file() {
         true => Folder::disk(path),

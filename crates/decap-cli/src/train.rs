@@ -24,7 +24,7 @@ use crate::stop::Stop;
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
-    let captions = read_all(&args.captions)?;
+    let captions = read_all(&args.captions, &args.split)?;
     let precision = args.precision.unwrap_or(match args.preset {
         PresetArg::Fast => Precision::Auto,
         PresetArg::Paper => Precision::F32,

@@ -695,3 +695,193 @@ fn a_model_says_what_it_is() {
     assert!(record["memory"]["rows"].as_u64().unwrap() > 1000);
     assert!(stdout(&decap(&["model", "info"])).contains("fingerprint"));
 }
+
+/// The tiny CLIP of the library's tests, in the form of Hugging Face.
+fn clip() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data/clip/hugging_face")
+}
+
+#[test]
+fn splits_of_a_file_are_chosen_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let karpathy = folder.path().join("dataset_coco.json");
+    let json = r#"{"images": [
+        {"cocoid": 1, "filename": "a", "split": "train", "sentences": [{"raw": "a dog"}]},
+        {"cocoid": 2, "filename": "b", "split": "test", "sentences": [{"raw": "a cat"}]},
+        {"cocoid": 3, "filename": "c", "split": "restval", "sentences": [{"raw": "a bus"}]}]}"#;
+    fs::write(&karpathy, json).unwrap();
+    let (out, cache) = (folder.path().join("memory"), folder.path().join("cache"));
+    let clip = clip();
+    let build = |split: &str| {
+        let args = [
+            "memory",
+            "build",
+            text(&karpathy),
+            "--split",
+            split,
+            "--encoder",
+            text(&clip),
+            "--out",
+            text(&out),
+            "--cache",
+            text(&cache),
+        ];
+        decap(&args)
+    };
+    let output = build("train,restval");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(
+        fs::read_to_string(out.join("captions.txt")).unwrap(),
+        "a dog\na bus\n"
+    );
+    let output = build("val");
+    assert_eq!(output.status.code(), Some(2));
+    let message = "expected captions of split val, got captions of train, test, restval";
+    assert!(stderr(&output).contains(message), "{}", stderr(&output));
+    let plain = captions_file(folder.path());
+    let model = folder.path().join("model");
+    let args = [
+        "train",
+        text(&plain),
+        "--split",
+        "train",
+        "--out",
+        text(&model),
+    ];
+    let output = decap(&args);
+    assert_eq!(output.status.code(), Some(2));
+    let message = "got a file (plain text) that names no splits";
+    assert!(stderr(&output).contains(message), "{}", stderr(&output));
+}
+
+#[test]
+fn training_and_memories_share_a_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = captions_file(folder.path());
+    let (out, cache) = (folder.path().join("model"), folder.path().join("cache"));
+    let clip = clip();
+    let mut args = train_args(text(&captions), text(&out), text(&cache));
+    args.extend(["--encoder", text(&clip), "--max-steps", "2"]);
+    let output = decap(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let files = || fs::read_dir(&cache).unwrap().count();
+    let before = files();
+    assert!(before > 0);
+    let memory = folder.path().join("memory");
+    let args = [
+        "memory",
+        "build",
+        text(&captions),
+        "--encoder",
+        text(&clip),
+        "--out",
+        text(&memory),
+        "--cache",
+        text(&cache),
+    ];
+    let output = decap(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(files(), before, "nothing was embedded again");
+    // The same sentences, the same rows.
+    for name in ["captions.txt", "memory.safetensors"] {
+        let (a, b) = (fs::read(out.join(name)), fs::read(memory.join(name)));
+        assert_eq!(a.unwrap(), b.unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_the_reference_is_imported_used_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data");
+    let (out, cache) = (folder.path().join("model"), folder.path().join("cache"));
+    let (checkpoint, captions) = (
+        data.join("import/decap.pt"),
+        data.join("import/captions.json"),
+    );
+    let clip = clip();
+    let import = [
+        "import",
+        text(&checkpoint),
+        "--captions",
+        text(&captions),
+        "--encoder",
+        text(&clip),
+        "--out",
+        text(&out),
+        "--cache",
+        text(&cache),
+        "--memory-dtype",
+        "f32",
+    ];
+    let output = decap(&import);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let photo = data.join("media/photo.jpg");
+    let caption = [
+        "caption",
+        text(&photo),
+        "--model",
+        text(&out),
+        "--json",
+        "--evidence",
+        "1",
+    ];
+    let output = decap(&caption);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let record = &json_lines(&stdout(&output))[0];
+    assert!(
+        record["evidence"][0]["weight"].as_f64().unwrap() > 0.1,
+        "{record}"
+    );
+    let exported = folder.path().join("again.pt");
+    let export = [
+        "export",
+        "--model",
+        text(&out),
+        "--to",
+        "decap-pt",
+        "--output",
+        text(&exported),
+    ];
+    let output = decap(&export);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let again = folder.path().join("again");
+    let import = [
+        "import",
+        text(&exported),
+        "--captions",
+        text(&captions),
+        "--encoder",
+        text(&clip),
+        "--out",
+        text(&again),
+        "--cache",
+        text(&cache),
+        "--memory-dtype",
+        "f32",
+    ];
+    let output = decap(&import);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let weights = |folder: &Path| fs::read(folder.join("decoder.safetensors")).unwrap();
+    assert_eq!(weights(&out), weights(&again));
+    // An encoder with another vocabulary is refused.
+    let (openai, wrong) = (
+        data.join("clip/openai/model.pt"),
+        folder.path().join("wrong"),
+    );
+    let import = [
+        "import",
+        text(&checkpoint),
+        "--captions",
+        text(&captions),
+        "--encoder",
+        text(&openai),
+        "--out",
+        text(&wrong),
+        "--cache",
+        text(&cache),
+    ];
+    let output = decap(&import);
+    assert_ne!(output.status.code(), Some(0));
+    let message = "`start_token`: expected an id below 520, got 49406";
+    assert!(stderr(&output).contains(message), "{}", stderr(&output));
+}

@@ -1,7 +1,7 @@
 //! All ways in which words and phrases of two captions match.
 
+use super::corpus_phrases::CorpusPhrases;
 use super::lexicon::{Caption, Lexicon, PhraseAt};
-use super::resources::Phrases;
 
 /// The stages, in order: exact words, stems, synonyms, paraphrases.
 pub(crate) const NUM_STAGES: usize = 4;
@@ -52,7 +52,7 @@ pub(crate) fn matches(
     prediction: &Caption,
     reference: &Caption,
     lexicon: &Lexicon,
-    phrases: &Phrases,
+    phrases: &CorpusPhrases,
     finder: &mut PhraseFinder,
 ) -> Vec<Vec<Match>> {
     let mut found: Vec<Vec<Match>> = vec![Vec::new(); reference.words.len()];
@@ -133,7 +133,7 @@ impl PhraseFinder {
         &mut self,
         of: &Caption,
         in_caption: &Caption,
-        phrases: &Phrases,
+        phrases: &CorpusPhrases,
         mut found: impl FnMut(PhraseAt, PhraseAt),
     ) {
         if self.rounds.len() != phrases.len() || self.round == u32::MAX {
@@ -145,7 +145,7 @@ impl PhraseFinder {
             self.rounds[place.phrase as usize] = self.round;
         }
         for &phrase in &of.phrases {
-            for &paraphrase in phrases.paraphrases(phrase.phrase as usize) {
+            for &paraphrase in phrases.paraphrases(phrase.phrase) {
                 if self.rounds[paraphrase as usize] == self.round {
                     let places = in_caption.phrases.iter().filter(|p| p.phrase == paraphrase);
                     for &place in places {

@@ -5,6 +5,7 @@
 //! there is no METEOR score; it is never computed with fewer stages.
 
 mod align;
+mod corpus_phrases;
 mod lexicon;
 mod matches;
 mod normalize;
@@ -15,6 +16,7 @@ mod statistics;
 pub use prepare::{Prepared, prepare};
 
 use crate::error::Error;
+use corpus_phrases::CorpusPhrases;
 use lexicon::{Caption, Lexicon, LexiconBuilder};
 use matches::PhraseFinder;
 use normalize::{Prefixes, normalize};
@@ -31,8 +33,8 @@ pub(crate) use statistics::MeteorStatistics;
 /// limit, and no end on such captions.
 pub(crate) const MAX_WORDS: usize = 1000;
 
-/// How many images one task scores: each task needs a table as long as that of the phrases.
-const MIN_IMAGES_PER_TASK: usize = 256;
+/// How many images one task scores: each task needs a table as long as that of the corpus's phrases.
+const MIN_IMAGES_PER_TASK: usize = 64;
 
 /// METEOR's data, ready to score with; clones share it.
 #[derive(Clone, Debug)]
@@ -86,42 +88,48 @@ impl Meteor {
             .map(|captions| captions.into_iter().map(&mut indices).collect())
             .collect();
         let lexicon = builder.finish();
-        let statistics = predictions
+        let caption = |words| lexicon.caption(words, &self.resources.phrases);
+        let mut captions: Vec<(Caption, Vec<Caption>)> = predictions
             .into_par_iter()
             .zip(references)
+            .map(|(prediction, references)| {
+                let references = references.into_iter().map(caption).collect();
+                (caption(prediction), references)
+            })
+            .collect();
+        let phrases = CorpusPhrases::renumber(
+            captions
+                .iter_mut()
+                .flat_map(|(prediction, references)| std::iter::once(prediction).chain(references)),
+            &self.resources.phrases,
+        );
+        let statistics = captions
+            .into_par_iter()
             .with_min_len(MIN_IMAGES_PER_TASK)
             .map_init(PhraseFinder::default, |finder, (prediction, references)| {
-                let caption = |words| lexicon.caption(words, &self.resources.phrases);
-                let references: Vec<Caption> = references.into_iter().map(caption).collect();
-                self.best(&caption(prediction), &references, &lexicon, finder)
+                best(&prediction, &references, &lexicon, &phrases, finder)
             })
             .collect();
         (statistics, num_cut)
     }
+}
 
-    fn best(
-        &self,
-        prediction: &Caption,
-        references: &[Caption],
-        lexicon: &Lexicon,
-        finder: &mut PhraseFinder,
-    ) -> MeteorStatistics {
-        let mut best: Option<(f64, MeteorStatistics)> = None;
-        for reference in references {
-            let found = matches::matches(
-                prediction,
-                reference,
-                lexicon,
-                &self.resources.phrases,
-                finder,
-            );
-            let alignment = align::align(&found, prediction.words.len());
-            let statistics = MeteorStatistics::new(prediction, reference, &alignment, lexicon);
-            let score = statistics.score();
-            if best.is_none_or(|(highest, _)| score > highest) {
-                best = Some((score, statistics));
-            }
+fn best(
+    prediction: &Caption,
+    references: &[Caption],
+    lexicon: &Lexicon,
+    phrases: &CorpusPhrases,
+    finder: &mut PhraseFinder,
+) -> MeteorStatistics {
+    let mut best: Option<(f64, MeteorStatistics)> = None;
+    for reference in references {
+        let found = matches::matches(prediction, reference, lexicon, phrases, finder);
+        let alignment = align::align(&found, prediction.words.len());
+        let statistics = MeteorStatistics::new(prediction, reference, &alignment, lexicon);
+        let score = statistics.score();
+        if best.is_none_or(|(highest, _)| score > highest) {
+            best = Some((score, statistics));
         }
-        best.map(|(_, statistics)| statistics).unwrap_or_default()
     }
+    best.map(|(_, statistics)| statistics).unwrap_or_default()
 }

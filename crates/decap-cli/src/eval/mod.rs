@@ -247,7 +247,7 @@ fn metric_options(args: &EvalArgs) -> Result<MetricOptions, Failure> {
     let training = match metrics.training_text.is_empty() {
         true => None,
         false => {
-            let captions = read_all(&metrics.training_text)?;
+            let captions = read_all(&metrics.training_text, &[])?;
             Some(TrainingCaptions::new(captions.iter().map(String::as_str)))
         }
     };

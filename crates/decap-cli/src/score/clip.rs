@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use caption_metrics::{References, Scores};
+use decap::Precision;
 use decap::eval::{
     ClipScores, EvalItem, EvalSet, Part, PhotoOptions, SetOptions, encode_photos, find_photo,
 };

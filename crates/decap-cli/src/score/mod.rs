@@ -101,7 +101,7 @@ fn measure_diversity(args: &ScoreArgs, predictions: &Predictions) -> Result<Dive
     let training = match args.training_text.is_empty() {
         true => None,
         false => {
-            let captions = read_all(&args.training_text)?;
+            let captions = read_all(&args.training_text, &[])?;
             Some(TrainingCaptions::new(captions.iter().map(String::as_str)))
         }
     };

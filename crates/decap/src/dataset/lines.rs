@@ -34,7 +34,7 @@ fn form_of(path: &Path, first_line: &str) -> CaptionFormat {
 }
 
 fn add_line(collector: &mut Collector, line: &str) -> Result<(), String> {
-    match collector.captions.format {
+    match collector.captions.format() {
         CaptionFormat::FlickrToken => {
             let (key, text) = line
                 .split_once('\t')

@@ -1,19 +1,27 @@
 //! The frozen dual encoder: two towers, a shared space, a fingerprint.
 
 pub mod clip;
+mod deferred;
+mod description;
 mod head;
 mod onnx;
 mod open;
 pub mod preprocess;
+mod processor;
 
-pub use head::{Head, HiddenLayer, LearnedHead};
-pub use onnx::{
-    OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling, TooLong,
+pub(crate) use description::hexadecimal;
+pub use description::{
+    ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
 };
-pub(crate) use open::hexadecimal;
+pub use head::{Head, HiddenLayer, LearnedHead};
+#[cfg(feature = "hub")]
+pub(crate) use onnx::EXPORT_FILES;
+pub use onnx::{
+    LetterCase, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling,
+    TooLong,
+};
 pub use open::{
-    BUNDLED, ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
-    find_folder, open, open_folder, open_folder_with, open_for_model, open_with,
+    BUNDLED, find_folder, open, open_folder, open_folder_with, open_for_model, open_with,
 };
 pub use preprocess::{Anchor, Channels, CropRounding, Preprocess, Resize};
 

@@ -1,9 +1,13 @@
 //! Towers exported to ONNX, run by `rten`.
 
+mod export;
 mod image_tower;
 mod session;
 mod text_tower;
 
+#[cfg(feature = "hub")]
+pub(crate) use export::EXPORT_FILES;
+pub(crate) use export::{EXPORTED_IMAGE_TOWER, describe_export, is_export};
 pub use image_tower::{OnnxImageOptions, OnnxImageTower};
 pub use session::Pooling;
-pub use text_tower::{OnnxTextOptions, OnnxTextTower, Padding, TooLong};
+pub use text_tower::{LetterCase, OnnxTextOptions, OnnxTextTower, Padding, TooLong};

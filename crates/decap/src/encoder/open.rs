@@ -3,12 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
 use super::clip::Clip;
-use super::onnx::{OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower};
-use super::{Encoder, EncoderParts, Head, ImageTower, ImageViews, REFERENCE_TAU, TextTower};
+use super::description::{ENCODER_FILE, EncoderDescription, TextTowerDescription};
+use super::onnx::{self, OnnxImageTower, OnnxTextTower};
+use super::{Encoder, EncoderParts, Head, ImageTower, TextTower};
 use crate::error::{Error, Result};
 #[cfg(feature = "hub")]
 use crate::hub::{Hub, HubOptions, HubReference};
@@ -17,60 +15,11 @@ use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Folder, Tensors};
 
-/// The file that makes a folder an encoder of ONNX towers and learned heads.
-pub const ENCODER_FILE: &str = "encoder.json";
 /// The name of the bundled model and of its encoder.
 pub const BUNDLED: &str = "tiny";
 
-const FORMAT: &str = "decap-encoder";
-const FORMAT_VERSION: u32 = 1;
 /// The folder within a model's in which it may carry its encoder.
 const WITHIN_MODEL: &str = "encoder";
-
-/// What `encoder.json` holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EncoderDescription {
-    format: String,
-    format_version: u32,
-    /// A name for people.
-    pub name: String,
-    /// Hash of this description and all files it names: [`EncoderDescription::seal`].
-    pub fingerprint: String,
-    /// The image towers; their features are concatenated.
-    pub image_towers: Vec<ImageTowerDescription>,
-    /// The views of a photo that are averaged.
-    #[serde(default)]
-    pub image_views: ImageViews,
-    /// The text tower.
-    pub text_tower: TextTowerDescription,
-    /// The softmax temperature that suits projections in this space.
-    #[serde(default = "reference_tau")]
-    pub tau: f32,
-    /// The file with the heads, where the towers do not end in one space by themselves.
-    pub heads: Option<String>,
-}
-
-/// An ONNX image tower and how it is used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ImageTowerDescription {
-    /// The ONNX file, relative to the description.
-    pub file: String,
-    /// Outputs, pooling, preprocessing.
-    #[serde(flatten)]
-    pub options: OnnxImageOptions,
-}
-
-/// An ONNX text tower and how it is used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TextTowerDescription {
-    /// The ONNX file, relative to the description.
-    pub file: String,
-    /// Its `tokenizer.json`, relative to the description.
-    pub tokenizer: String,
-    /// Output, pooling, lengths.
-    #[serde(flatten)]
-    pub options: OnnxTextOptions,
-}
 
 /// Opens the encoder that `reference` names: `tiny`, an encoder's folder, a model's folder, or a
 /// CLIP's folder or file.
@@ -107,12 +56,16 @@ pub fn open_folder(folder: &Folder) -> Result<Arc<Encoder>> {
 /// As [`open`].
 pub fn open_folder_with(folder: &Folder, precision: Precision) -> Result<Arc<Encoder>> {
     if folder.contains(ENCODER_FILE) {
-        let encoder = open_described(folder)?.opening_photos_in(precision);
-        return Ok(Arc::new(encoder));
+        let encoder = open_towers(folder, EncoderDescription::read(folder)?)?;
+        return Ok(Arc::new(encoder.opening_photos_in(precision)));
     }
     if folder.contains(MODEL_FILE) {
         let reference = ModelDescription::read(folder)?.encoder;
         return open_for_model(&reference, folder, precision);
+    }
+    if onnx::is_export(folder) && !Clip::has_weights(folder) {
+        let encoder = open_towers(folder, onnx::describe_export(folder)?)?;
+        return Ok(Arc::new(encoder.opening_photos_in(precision)));
     }
     if let Folder::Disk(path) = folder
         && Clip::is_clip(folder)
@@ -122,8 +75,9 @@ pub fn open_folder_with(folder: &Folder, precision: Precision) -> Result<Arc<Enc
     Err(Error::model(
         folder.path(""),
         format!(
-            "expected an encoder ({ENCODER_FILE}), a CLIP (config.json, open_clip_config.json) or \
-             a model ({MODEL_FILE}), found none"
+            "expected an encoder ({ENCODER_FILE}), a CLIP (config.json, open_clip_config.json), an \
+             ONNX export ({}) or a model ({MODEL_FILE}), found none",
+            onnx::EXPORTED_IMAGE_TOWER
         ),
     ))
 }
@@ -182,7 +136,7 @@ pub fn find_folder(reference: &str) -> Result<Folder> {
         && let Some(wanted) = HubReference::parse(reference)
     {
         let hub = Hub::new(HubOptions::from_environment()?);
-        return hub.encoder(&wanted, &mut |_| {}).map(Folder::disk);
+        return hub.pull(&wanted, &mut |_| {}).map(Folder::disk);
     }
     let kind = match path.exists() {
         true => std::io::ErrorKind::NotADirectory,
@@ -196,8 +150,7 @@ fn open_clip(path: &Path, precision: Precision) -> Result<Arc<Encoder>> {
     Ok(Arc::new(encoder.with_precision(precision)))
 }
 
-fn open_described(folder: &Folder) -> Result<Encoder> {
-    let description = EncoderDescription::read(folder)?;
+fn open_towers(folder: &Folder, description: EncoderDescription) -> Result<Encoder> {
     let mut image_towers: Vec<Arc<dyn ImageTower>> = Vec::new();
     for tower in &description.image_towers {
         image_towers.push(Arc::new(OnnxImageTower::open(
@@ -244,74 +197,4 @@ fn open_described(folder: &Folder) -> Result<Encoder> {
         }),
         tau: description.tau,
     })
-}
-
-fn reference_tau() -> f32 {
-    REFERENCE_TAU
-}
-
-impl EncoderDescription {
-    /// A description in the current format, not yet sealed.
-    pub fn new(
-        name: impl Into<String>,
-        image_towers: Vec<ImageTowerDescription>,
-        text_tower: TextTowerDescription,
-    ) -> Self {
-        Self {
-            format: FORMAT.to_owned(),
-            format_version: FORMAT_VERSION,
-            name: name.into(),
-            fingerprint: String::new(),
-            image_towers,
-            image_views: ImageViews::default(),
-            text_tower,
-            tau: REFERENCE_TAU,
-            heads: None,
-        }
-    }
-
-    /// Reads `encoder.json`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where it is not there, [`Error::Model`] where it is not valid or of a future
-    /// format version.
-    pub fn read(folder: &Folder) -> Result<Self> {
-        crate::model::check_format(folder, ENCODER_FILE, FORMAT, FORMAT_VERSION)?;
-        folder.json(ENCODER_FILE)
-    }
-
-    /// Sets the fingerprint: SHA-256 over the description and every file it names.
-    ///
-    /// It is stored rather than computed at each start, so that opening a large encoder does not
-    /// read all of it; files that are changed by hand afterwards are not noticed.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where a file is not there.
-    pub fn seal(&mut self, folder: &Folder) -> Result<()> {
-        self.fingerprint.clear();
-        let mut hasher = Sha256::new();
-        let described = serde_json::to_vec(self)
-            .map_err(|error| Error::model(folder.path(ENCODER_FILE), error.to_string()))?;
-        hasher.update(described);
-        for file in self.files() {
-            hasher.update(Sha256::digest(&*folder.bytes(&file)?));
-        }
-        self.fingerprint = hexadecimal(&hasher.finalize());
-        Ok(())
-    }
-
-    /// The files that the description names, relative to its folder.
-    pub fn files(&self) -> Vec<String> {
-        let towers = self.image_towers.iter().map(|tower| tower.file.clone());
-        let text = [
-            self.text_tower.file.clone(),
-            self.text_tower.tokenizer.clone(),
-        ];
-        towers.chain(text).chain(self.heads.clone()).collect()
-    }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -57,12 +58,15 @@ impl Server {
         let weights: Vec<u8> = (0..300_000u32)
             .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
             .collect();
-        let files = HashMap::from([
+        Self::with(HashMap::from([
             ("config.json", b"{\"model_type\": \"clip\"}".to_vec()),
             ("model.safetensors", weights),
             ("pytorch_model.bin", b"not wanted".to_vec()),
             ("README.md", b"not wanted".to_vec()),
-        ]);
+        ]))
+    }
+
+    fn with(files: HashMap<&'static str, Vec<u8>>) -> Self {
         let state = Arc::new(State {
             files,
             weights_fault: Mutex::new(Fault::None),
@@ -251,7 +255,7 @@ fn reference() -> HubReference {
 }
 
 fn fetch(options: &HubOptions) -> Result<PathBuf> {
-    Hub::new(options.clone()).encoder(&reference(), &mut |_| {})
+    Hub::new(options.clone()).pull(&reference(), &mut |_| {})
 }
 
 /// No file below the cache may look whole and not be.
@@ -287,7 +291,7 @@ fn a_repository_comes_once_into_the_usual_layout() {
         }
     };
     let folder = Hub::new(options.clone())
-        .encoder(&reference(), &mut see)
+        .pull(&reference(), &mut see)
         .unwrap();
     let size = server.weights().len() as u64;
     assert_eq!(
@@ -438,7 +442,7 @@ fn refusals_say_what_to_do() {
     assert!(server.state.authorised.load(Ordering::SeqCst) > 0);
     let other = HubReference::parse("openai/no-such").unwrap();
     let error = Hub::new(options.clone())
-        .encoder(&other, &mut |_| {})
+        .pull(&other, &mut |_| {})
         .unwrap_err();
     assert!(
         error
@@ -450,7 +454,7 @@ fn refusals_say_what_to_do() {
         network: Network::Offline,
         ..options
     };
-    let error = Hub::new(offline).encoder(&other, &mut |_| {}).unwrap_err();
+    let error = Hub::new(offline).pull(&other, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("HF_HUB_OFFLINE"), "{error}");
 }
 
@@ -478,12 +482,97 @@ fn a_loop_of_links_in_the_cache_is_replaced() {
 #[test]
 fn names_that_leave_the_folder_are_not_plain() {
     for name in ["", "/etc/passwd", "../x", "a/../../b", "a\\b", "a\0b"] {
-        assert!(!is_plain_path(name), "{name:?}");
+        assert!(!files::is_plain_path(name), "{name:?}");
     }
-    assert!(is_plain_path("onnx/model.onnx"));
+    assert!(files::is_plain_path("onnx/model.onnx"));
     for text in [
         "a/b/c", "/a/b", "a", "a/", "../b", "a/b@", "a b/c", "C:/x/y", "a/b@../c",
     ] {
         assert!(HubReference::parse(text).is_none(), "{text}");
     }
+}
+
+/// The files that were fetched into the only snapshot below `cache`.
+fn fetched(cache: &Path) -> Vec<String> {
+    let repository = cache.join(reference().folder());
+    files::files_below(&repository.join("snapshots").join(COMMIT))
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_before_its_weights_come() {
+    let siglip = b"{\"model_type\": \"siglip\"}".to_vec();
+    let server = Server::with(HashMap::from([
+        ("config.json", siglip),
+        ("model.safetensors", vec![0; 1000]),
+    ]));
+    let cache = tempfile::tempdir().unwrap();
+    let error = fetch(&options(&server, cache.path())).unwrap_err();
+    let message = error.to_string();
+    assert_eq!(error.kind(), "model", "{message}");
+    assert!(
+        message.contains("openai/tiny-clip/config.json") && message.contains("use an ONNX export"),
+        "{message}"
+    );
+    assert_eq!(fetched(cache.path()), ["config.json"]);
+    let server = Server::with(HashMap::from([("weights.bin", vec![0; 1000])]));
+    let cache = tempfile::tempdir().unwrap();
+    let error = fetch(&options(&server, cache.path())).unwrap_err();
+    assert!(
+        error.to_string().contains("expected weights of a CLIP"),
+        "{error}"
+    );
+}
+
+#[test]
+fn exports_come_with_both_towers_and_what_lies_beside_them() {
+    let siglip = b"{\"model_type\": \"siglip\"}".to_vec();
+    let server = Server::with(HashMap::from([
+        ("config.json", siglip),
+        ("preprocessor_config.json", b"{}".to_vec()),
+        ("tokenizer_config.json", b"{}".to_vec()),
+        ("model.safetensors", b"not wanted".to_vec()),
+        ("onnx/vision_model.onnx", b"vision".to_vec()),
+        ("onnx/vision_model.onnx_data", b"weights".to_vec()),
+        ("onnx/text_model.onnx", b"text".to_vec()),
+        ("onnx/text_model_fp16.onnx", b"not wanted".to_vec()),
+    ]));
+    let cache = tempfile::tempdir().unwrap();
+    let options = options(&server, cache.path());
+    let folder = fetch(&options).unwrap();
+    let wanted = [
+        "config.json",
+        "onnx/text_model.onnx",
+        "onnx/vision_model.onnx",
+        "onnx/vision_model.onnx_data",
+        "preprocessor_config.json",
+        "tokenizer_config.json",
+    ];
+    assert_eq!(fetched(cache.path()), wanted);
+    let offline = HubOptions {
+        network: Network::Offline,
+        ..options
+    };
+    assert_eq!(fetch(&offline).unwrap(), folder);
+    fs::remove_file(folder.join("onnx/text_model.onnx")).unwrap();
+    assert_eq!(fetch(&offline).unwrap_err().kind(), "unavailable");
+}
+
+#[test]
+fn a_model_comes_with_its_memory_and_its_encoder() {
+    let server = Server::with(HashMap::from([
+        ("model.json", b"{}".to_vec()),
+        ("decoder.json", b"{}".to_vec()),
+        ("decoder.safetensors", b"decoder".to_vec()),
+        ("memory.safetensors", b"memory".to_vec()),
+        ("captions.txt", b"a dog\n".to_vec()),
+        ("tokenizer.json", b"{}".to_vec()),
+        ("encoder/encoder.json", b"{}".to_vec()),
+        ("encoder/image.onnx", b"image".to_vec()),
+        ("training.log", b"not wanted".to_vec()),
+    ]));
+    let cache = tempfile::tempdir().unwrap();
+    fetch(&options(&server, cache.path())).unwrap();
+    let files = fetched(cache.path());
+    assert_eq!(files.len(), 8, "{files:?}");
+    assert!(!files.contains(&"training.log".to_owned()));
 }

@@ -217,6 +217,7 @@ impl Rows {
             width: self.width,
             values: aligned(rows.copied().collect()),
             scales,
+            byte_scan: None,
         }
     }
 

@@ -15,6 +15,8 @@ const START_TOKENS: &[&str] = &[
     "[CLS]",
     "<s>",
     "<bos>",
+    // T5's, and so SigLIP's, has no start of its own; T5 begins with the padding token.
+    "<pad>",
 ];
 const END_TOKENS: &[&str] = &["<|endoftext|>", "<end_of_text>", "[SEP]", "</s>", "<eos>"];
 

@@ -29,7 +29,7 @@ use decap_kernels::CrossEntropy;
 pub use checkpoint::CHECKPOINT_FILE;
 pub use evaluate::Evaluation;
 pub use metrics::{LOSS_CURVE_FILE, METRICS_FILE};
-pub use model::{ModelRecipe, embed, import_model, memory_of, train_model};
+pub use model::{ModelRecipe, build_memory, embed, import_model, memory_of, train_model};
 pub use options::{
     Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions,
     TrainingPrecision, VocabularyChoice,

@@ -78,7 +78,13 @@ pub fn train_model(
 
     let mut description = describe(encoder, texts.len(), recipe);
     description.provenance.steps = report.plan.steps;
-    let memory = build_memory(encoder, &texts, &embeddings, recipe)?;
+    let memory = memory_of(
+        encoder,
+        &texts,
+        &embeddings,
+        recipe.memory.clone(),
+        recipe.captions_from.clone(),
+    )?;
     finish(
         folder,
         &memory,
@@ -108,7 +114,13 @@ pub fn import_model(
     stop: &AtomicBool,
 ) -> Result<()> {
     refuse_finished(folder)?;
-    let weights = DecoderWeights::import(checkpoint, &ImportOptions::default())?;
+    let tokenizer = encoder.tokenizer()?;
+    let options = ImportOptions {
+        start_token: Some(tokenizer.start()),
+        end_token: tokenizer.end(),
+        ..ImportOptions::default()
+    };
+    let weights = DecoderWeights::import(checkpoint, &options)?;
     let config = weights.config();
     if config.prefix_width != encoder.width() {
         return Err(Error::Mismatch(format!(
@@ -123,9 +135,15 @@ pub fn import_model(
     let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
     let embeddings = embed(encoder, &texts, &recipe.cache, encoding, stop)?;
     decoder::save(folder, &weights, &vocabulary, recipe.train.weights_dtype)?;
-    let memory = build_memory(encoder, &texts, &embeddings, recipe)?;
+    let memory = memory_of(
+        encoder,
+        &texts,
+        &embeddings,
+        recipe.memory.clone(),
+        recipe.captions_from.clone(),
+    )?;
     let description = describe(encoder, texts.len(), recipe);
-    finish(folder, &memory, &encoder.tokenizer()?, &description, "")
+    finish(folder, &memory, &tokenizer, &description, "")
 }
 
 fn refuse_finished(folder: &Path) -> Result<()> {
@@ -150,11 +168,17 @@ pub fn embed(
     progress: impl FnMut(EncodingProgress),
     stop: &AtomicBool,
 ) -> Result<TextEmbeddings> {
+    /// Few enough to stop soon after Ctrl-C.
+    const TEXTS_AT_A_TIME: usize = 512;
     let encode = |texts: &[&str]| {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted);
+        let mut values = Vec::with_capacity(texts.len() * encoder.width());
+        for texts in texts.chunks(TEXTS_AT_A_TIME) {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            values.extend_from_slice(encoder.encode_texts(texts)?.as_slice());
         }
-        Ok(encoder.encode_texts(texts)?.as_slice().to_vec())
+        Ok(values)
     };
     // Rounded embeddings are not to be taken for the reference's, nor the other way round.
     let key = match encoder.precision().of_towers() {
@@ -164,14 +188,31 @@ pub fn embed(
     TextEmbeddings::cached(cache, &key, encoder.width(), texts, encode, progress)
 }
 
-fn build_memory(
+/// Builds a memory from `captions`; `source` says in words where they come from.
+///
+/// Captions that all go into the memory are embedded in the order in which [`train_model`] does it,
+/// so that the one finds what the other left in the cache.
+///
+/// # Errors
+/// As [`embed`] and [`MemoryBuilder::choose`].
+pub fn build_memory(
     encoder: &Encoder,
-    texts: &[&str],
-    embeddings: &TextEmbeddings,
-    recipe: &ModelRecipe,
+    captions: &[String],
+    options: MemoryOptions,
+    source: String,
+    cache: &Path,
+    encoding: impl FnMut(EncodingProgress),
+    stop: &AtomicBool,
 ) -> Result<Memory> {
-    let source = recipe.captions_from.clone();
-    memory_of(encoder, texts, embeddings, recipe.memory.clone(), source)
+    let all: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
+    if all.len() <= options.max_rows {
+        let embeddings = embed(encoder, &all, cache, encoding, stop)?;
+        return memory_of(encoder, &all, &embeddings, options, source);
+    }
+    let chosen = MemoryBuilder::choose(&all, options.clone())?;
+    let drawn: Vec<&str> = chosen.captions().iter().map(String::as_str).collect();
+    let embeddings = embed(encoder, &drawn, cache, encoding, stop)?;
+    memory_of(encoder, &drawn, &embeddings, options, source)
 }
 
 /// The memory of trimmed `texts` whose embeddings [`embed`] found, as `source` calls them.

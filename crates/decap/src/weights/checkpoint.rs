@@ -3,18 +3,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
+use super::stored::{StoredTensor, element_size, widen};
 use super::{Bytes, torch};
 use crate::error::{Error, Result};
-
-/// Most axes of a tensor.
-const MAX_AXES: usize = 8;
 
 /// Most shards of a checkpoint; the largest public ones have some two hundred.
 const MAX_SHARDS: usize = 4096;
@@ -38,21 +34,6 @@ pub enum CheckpointForm {
     Torch,
     /// `torch.jit.save`: the attributes of the scripted module.
     TorchScript,
-}
-
-/// Where a tensor's elements lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredTensor {
-    /// Which of the checkpoint's files.
-    pub(crate) file: usize,
-    /// The storage's bytes within it, little-endian.
-    pub(crate) bytes: Range<usize>,
-    pub(crate) dtype: Dtype,
-    pub(crate) shape: Vec<usize>,
-    /// Elements of the storage before the tensor's first.
-    pub(crate) offset: usize,
-    /// Elements of the storage from one index of an axis to the next.
-    pub(crate) strides: Vec<usize>,
 }
 
 impl Checkpoint {
@@ -270,71 +251,6 @@ impl Checkpoint {
     }
 }
 
-impl StoredTensor {
-    /// A dense row-major tensor over all of `bytes`.
-    pub(crate) fn dense(bytes: Range<usize>, dtype: Dtype, shape: Vec<usize>) -> Self {
-        let strides = dense_strides(&shape);
-        Self {
-            file: 0,
-            bytes,
-            dtype,
-            shape,
-            offset: 0,
-            strides,
-        }
-    }
-
-    /// Checks that every element lies within the storage, and that there are not more of them.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let size = element_size(self.dtype)
-            .ok_or_else(|| format!("expected a number type, got {:?}", self.dtype))?;
-        let available = self.bytes.len() / size;
-        if self.shape.len() > MAX_AXES || self.shape.len() != self.strides.len() {
-            return Err(format!(
-                "expected at most {MAX_AXES} axes, got shape {:?}",
-                self.shape
-            ));
-        }
-        let elements = self
-            .shape
-            .iter()
-            .try_fold(1usize, |product, &extent| product.checked_mul(extent));
-        let elements = elements.ok_or_else(|| format!("shape {:?} overflows", self.shape))?;
-        let last = self.shape.iter().zip(&self.strides).try_fold(
-            self.offset,
-            |last, (&extent, &stride)| {
-                last.checked_add(extent.saturating_sub(1).checked_mul(stride)?)
-            },
-        );
-        let fits = elements <= available && last.is_some_and(|last| last < available);
-        if elements > 0 && !fits {
-            return Err(format!(
-                "expected {elements} elements within a storage of {available}, got an end at {last:?}"
-            ));
-        }
-        Ok(())
-    }
-
-    fn is_contiguous(&self) -> bool {
-        // The stride of an axis of one element says nothing.
-        let dense = dense_strides(&self.shape);
-        let axes = self.shape.iter().zip(self.strides.iter().zip(dense));
-        axes.into_iter()
-            .all(|(&extent, (&stride, dense))| extent <= 1 || stride == dense)
-    }
-
-    /// The place in the storage of row-major element `index`.
-    fn element(&self, mut index: usize) -> usize {
-        let mut at = self.offset;
-        for (&extent, &stride) in self.shape.iter().zip(&self.strides).rev() {
-            let extent = extent.max(1);
-            at += (index % extent) * stride;
-            index /= extent;
-        }
-        at
-    }
-}
-
 #[derive(Deserialize)]
 struct ShardIndex {
     weight_map: HashMap<String, String>,
@@ -352,35 +268,6 @@ fn read_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, StoredTensor>, Stri
         tensors.insert(name.to_owned(), stored);
     }
     Ok(tensors)
-}
-
-fn dense_strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1usize; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
-    }
-    strides
-}
-
-/// Bytes of an element; `None` for types that fill no whole bytes.
-pub(crate) fn element_size(dtype: Dtype) -> Option<usize> {
-    let bits = dtype.bitsize();
-    bits.is_multiple_of(8).then_some(bits / 8)
-}
-
-/// Little-endian elements as f32, or `None` for a type that is not a float.
-fn widen(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    fn each<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        let (elements, _) = bytes.as_chunks::<N>();
-        elements.iter().map(|&element| read(element)).collect()
-    }
-    Some(match dtype {
-        Dtype::F32 => each(bytes, f32::from_le_bytes),
-        Dtype::F64 => each(bytes, |element| f64::from_le_bytes(element) as f32),
-        Dtype::F16 => each(bytes, |element| f16::from_le_bytes(element).to_f32()),
-        Dtype::BF16 => each(bytes, |element| bf16::from_le_bytes(element).to_f32()),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -490,19 +377,5 @@ mod tests {
             let error = open(map).unwrap_err().to_string();
             assert!(error.contains(message), "{error} lacks {message:?}");
         }
-    }
-
-    #[test]
-    fn halves_are_widened_exactly() {
-        assert_eq!(
-            widen(Dtype::F16, &[0x00, 0x3c, 0x00, 0xc0]).unwrap(),
-            [1.0, -2.0]
-        );
-        assert_eq!(
-            widen(Dtype::BF16, &[0x80, 0x3f, 0x40, 0x40]).unwrap(),
-            [1.0, 3.0]
-        );
-        assert_eq!(widen(Dtype::F64, &2.5f64.to_le_bytes()).unwrap(), [2.5]);
-        assert!(widen(Dtype::I64, &[0; 8]).is_none());
     }
 }

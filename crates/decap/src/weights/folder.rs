@@ -41,6 +41,25 @@ impl Folder {
         }
     }
 
+    /// A name for people: that of the folder, or of the repository where it is one in a Hub cache
+    /// (`models--OWNER--NAME/snapshots/COMMIT`).
+    pub fn title(&self) -> String {
+        let path = match self {
+            Self::Disk(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            Self::Compiled { name, .. } => return (*name).to_owned(),
+        };
+        let name = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
+        let repository = || {
+            let snapshots = path.parent()?;
+            let cached = name(snapshots.parent()?)?;
+            let repository = cached.strip_prefix("models--")?.replacen("--", "/", 1);
+            (name(snapshots)? == "snapshots").then_some(repository)
+        };
+        repository()
+            .or_else(|| name(&path))
+            .unwrap_or_else(|| path.to_string_lossy().into_owned())
+    }
+
     /// Whether the file `name` is there.
     pub fn contains(&self, name: &str) -> bool {
         match self {
@@ -94,4 +113,31 @@ impl Folder {
 
 fn is_file(file: &str, prefix: &str, name: &str) -> bool {
     file.strip_prefix(prefix) == Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_called_by_their_last_part_or_their_repository() {
+        let cases = [
+            ("/models/clip", "clip"),
+            (
+                "/a/models--openai--clip-vit--x/snapshots/0123",
+                "openai/clip-vit--x",
+            ),
+            ("/a/models--openai--clip/refs/0123", "0123"),
+            ("/", "/"),
+        ];
+        for (path, title) in cases {
+            assert_eq!(Folder::disk(path).title(), title);
+        }
+        let compiled = Folder::Compiled {
+            name: "tiny",
+            prefix: String::new(),
+            files: &[],
+        };
+        assert_eq!(compiled.title(), "tiny");
+    }
 }

@@ -3,6 +3,7 @@
 mod bytes;
 mod checkpoint;
 mod folder;
+mod stored;
 mod tensors;
 mod torch;
 mod writing;

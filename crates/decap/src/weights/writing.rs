@@ -15,10 +15,7 @@ pub fn write_atomically(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
     let failed = |source| Error::io(path, source);
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = parent_of(path);
     fs::create_dir_all(parent).map_err(failed)?;
     let temporary = tempfile::Builder::new()
         .prefix(".partial-")
@@ -45,10 +42,7 @@ pub fn write_atomically(
 /// What `fill` returns, or [`Error::Io`]; `path` is then as it was before.
 pub fn write_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let failed = |source| Error::io(path, source);
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = parent_of(path);
     fs::create_dir_all(parent).map_err(failed)?;
     let temporary = tempfile::Builder::new()
         .prefix(".partial-")
@@ -67,6 +61,14 @@ pub fn write_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<(
         return Ok(());
     }
     fs::rename(&finished, path).map_err(failed)
+}
+
+/// The folder that `path` lies in.
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Temporary files are made private; the finished file gets what a plain new file would get.

@@ -15,7 +15,7 @@ mod tests;
 mod text;
 mod transformer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -27,6 +27,7 @@ pub use text::ClipTextTower;
 
 use names::{Naming, Source, TensorReader};
 
+use super::deferred::DeferredImageTower;
 use super::{
     Encoder, EncoderParts, Head, ImageTower, ImageViews, Preprocess, REFERENCE_TAU, TextTower,
 };
@@ -105,10 +106,17 @@ impl Clip {
         }
     }
 
-    /// Whether `folder` holds what [`Clip::open`] reads.
+    /// Whether `folder` holds what [`Clip::open`] reads, or what is meant to be.
     pub fn is_clip(folder: &Folder) -> bool {
         matches!(folder, Folder::Disk(_))
             && (folder.contains("open_clip_config.json") || folder.contains("config.json"))
+    }
+
+    /// Whether `folder` holds weights of ours to read, and not those of another model.
+    pub(super) fn has_weights(folder: &Folder) -> bool {
+        let is_there = |names: &[&str]| names.iter().any(|name| folder.contains(name));
+        is_there(OPEN_CLIP_WEIGHTS) && ClipConfig::read_open_clip(folder).is_ok()
+            || is_there(HUGGING_FACE_WEIGHTS) && ClipConfig::read_hugging_face(folder).is_ok()
     }
 
     fn open_folder(path: &Path) -> Result<Self> {
@@ -312,7 +320,7 @@ impl Clip {
             // A sample of every page would keep the whole file in memory.
             self.checkpoint.release(&name);
         }
-        Ok(super::open::hexadecimal(&hasher.finalize()))
+        Ok(super::hexadecimal(&hasher.finalize()))
     }
 
     fn reader(&self) -> TensorReader<'_> {
@@ -323,18 +331,21 @@ impl Clip {
         }
     }
 
-    /// Both towers as an encoder; the text tower is read when a sentence is first encoded.
+    /// Both towers as an encoder; each is read when it is first needed, so that photos alone, or
+    /// sentences alone, take the memory of one tower.
     ///
     /// # Errors
-    /// As [`Clip::image_tower`].
+    /// As [`Clip::fingerprint`]; broken tensors show when their tower is read.
     pub fn into_encoder(self) -> Result<Encoder> {
         let width = self.config.width;
-        let image_tower: Arc<dyn ImageTower> = Arc::new(self.image_tower()?);
-        let (for_texts, for_tokenizer) = (self.clone(), self.clone());
+        let (for_photos, for_texts, for_tokenizer) = (self.clone(), self.clone(), self.clone());
+        let image_tower = DeferredImageTower::new(self.preprocess.clone(), width, move || {
+            Ok(Arc::new(for_photos.image_tower()?) as Arc<dyn ImageTower>)
+        });
         Encoder::new(EncoderParts {
             name: self.name(),
             fingerprint: self.fingerprint()?,
-            image_towers: vec![image_tower],
+            image_towers: vec![Arc::new(image_tower)],
             image_head: Head::Identity { width },
             image_views: ImageViews::Plain,
             open_text_tower: Box::new(move || {
@@ -346,17 +357,16 @@ impl Clip {
         })
     }
 
-    /// A name for people: that of the folder or file.
+    /// A name for people: that of the folder, the repository or the file.
     pub fn name(&self) -> String {
-        let path = match &self.folder {
-            Folder::Disk(path) if self.form != ClipForm::OpenAi => path.clone(),
-            _ => self.checkpoint.path().with_extension(""),
-        };
-        let path: PathBuf = std::path::absolute(&path).unwrap_or(path);
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        name.unwrap_or_else(|| "CLIP".to_owned())
+        if self.form != ClipForm::OpenAi {
+            return self.folder.title();
+        }
+        let name = self.checkpoint.path().file_stem();
+        name.map_or_else(
+            || "CLIP".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::config::ImageConfig;
+use crate::encoder::processor::{self, PROCESSOR_FILE};
 use crate::encoder::{Anchor, CropRounding, Preprocess, Resize};
 use crate::error::{Error, Result};
 use crate::media::resize::Filter;
@@ -25,61 +26,18 @@ pub(super) fn hugging_face(folder: &Folder, config: &ImageConfig) -> Result<Prep
         crop_rounding: CropRounding::Down,
         ..openai(config)
     };
-    let name = "preprocessor_config.json";
-    if !folder.contains(name) {
+    if !folder.contains(PROCESSOR_FILE) {
         return Ok(base);
     }
-    let file: Processor = folder.json(name)?;
-    let broken = |message: String| Error::model(folder.path(name), message);
-    let size = |edge: &Edge| match *edge {
-        Edge::Number(edge)
-        | Edge::Shortest {
-            shortest_edge: edge,
-        } => Ok(edge),
-        Edge::Both { height, width } if height == width => Ok(height),
-        Edge::Both { height, width } => Err(broken(format!(
-            "expected a square crop, got {width} x {height}"
-        ))),
-    };
-    let crop = file
-        .crop_size
-        .as_ref()
-        .map(size)
-        .transpose()?
-        .unwrap_or(base.size);
-    if crop != base.size {
-        return Err(broken(format!(
-            "expected a crop of {}, got {crop}",
-            base.size
-        )));
-    }
-    let is_off = |switch: Option<bool>| switch == Some(false);
-    if is_off(file.do_resize) || is_off(file.do_normalize) || is_off(file.do_rescale) {
-        return Err(broken(
-            "expected photos to be resized, rescaled and normalised".to_owned(),
+    let size = base.size;
+    let recipe = processor::read(folder, base)?;
+    if recipe.size != size {
+        return Err(Error::model(
+            folder.path(PROCESSOR_FILE),
+            format!("expected a crop of {size}, got {}", recipe.size),
         ));
     }
-    let resize = match &file.size {
-        None => base.resize,
-        Some(Edge::Both { .. }) => Resize::Squash,
-        Some(edge) => Resize::ShortestSide(size(edge)?),
-    };
-    let preprocess = Preprocess {
-        resize,
-        filter: file.resample.map_or(Ok(base.filter), |code| match code {
-            // Pillow's numbers.
-            2 => Ok(Filter::Bilinear),
-            3 => Ok(Filter::Bicubic),
-            _ => Err(broken(format!("`resample`: expected 2 or 3, got {code}"))),
-        })?,
-        mean: file.image_mean.unwrap_or(base.mean),
-        std: file.image_std.unwrap_or(base.std),
-        ..base
-    };
-    preprocess
-        .validate()
-        .map_err(|error| broken(error.to_string()))?;
-    Ok(preprocess)
+    Ok(recipe)
 }
 
 /// The `preprocess_cfg` of OpenCLIP's `open_clip_config.json`, as `image_transform` follows it.
@@ -111,27 +69,6 @@ pub(super) fn open_clip(folder: &Folder, config: &ImageConfig) -> Result<Preproc
         .validate()
         .map_err(|error| broken(error.to_string()))?;
     Ok(preprocess)
-}
-
-#[derive(Deserialize)]
-struct Processor {
-    size: Option<Edge>,
-    crop_size: Option<Edge>,
-    resample: Option<u32>,
-    image_mean: Option<[f32; 3]>,
-    image_std: Option<[f32; 3]>,
-    do_resize: Option<bool>,
-    do_rescale: Option<bool>,
-    do_normalize: Option<bool>,
-}
-
-/// A size as old and new files write it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Edge {
-    Number(u32),
-    Shortest { shortest_edge: u32 },
-    Both { height: u32, width: u32 },
 }
 
 #[derive(Deserialize)]

@@ -77,8 +77,26 @@ fn stage_name(tower: &str, stage: Stage) -> String {
     }
 }
 
-/// Runs both towers; returns largest difference and least cosine over all stages.
-fn compare(folder: &Path) -> (f32, f64) {
+/// Largest difference and least cosine of the embedded, block, pooled and projected stages of a tower.
+#[derive(Debug, Clone, Copy)]
+struct Parity {
+    difference: [f32; 4],
+    cosine: f64,
+}
+
+impl std::fmt::Display for Parity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [embedded, blocks, pooled, projected] = self.difference;
+        write!(
+            f,
+            "{embedded:.1e} | {blocks:.1e} | {pooled:.1e} | {projected:.1e} | {:.8}",
+            self.cosine
+        )
+    }
+}
+
+/// Runs both towers; returns the parity of the image tower and of the text tower.
+fn compare(folder: &Path) -> [Parity; 2] {
     let expected = Expected::read(folder);
     let clip = open(folder).unwrap();
     let mut stages = HashMap::new();
@@ -98,7 +116,10 @@ fn compare(folder: &Path) -> (f32, f64) {
     stages.insert("text.features".to_owned(), features);
     let blocks = clip.config.image.transformer.layers + clip.config.text.transformer.layers;
     assert_eq!(stages.len(), 6 + blocks, "stages of {}", folder.display());
-    let (mut largest, mut least) = (0.0f32, 1.0f64);
+    let mut parity = [Parity {
+        difference: [0.0; 4],
+        cosine: 1.0,
+    }; 2];
     for (name, values) in stages {
         let reference = expected.values(&name);
         assert_eq!(values.len(), reference.len(), "{name}");
@@ -110,10 +131,24 @@ fn compare(folder: &Path) -> (f32, f64) {
             "{} {name}: differs by {difference}, cosine {cosine}",
             folder.display()
         );
-        largest = largest.max(difference);
-        least = least.min(cosine);
+        let tower = &mut parity[usize::from(name.starts_with("text."))];
+        let stage = match name.split('.').nth(1) {
+            Some("embedded") => 0,
+            Some("block") => 1,
+            Some("pooled") => 2,
+            _ => 3,
+        };
+        tower.difference[stage] = tower.difference[stage].max(difference);
+        tower.cosine = tower.cosine.min(cosine);
     }
-    (largest, least)
+    parity
+}
+
+/// A line of the parity table a tower: form, then what [`Parity`] shows.
+fn print_parity(folder: &Path, parity: [Parity; 2]) {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    println!("| {name} image | {} |", parity[0]);
+    println!("| {name} text | {} |", parity[1]);
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
@@ -149,8 +184,7 @@ fn every_stage_of_every_form_equals_its_library() {
             (form, weights_form),
             "{name}"
         );
-        let (difference, cosine) = compare(&data(name));
-        println!("{name}: largest difference {difference:.1e}, least cosine {cosine:.7}");
+        print_parity(&data(name), compare(&data(name)));
         // ln 100 in bfloat16 has three digits.
         assert!((clip.logit_scale().unwrap() - 100.0).abs() < 3.0);
     }
@@ -169,11 +203,7 @@ fn every_stage_of_real_shapes_equals_its_library() {
     };
     for entry in entries {
         let folder = entry.unwrap().path();
-        let (difference, cosine) = compare(&folder);
-        println!(
-            "{}: largest difference {difference:.1e}, least cosine {cosine:.7}",
-            folder.display()
-        );
+        print_parity(&folder, compare(&folder));
     }
 }
 

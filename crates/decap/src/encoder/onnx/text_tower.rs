@@ -29,6 +29,26 @@ pub struct OnnxTextOptions {
     pub padding: Padding,
     /// The token that fills up. Default: what `tokenizer.json` says, else 0.
     pub pad_id: Option<u32>,
+    /// Whether texts are written in lower case first, beside what `tokenizer.json` does.
+    #[serde(skip_serializing_if = "LetterCase::is_default")]
+    pub letter_case: LetterCase,
+}
+
+/// In which case a tower's tokenizer sees a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LetterCase {
+    /// As it is written.
+    #[default]
+    AsWritten,
+    /// In lower case: SigLIP2 was trained so, and its `tokenizer.json` does not say it.
+    Lower,
+}
+
+impl LetterCase {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What happens to a text of more tokens than the tower takes.
@@ -62,6 +82,7 @@ impl Default for OnnxTextOptions {
             too_long: TooLong::Truncate,
             padding: Padding::Longest,
             pad_id: None,
+            letter_case: LetterCase::AsWritten,
         }
     }
 }
@@ -151,9 +172,13 @@ impl OnnxTextTower {
     /// [`Error::Usage`] for a text that is too long where that is refused, [`Error::Model`] where
     /// the tokenizer fails.
     pub fn token_ids(&self, text: &str) -> Result<Vec<u32>> {
+        let lower = match self.options.letter_case {
+            LetterCase::AsWritten => None,
+            LetterCase::Lower => Some(text.to_lowercase()),
+        };
         let encoding = self
             .tokenizer
-            .encode_fast(text, true)
+            .encode_fast(lower.as_deref().unwrap_or(text), true)
             .map_err(|error| self.session.error(format!("the tokenizer failed: {error}")))?;
         let ids = encoding.get_ids();
         if ids.len() > self.options.max_tokens {

@@ -48,7 +48,7 @@ pub(super) fn contrast(
     for (row, meaning) in meanings.iter().take(batch).enumerate() {
         // An image against all texts, then its text against all images.
         for (first, stride, candidates) in [
-            (row * columns, 1, &meanings[..]),
+            (row * columns, 1, meanings),
             (row, columns, &meanings[..batch]),
         ] {
             let at = |place: usize| first + place * stride;

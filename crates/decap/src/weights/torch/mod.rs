@@ -4,6 +4,7 @@
 //! <https://github.com/pytorch/pytorch/blob/v2.6.0/torch/serialization.py>
 
 mod globals;
+mod machine;
 mod pickle;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use std::ops::Range;
 
 use safetensors::Dtype;
 
-use super::checkpoint::{CheckpointForm, StoredTensor, element_size};
+use super::checkpoint::CheckpointForm;
+use super::stored::{StoredTensor, element_size};
 pub(crate) use writer::{TorchTensor, write_torch};
 
 use globals::Global;
