@@ -48,7 +48,7 @@ pub fn add_assign(target: &mut [f32], source: &[f32]) {
 
 /// `ln(sum(e^value))`, around the largest value; minus infinity for none.
 ///
-/// Lanes are summed in f32 over runs of [`RUN`] values and the runs in f64, so that a vocabulary of
+/// Lanes are summed in f32 over runs of `RUN` values and the runs in f64, so that a vocabulary of
 /// 50,000 tokens loses no more than a few f32 roundings.
 pub fn log_sum_exp(values: &[f32]) -> f32 {
     dispatch(KernelSet::active(), LogSumExp { values })
