@@ -8,12 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use decap::Captioner;
 use decap::decoder::{DecoderWeights, ImportOptions, WeightsDtype, open_weights};
 use decap::memory::{MemoryDtype, MemoryOptions};
 use decap::model::Writing;
 use decap::train::{ModelRecipe, Start, TrainOptions, import_model};
 use decap::weights::Folder;
+use decap::{Captioner, Precision};
 use serde::Deserialize;
 
 /// Softmax at 1/100 magnifies rounding a hundred times.
@@ -73,7 +73,7 @@ fn an_imported_checkpoint_captions_as_the_reference() {
     let folder = tempfile::tempdir().unwrap();
     imported(folder.path());
     let model = Folder::disk(folder.path().join("model"));
-    let captioner = Captioner::open_folder(&model).unwrap();
+    let captioner = Captioner::open_folder_with(&model, Precision::F32).unwrap();
     let expected = fs::read(data("import/expected.json")).unwrap();
     let expected: BTreeMap<String, Expected> = serde_json::from_slice(&expected).unwrap();
     let options = captioner.options();
