@@ -7,7 +7,7 @@ Losses, all on views of training photos (never a dev or test photo):
   words     the captions' commonest words
   joint     a photo's vector against MiniLM vectors of its captions among 2,048 captions of others
   classes   the ImageNet logits stay what the untouched network said
-The learning rate follows the clock, so that the run ends when told to.
+The learning rate follows a cosine over the steps.
 """
 
 import argparse
@@ -215,8 +215,8 @@ def main():
     parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument("--num-words", type=int, default=500)
     parser.add_argument("--joint-width", type=int, default=256)
-    parser.add_argument("--words-weight", type=float, default=0.05)
-    parser.add_argument("--joint-weight", type=float, default=0.2)
+    parser.add_argument("--words-weight", type=float, default=0.03)
+    parser.add_argument("--joint-weight", type=float, default=0.05)
     parser.add_argument("--classes-weight", type=float, default=0.2)
     parser.add_argument("--weak-weight", type=float, default=0.5)
     parser.add_argument("--negatives", type=int, default=2048)
