@@ -124,7 +124,7 @@ fn twice_gelu_new_argument<S: Simd>(simd: S, x: S::V) -> S::V {
 #[inline(always)]
 fn sigmoid<S: Simd>(simd: S, x: S::V) -> S::V {
     let e = simd.exp(simd.sub(simd.zero(), x));
-    simd.div(simd.splat(1.0), simd.add(simd.splat(1.0), e))
+    simd.reciprocal(simd.add(simd.splat(1.0), e))
 }
 
 /// Abramowitz and Stegun 7.1.26, absolute error below 1.5e-7.
@@ -132,7 +132,7 @@ fn sigmoid<S: Simd>(simd: S, x: S::V) -> S::V {
 fn erf<S: Simd>(simd: S, x: S::V) -> S::V {
     let one = simd.splat(1.0);
     let magnitude = simd.max(x, simd.sub(simd.zero(), x));
-    let t = simd.div(one, simd.mul_add(magnitude, simd.splat(0.327_591_1), one));
+    let t = simd.reciprocal(simd.mul_add(magnitude, simd.splat(0.327_591_1), one));
     let mut p = simd.splat(1.061_405_4);
     for c in [-1.453_152_1, 1.421_413_8, -0.284_496_72, 0.254_829_6] {
         p = simd.mul_add(p, t, simd.splat(c));

@@ -3,8 +3,8 @@
 use crate::arch::{Kernel, Simd, add_scaled, dispatch, dot};
 use crate::dispatch::KernelSet;
 use crate::gemm::{
-    self, Accumulate, How, MatrixView, MatrixViewMut, Output, OutputBlock, Precision, Threads,
-    with_f32_scratch,
+    self, Accumulate, Activations, How, MatrixView, MatrixViewMut, Output, OutputBlock, Precision,
+    Threads, with_f32_scratch,
 };
 use crate::softmax::softmax_scaled;
 use rayon::prelude::*;
@@ -145,7 +145,7 @@ pub fn attention(
     let head = |head: Head, scores: &mut [f32]| {
         // SAFETY: each head of each sequence has rows and columns of its own.
         let out = unsafe { head.block(&output, attention, 0) };
-        forward_head(set, qkv, attention, head, scores, out);
+        forward_head((set, Precision::F32), qkv, attention, head, scores, out);
     };
     let heads = heads(sequences, attention);
     match probabilities {
@@ -157,6 +157,57 @@ pub fn attention(
         None => heads.into_par_iter().for_each(|job| {
             with_f32_scratch(job.sequence.tokens * job.sequence.tokens, |scores| {
                 head(job, scores);
+            });
+        }),
+    }
+}
+
+/// [`attention`] whose output is in the form for the next product; where that is bf16, so are the
+/// operands of the products in it.
+///
+/// # Panics
+/// When the sizes do not agree.
+pub fn attention_into(
+    qkv: &[f32],
+    sequences: Sequences<'_>,
+    attention: Attention,
+    output: &mut Activations,
+) {
+    let width = attention.width();
+    let rows = sequences.rows();
+    assert_eq!(qkv.len(), rows * 3 * width, "qkv of attention");
+    assert_eq!(output.width(), width, "width of attention's output");
+    assert_eq!(output.rows(), rows, "rows of attention's output");
+    if let Some(output) = output.floats_mut() {
+        return self::attention(qkv, sequences, attention, None, output);
+    }
+    let set = KernelSet::active();
+    let head_width = attention.head_width;
+    let padded = matches!(sequences, Sequences::Padded { .. });
+    match output.column_writer(head_width) {
+        Some(writer) if !padded => {
+            heads(sequences, attention)
+                .into_par_iter()
+                .for_each(|head| {
+                    let tokens = head.sequence.tokens;
+                    with_f32_scratch(tokens * (tokens + head_width), |scratch| {
+                        let (scores, values) = scratch.split_at_mut(tokens * tokens);
+                        let out = Output::new(MatrixViewMut::row_major(values, tokens, head_width));
+                        // SAFETY: the only block of an output of its own.
+                        let block = unsafe { out.block(0, tokens, 0, head_width) };
+                        forward_head((set, Precision::Bf16), qkv, attention, head, scores, block);
+                        for (token, values) in values.chunks_exact(head_width).enumerate() {
+                            let row = head.sequence.first_row + token;
+                            // SAFETY: each head of each sequence has rows and columns of its own.
+                            unsafe { writer.write(row, head.index * head_width, values) };
+                        }
+                    });
+                });
+        }
+        _ => with_f32_scratch(rows * width, |values| {
+            self::attention(qkv, sequences, attention, None, values);
+            output.fill_rows(1, |row, piece| {
+                piece.copy_from_slice(&values[row * width..][..piece.len()]);
             });
         }),
     }
@@ -217,7 +268,7 @@ impl Head {
 }
 
 fn forward_head(
-    set: KernelSet,
+    (set, precision): (KernelSet, Precision),
     qkv: &[f32],
     attention: Attention,
     head: Head,
@@ -226,7 +277,8 @@ fn forward_head(
 ) {
     let tokens = head.sequence.tokens;
     let [queries, keys, values] = [0, 1, 2].map(|part| head.view(qkv, attention, part));
-    multiply(set, queries, keys.transposed(), square(scores, tokens));
+    let scores_out = square(scores, tokens);
+    multiply((set, precision), queries, keys.transposed(), scores_out);
     dispatch(
         set,
         MaskedSoftmax {
@@ -236,18 +288,23 @@ fn forward_head(
         },
     );
     let probabilities = MatrixView::row_major(scores, tokens, tokens);
-    multiply(set, probabilities, values, out.as_output());
+    multiply((set, precision), probabilities, values, out.as_output());
 }
 
 fn square(values: &mut [f32], tokens: usize) -> Output<'_> {
     Output::new(MatrixViewMut::row_major(values, tokens, tokens))
 }
 
-fn multiply(set: KernelSet, a: MatrixView<'_>, b: MatrixView<'_>, mut out: Output<'_>) {
+fn multiply(
+    (set, precision): (KernelSet, Precision),
+    a: MatrixView<'_>,
+    b: MatrixView<'_>,
+    mut out: Output<'_>,
+) {
     let how = How {
         set,
         threads: Threads::One,
-        precision: Precision::F32,
+        precision,
     };
     gemm::multiply(how, a, b, Accumulate::Overwrite, &mut out);
 }
@@ -348,7 +405,8 @@ struct BackwardInputs<'a> {
 impl BackwardInputs<'_> {
     /// `dV = P' dO`; `dP = dO V'`; `dS = P (dP - rowsum(P dP)) scale`; `dQ = dS K`; `dK = dS' Q`.
     fn run(&self, scores: &mut [f32], qkv_gradient: &Output<'_>) {
-        let (head, attention, set) = (self.head, self.attention, self.set);
+        let (head, attention) = (self.head, self.attention);
+        let set = (self.set, Precision::F32);
         let tokens = head.sequence.tokens;
         let [queries, keys, values] = [0, 1, 2].map(|part| head.view(self.qkv, attention, part));
         // SAFETY: each head of each sequence, and each of the three parts, has rows and columns of
@@ -369,7 +427,7 @@ impl BackwardInputs<'_> {
             square(scores, tokens),
         );
         dispatch(
-            set,
+            self.set,
             SoftmaxBackward {
                 gradients: scores,
                 probabilities: self.probabilities,

@@ -2,7 +2,7 @@
 
 use crate::arch::{Kernel, Simd, dispatch};
 use crate::dispatch::KernelSet;
-use crate::gemm::{Accumulate, with_f32_scratch};
+use crate::gemm::{Accumulate, Activations, with_f32_scratch};
 use crate::parallel::rows_per_chunk;
 use rayon::prelude::*;
 
@@ -28,6 +28,40 @@ pub fn layer_norm(input: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out
     with_f32_scratch(2 * rows, |scratch| {
         let (mean, rstd) = scratch.split_at_mut(rows);
         forward(input, [weight, bias], epsilon, [mean, rstd], output);
+    });
+}
+
+/// [`layer_norm`] whose output is in the form for the next product.
+///
+/// # Panics
+/// When the sizes do not agree.
+pub fn layer_norm_into(
+    input: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    epsilon: f32,
+    output: &mut Activations,
+) {
+    let width = weight.len();
+    assert_eq!(output.width(), width, "output of a layer norm");
+    assert_eq!(input.len(), output.rows() * width, "input of a layer norm");
+    let set = KernelSet::active();
+    output.fill_rows(rows_per_chunk(width), |first_row, output| {
+        let input = &input[first_row * width..][..output.len()];
+        let rows = count_rows(input.len(), width);
+        with_f32_scratch(2 * rows, |scratch| {
+            let (mean, rstd) = scratch.split_at_mut(rows);
+            let forward = Forward {
+                input,
+                weight,
+                bias,
+                epsilon,
+                mean,
+                rstd,
+                output,
+            };
+            dispatch(set, forward);
+        });
     });
 }
 

@@ -48,7 +48,8 @@ mod testing;
 pub use activation::{Activation, gelu, gelu_new, gelu_new_backward, quick_gelu, relu};
 pub use adamw::{AdamW, adamw_step, sum_of_squares};
 pub use attention::{
-    Attention, KeyValueCache, Mask, Sequences, attention, attention_backward, attention_step,
+    Attention, KeyValueCache, Mask, Sequences, attention, attention_backward, attention_into,
+    attention_step,
 };
 pub use cross_entropy::{
     CrossEntropy, LinearCrossEntropyGradients, Loss, cross_entropy, linear_cross_entropy,
@@ -56,11 +57,12 @@ pub use cross_entropy::{
 };
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
 pub use gemm::{
-    Accumulate, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear, matmul,
-    matmul_with,
+    Accumulate, Activations, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear,
+    linear_from, linear_into, matmul, matmul_with,
 };
 pub use layer_norm::{
-    LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_saving,
+    LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_into,
+    layer_norm_saving,
 };
 pub use parallel::{num_threads, on_pool};
 pub use projection::{ExactRows, MemoryRows, Projection, project, project_with, quantize_rows};

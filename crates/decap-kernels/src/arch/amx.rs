@@ -3,8 +3,9 @@
 //! Eight tile registers of 16 rows of 64 bytes: four sums (two by two), two of the first operand and
 //! two of the second. See Intel's Software Developer's Manual, volume 1, chapter 18.
 
-use super::avx512::Avx512;
-use crate::gemm::tile::{TILE_VECTORS, Tile, write_row, write_scaled_row};
+use super::avx512_dot::byte_pairs;
+use crate::gemm::TILE_STEPS as STEPS;
+use crate::gemm::tile::TILE_VECTORS;
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::cell::Cell;
@@ -14,10 +15,8 @@ use std::sync::OnceLock;
 pub(crate) const TILE_ROWS: usize = 32;
 
 const LANES: usize = 16;
-const COLUMNS: usize = TILE_VECTORS * LANES;
-
-/// Words of the sum that one instruction takes.
-const STEPS: usize = 16;
+/// Columns of a tile of the output: two registers.
+pub(crate) const COLUMNS: usize = TILE_VECTORS * LANES;
 
 /// Whether the processor has AMX tiles with bf16 and int8, next to AVX-512 BF16 and VNNI, and the
 /// operating system lets this process use them.
@@ -95,92 +94,109 @@ fn configure() {
     CONFIGURED.with(|configured| configured.set(true));
 }
 
-/// The sums of one tile of the output, f32 or i32, `[TILE_ROWS, COLUMNS]`.
-#[repr(align(64))]
-struct Sums([u32; TILE_ROWS * COLUMNS]);
+/// What the sums of a tile begin with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start<'a> {
+    Zero,
+    /// One row for all, `[COLUMNS]`.
+    Header(&'a [u32]),
+    /// What they are.
+    Sums,
+}
 
 /// Generates a function that multiplies two panels with one dot product instruction.
 macro_rules! multiply {
     ($name:ident, $dot:literal) => {
-        /// `a` is `[TILE_ROWS, steps]`, `b` `[steps, COLUMNS]`; the sums start from `header`, one
-        /// row of them for all. Only the first sixteen rows are computed when `rows` is no more.
-        fn $name(rows: usize, a: &[u32], header: &[u32], b: &[u32], sums: &mut Sums) {
+        /// `a` is `[steps / 16, TILE_ROWS, 16]`, `b` `[steps, COLUMNS]`, `sums` `[TILE_ROWS, COLUMNS]`,
+        /// words. Only the first sixteen rows are computed when `rows` is no more.
+        pub(crate) fn $name(rows: usize, a: &[u32], b: &[u32], start: Start<'_>, sums: &mut [u32]) {
             assert!(is_supported(), "matrix unit called without it");
             let steps = b.len() / COLUMNS;
-            assert!(steps.is_multiple_of(STEPS) && b.len() == steps * COLUMNS);
-            assert!(a.len() == steps * TILE_ROWS && header.len() == COLUMNS);
+            assert!(steps > 0 && steps.is_multiple_of(STEPS) && b.len() == steps * COLUMNS);
+            assert!(a.len() == steps * TILE_ROWS && sums.len() == TILE_ROWS * COLUMNS);
             configure();
-            let a_stride = steps * size_of::<u32>();
-            if steps == 0 {
-                sums.0.chunks_exact_mut(COLUMNS).for_each(|row| row.copy_from_slice(header));
-            } else if rows <= LANES {
+            // Registers are filled from `first` with this stride, the lower two from `first_low`.
+            let row_bytes = COLUMNS * size_of::<u32>();
+            let sums_at = sums.as_mut_ptr();
+            let (first, first_low, first_stride) = match start {
+                Start::Zero => (ZEROS.0.as_ptr(), ZEROS.0.as_ptr(), 0),
+                Start::Header(header) => {
+                    assert!(header.len() == COLUMNS);
+                    (header.as_ptr(), header.as_ptr(), 0)
+                }
+                Start::Sums => (
+                    sums_at.cast_const(),
+                    sums_at.wrapping_add(LANES * COLUMNS).cast_const(),
+                    row_bytes,
+                ),
+            };
+            if rows <= LANES {
                 // SAFETY: `is_supported` and `configure` were called. The loop reads sixteen rows
-                // of `a` and all of `b`, 64 bytes by 16 rows at a time, whose sizes were asserted;
-                // the header is read with stride 0, and the upper half of `sums` is written.
+                // of each tile of `a` and all of `b`, 64 bytes by 16 rows at a time, whose sizes were
+                // asserted; the registers start from one row, read with stride 0, or from `sums`,
+                // whose upper half is written.
                 unsafe {
                     asm!(
-                        "tileloadd tmm0, [{header} + {zero}*1]",
-                        "tileloadd tmm1, [{header} + {zero}*1 + 64]",
+                        "tileloadd tmm0, [{first} + {first_stride}*1]",
+                        "tileloadd tmm1, [{first} + {first_stride}*1 + 64]",
                         "2:",
                         "tileloadd tmm4, [{a} + {a_stride}*1]",
                         "tileloadd tmm6, [{b} + {stride}*1]",
                         "tileloadd tmm7, [{b} + {stride}*1 + 64]",
                         concat!($dot, " tmm0, tmm4, tmm6"),
                         concat!($dot, " tmm1, tmm4, tmm7"),
-                        "add {a}, 64",
+                        "add {a}, 2048",
                         "add {b}, 2048",
                         "dec {count}",
                         "jnz 2b",
                         "tilestored [{sums} + {stride}*1], tmm0",
                         "tilestored [{sums} + {stride}*1 + 64], tmm1",
-                        header = in(reg) header.as_ptr(),
-                        zero = in(reg) 0usize,
+                        first = in(reg) first,
+                        first_stride = in(reg) first_stride,
                         a = inout(reg) a.as_ptr() => _,
-                        a_stride = in(reg) a_stride,
+                        a_stride = in(reg) STEPS * size_of::<u32>(),
                         b = inout(reg) b.as_ptr() => _,
-                        stride = in(reg) COLUMNS * size_of::<u32>(),
+                        stride = in(reg) row_bytes,
                         count = inout(reg) steps / STEPS => _,
-                        sums = in(reg) sums.0.as_mut_ptr(),
+                        sums = in(reg) sums_at,
                         options(nostack),
                     );
                 }
             } else {
-                // SAFETY: as above; `a_low` starts at row 16, so that 32 rows are read, and all of
-                // `sums` is written.
+                // SAFETY: as above, with 32 rows of `a` and of `sums`.
                 unsafe {
                     asm!(
-                        "tileloadd tmm0, [{header} + {zero}*1]",
-                        "tileloadd tmm1, [{header} + {zero}*1 + 64]",
-                        "tileloadd tmm2, [{header} + {zero}*1]",
-                        "tileloadd tmm3, [{header} + {zero}*1 + 64]",
+                        "tileloadd tmm0, [{first} + {first_stride}*1]",
+                        "tileloadd tmm1, [{first} + {first_stride}*1 + 64]",
+                        "tileloadd tmm2, [{first_low} + {first_stride}*1]",
+                        "tileloadd tmm3, [{first_low} + {first_stride}*1 + 64]",
                         "2:",
                         "tileloadd tmm4, [{a} + {a_stride}*1]",
                         "tileloadd tmm6, [{b} + {stride}*1]",
-                        "tileloadd tmm7, [{b} + {stride}*1 + 64]",
-                        "tileloadd tmm5, [{a_low} + {a_stride}*1]",
                         concat!($dot, " tmm0, tmm4, tmm6"),
+                        "tileloadd tmm7, [{b} + {stride}*1 + 64]",
                         concat!($dot, " tmm1, tmm4, tmm7"),
+                        "tileloadd tmm5, [{a} + {a_stride}*1 + 1024]",
                         concat!($dot, " tmm2, tmm5, tmm6"),
                         concat!($dot, " tmm3, tmm5, tmm7"),
-                        "add {a}, 64",
-                        "add {a_low}, 64",
+                        "add {a}, 2048",
                         "add {b}, 2048",
                         "dec {count}",
                         "jnz 2b",
                         "tilestored [{sums} + {stride}*1], tmm0",
                         "tilestored [{sums} + {stride}*1 + 64], tmm1",
-                        "tilestored [{sums_low} + {stride}*1], tmm2",
-                        "tilestored [{sums_low} + {stride}*1 + 64], tmm3",
-                        header = in(reg) header.as_ptr(),
-                        zero = in(reg) 0usize,
+                        "add {sums}, 2048",
+                        "tilestored [{sums} + {stride}*1], tmm2",
+                        "tilestored [{sums} + {stride}*1 + 64], tmm3",
+                        first = in(reg) first,
+                        first_low = in(reg) first_low,
+                        first_stride = in(reg) first_stride,
                         a = inout(reg) a.as_ptr() => _,
-                        a_low = inout(reg) a[LANES * steps..].as_ptr() => _,
-                        a_stride = in(reg) a_stride,
+                        a_stride = in(reg) STEPS * size_of::<u32>(),
                         b = inout(reg) b.as_ptr() => _,
-                        stride = in(reg) COLUMNS * size_of::<u32>(),
+                        stride = in(reg) row_bytes,
                         count = inout(reg) steps / STEPS => _,
-                        sums = in(reg) sums.0.as_mut_ptr(),
-                        sums_low = in(reg) sums.0[LANES * COLUMNS..].as_mut_ptr(),
+                        sums = inout(reg) sums_at => _,
                         options(nostack),
                     );
                 }
@@ -192,49 +208,100 @@ macro_rules! multiply {
 multiply!(multiply_bf16, "tdpbf16ps");
 multiply!(multiply_int8, "tdpbusd");
 
-/// A tile of bf16 pairs, summed in f32.
-pub(crate) fn tile_bf16(tile: Tile<'_, '_>) {
-    let mut sums = Sums([0; TILE_ROWS * COLUMNS]);
-    multiply_bf16(tile.rows, tile.a, &[0; COLUMNS], tile.b, &mut sums);
-    // SAFETY: `multiply_bf16` asserted `is_supported`, which implies AVX-512.
-    unsafe { write_floats(tile, &sums) }
+#[repr(align(64))]
+struct Zeros([u32; COLUMNS]);
+
+static ZEROS: Zeros = Zeros([0; COLUMNS]);
+
+/// Signed bytes, `[steps, COLUMNS]` words of four, to bf16, `[2 * steps, COLUMNS]` words of two.
+pub(crate) fn widen_bytes(bytes: &[u32], pairs: &mut [u32]) {
+    assert!(is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { widen(bytes, pairs) }
 }
 
-/// A tile of bytes, summed in 32-bit integers.
-pub(crate) fn tile_int8(tile: Tile<'_, '_>) {
-    let mut sums = Sums([0; TILE_ROWS * COLUMNS]);
-    let (header, b) = tile.b.split_at(COLUMNS);
-    multiply_int8(tile.rows, tile.a, header, b, &mut sums);
-    // SAFETY: `multiply_int8` asserted `is_supported`, which implies AVX-512.
-    unsafe { write_integers(tile, &sums) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn write_floats(tile: Tile<'_, '_>, sums: &Sums) {
-    // SAFETY: the features of this function are those of `Avx512`.
-    let simd = unsafe { Avx512::assume() };
-    for (row, sums) in sums.0.chunks_exact(COLUMNS).enumerate().take(tile.rows) {
-        let values = [load(&sums[..LANES]), load(&sums[LANES..])];
-        let values = values.map(|value| _mm512_castsi512_ps(value));
-        write_row(simd, values, tile.accumulate, tile.out.row(row));
+#[target_feature(enable = "avx512f,avx512bw")]
+fn widen(bytes: &[u32], pairs: &mut [u32]) {
+    for (words, pairs) in bytes
+        .chunks_exact(COLUMNS)
+        .zip(pairs.chunks_exact_mut(2 * COLUMNS))
+    {
+        for column in [0, LANES] {
+            let [low, high] = byte_pairs(load(&words[column..]));
+            store(low, &mut pairs[column..]);
+            store(high, &mut pairs[COLUMNS + column..]);
+        }
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn write_integers(tile: Tile<'_, '_>, sums: &Sums) {
-    // SAFETY: the features of this function are those of `Avx512`.
-    let simd = unsafe { Avx512::assume() };
-    for (row, sums) in sums.0.chunks_exact(COLUMNS).enumerate().take(tile.rows) {
-        let values = [load(&sums[..LANES]), load(&sums[LANES..])];
-        let values = values.map(|value| _mm512_cvtepi32_ps(value));
-        write_scaled_row(
-            simd,
-            values,
-            &tile.row_scales[row],
-            tile.column_scales,
-            tile.accumulate,
-            tile.out.row(row),
-        );
+/// Rounds a dense line to bf16 and writes it as line `index` of a panel `[steps / 16, lines, 16]`, whose
+/// pieces of `[lines, 16]` have `tile` words; what lies behind its end becomes 0.
+pub(crate) fn pack_line(values: &[f32], index: usize, tile: usize, words: &mut [u32]) {
+    assert!(is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512 BF16.
+    unsafe { pack(values, index, tile, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn pack(values: &[f32], index: usize, tile: usize, words: &mut [u32]) {
+    let mut pieces = values.chunks(2 * LANES);
+    for tile in words.chunks_exact_mut(tile) {
+        let words = &mut tile[index * STEPS..][..STEPS];
+        let mut padded = [0.0; 2 * LANES];
+        let piece = match pieces.next() {
+            Some(piece) if piece.len() == padded.len() => piece,
+            Some(piece) => {
+                padded[..piece.len()].copy_from_slice(piece);
+                &padded
+            }
+            None => &padded,
+        };
+        store(round_pairs(piece), words);
+    }
+}
+
+/// The first 32 values as bf16, the first in the low half of the first word; ties to even.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn round_pairs(values: &[f32]) -> __m512i {
+    let [low, high] = [&values[..LANES], &values[LANES..2 * LANES]].map(|half| {
+        // SAFETY: the slice has sixteen values.
+        unsafe { _mm512_loadu_ps(half.as_ptr()) }
+    });
+    let rounded = _mm512_cvtne2ps_pbh(high, low);
+    // SAFETY: both types are 512 bits without invalid values.
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(rounded) }
+}
+
+/// Rounds the sums of a tile, `[rows, COLUMNS]` f32, to bf16: `[rows, 16]` words.
+pub(crate) fn round_tile(sums: &[f32], words: &mut [u32]) {
+    assert!(is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512 BF16.
+    unsafe { round(sums, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn round(sums: &[f32], words: &mut [u32]) {
+    for (row, words) in sums
+        .chunks_exact(COLUMNS)
+        .zip(words.chunks_exact_mut(STEPS))
+    {
+        store(round_pairs(row), words);
+    }
+}
+
+/// Turns sums of integers into floats, in place.
+pub(crate) fn integers_to_floats(sums: &mut [u32]) {
+    assert!(is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { to_floats(sums) }
+}
+
+#[target_feature(enable = "avx512f")]
+fn to_floats(sums: &mut [u32]) {
+    for sums in sums.chunks_exact_mut(LANES) {
+        let floats = _mm512_cvtepi32_ps(load(sums));
+        store(_mm512_castps_si512(floats), sums);
     }
 }
 
@@ -246,18 +313,27 @@ fn load(words: &[u32]) -> __m512i {
     unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
 }
 
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(values: __m512i, words: &mut [u32]) {
+    let words = &mut words[..LANES];
+    // SAFETY: the slice has sixteen words.
+    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), values) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// The same sums without the matrix unit, `dot` being the product of two words.
-    fn twin(a: &[u32], header: &[u32], b: &[u32], dot: impl Fn(u32, u32, u32) -> u32) -> Vec<u32> {
-        let steps = b.len() / COLUMNS;
+    fn twin(a: &[u32], first: &[u32], b: &[u32], dot: impl Fn(u32, u32, u32) -> u32) -> Vec<u32> {
         let mut sums = Vec::new();
-        for row in a.chunks_exact(steps) {
+        for row in 0..TILE_ROWS {
+            let row = a.chunks_exact(STEPS).skip(row).step_by(TILE_ROWS).flatten();
             for column in 0..COLUMNS {
-                let words = row.iter().zip(b[column..].iter().step_by(COLUMNS));
-                sums.push(words.fold(header[column], |sum, (a, b)| dot(sum, *a, *b)));
+                let words = row.clone().zip(b[column..].iter().step_by(COLUMNS));
+                let first = first[sums.len() % first.len()];
+                sums.push(words.fold(first, |sum, (a, b)| dot(sum, *a, *b)));
             }
         }
         sums
@@ -297,30 +373,42 @@ mod tests {
             };
             for rows in [1, 16, 17, 32] {
                 let computed = if rows <= LANES { LANES } else { TILE_ROWS } * COLUMNS;
-                let mut sums = Sums([0; TILE_ROWS * COLUMNS]);
+                let what = format!("{rows} rows, {steps} steps");
                 let (a, b) = (pairs(steps * TILE_ROWS, 1), pairs(steps * COLUMNS, 2));
-                multiply_bf16(rows, &a, &[0; COLUMNS], &b, &mut sums);
+                let mut sums = vec![7; TILE_ROWS * COLUMNS];
+                multiply_bf16(rows, &a, &b, Start::Zero, &mut sums);
                 let expected = twin(&a, &[0; COLUMNS], &b, dot_bf16);
-                let floats = |sums: &[u32]| -> Vec<f32> {
-                    sums[..computed]
-                        .iter()
-                        .map(|&sum| f32::from_bits(sum))
-                        .collect()
-                };
-                assert_eq!(
-                    floats(&sums.0),
-                    floats(&expected),
-                    "bf16, {rows} rows, {steps} steps"
-                );
+                assert_eq!(sums[..computed], expected[..computed], "bf16, {what}");
+                multiply_bf16(rows, &a, &b, Start::Sums, &mut sums);
+                let expected = twin(&a, &expected, &b, dot_bf16);
+                assert_eq!(sums[..computed], expected[..computed], "bf16 again, {what}");
+
                 let (a, b) = (words(steps * TILE_ROWS, 3), words(steps * COLUMNS, 4));
                 let header = words(COLUMNS, 5);
-                multiply_int8(rows, &a, &header, &b, &mut sums);
+                multiply_int8(rows, &a, &b, Start::Header(&header), &mut sums);
                 let expected = twin(&a, &header, &b, dot_int8);
-                assert_eq!(
-                    sums.0[..computed],
-                    expected[..computed],
-                    "int8, {rows} rows, {steps} steps"
-                );
+                assert_eq!(sums[..computed], expected[..computed], "int8, {what}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_widen_exactly() {
+        if !is_supported() {
+            println!("skipped: this processor or system has no AMX");
+            return;
+        }
+        let bytes: Vec<u32> = (0..3 * COLUMNS as u32)
+            .map(|i| i.wrapping_mul(0x9E37_79B9))
+            .collect();
+        let mut pairs = vec![0; 2 * bytes.len()];
+        widen_bytes(&bytes, &mut pairs);
+        for (at, word) in bytes.iter().enumerate() {
+            let (step, column) = (at / COLUMNS, at % COLUMNS);
+            for (part, byte) in word.to_le_bytes().into_iter().enumerate() {
+                let pair = pairs[(2 * step + part / 2) * COLUMNS + column];
+                let value = f32::from_bits((pair >> (16 * (part % 2))) << 16);
+                assert_eq!(value, f32::from(byte as i8), "word {at}, byte {part}");
             }
         }
     }

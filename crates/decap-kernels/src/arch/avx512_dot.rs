@@ -62,8 +62,8 @@ fn int8_bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
     let mut acc = [[_mm512_setzero_ps(); TILE_VECTORS]; ROWS];
     let a = Lines::<ROWS>::new(tile.a);
     for (step, b) in b.chunks_exact(COLUMNS).enumerate().take(a.steps() / 2) {
-        let b0 = byte_pairs(load(&b[..LANES]));
-        let b1 = byte_pairs(load(&b[LANES..]));
+        let b0 = byte_pairs(load(&b[..LANES])).map(|pair| as_bf16(pair));
+        let b1 = byte_pairs(load(&b[LANES..])).map(|pair| as_bf16(pair));
         for (row, acc) in acc.iter_mut().enumerate() {
             for pair in 0..2 {
                 // SAFETY: `take` keeps twice the step and one below `a.steps()`.
@@ -91,13 +91,13 @@ fn int8_bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
 /// The four bytes of each word as two pairs of bf16, exactly: the upper half of an f32 holds them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn byte_pairs(words: __m512i) -> [__m512bh; 2] {
+pub(super) fn byte_pairs(words: __m512i) -> [__m512i; 2] {
     let pair = |low: __m512i, high: __m512i| {
         let [low, high] = [low, high].map(|shifted| {
             _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(shifted)))
         });
         let low = _mm512_srli_epi32::<16>(low);
-        as_bf16(_mm512_mask_blend_epi16(0xaaaa_aaaa, low, high))
+        _mm512_mask_blend_epi16(0xaaaa_aaaa, low, high)
     };
     [
         pair(

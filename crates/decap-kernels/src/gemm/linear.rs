@@ -87,6 +87,11 @@ impl PackedMatrix {
         self.precision
     }
 
+    /// The kernels that the weights were packed for.
+    pub(crate) fn set(&self) -> KernelSet {
+        self.set
+    }
+
     /// Bytes of memory that the packed weights take.
     pub fn size_bytes(&self) -> usize {
         size_of_val(self.words.as_slice()) + size_of_val(&self.scales[..])
@@ -243,6 +248,24 @@ pub(crate) fn linear_on(
         rows * weight.outputs,
         "output of a linear layer"
     );
+    if output.is_empty() {
+        return;
+    }
+    let input = MatrixView::row_major(input, rows, weight.inputs);
+    with_packed_input(weight.set, threads, weight.precision, input, |packed| {
+        run_linear(threads, packed, rows, weight, epilogue, output);
+    });
+}
+
+/// [`linear_on`] whose input is packed.
+pub(crate) fn run_linear(
+    threads: Threads,
+    packed: PackedInput<'_>,
+    rows: usize,
+    weight: &PackedMatrix,
+    epilogue: Epilogue<'_>,
+    output: &mut [f32],
+) {
     if let Some(bias) = epilogue.bias {
         assert_eq!(bias.len(), weight.outputs, "bias of a linear layer");
     }
@@ -252,24 +275,30 @@ pub(crate) fn linear_on(
     if output.is_empty() {
         return;
     }
-    let input = MatrixView::row_major(input, rows, weight.inputs);
-    with_packed_input(weight.set, threads, weight.precision, input, |packed| {
-        let product = Product {
-            set: weight.set,
-            kernel: packed.kernel,
-            threads,
-            row_scales: packed.scales,
-            column_scales: &weight.scales,
-            a: packed.words,
-            a_layout: packed.layout,
-            b: weight.words.as_slice(),
-            b_layout: weight.layout(),
-            accumulate: Accumulate::Overwrite,
-            epilogue,
-        };
-        let output = MatrixViewMut::row_major(output, rows, weight.outputs);
-        product.run(&Output::new(output));
-    });
+    let output = MatrixViewMut::row_major(output, rows, weight.outputs);
+    product(packed, threads, weight, epilogue).run(&Output::new(output));
+}
+
+/// The product of a packed input with `weight`.
+pub(crate) fn product<'a>(
+    packed: PackedInput<'a>,
+    threads: Threads,
+    weight: &'a PackedMatrix,
+    epilogue: Epilogue<'a>,
+) -> Product<'a> {
+    Product {
+        set: weight.set,
+        kernel: packed.kernel,
+        threads,
+        row_scales: packed.scales,
+        column_scales: &weight.scales,
+        a: packed.words,
+        a_layout: packed.layout,
+        b: weight.words.as_slice(),
+        b_layout: weight.layout(),
+        accumulate: Accumulate::Overwrite,
+        epilogue,
+    }
 }
 
 /// A first operand as the tiles of a kernel read it.
@@ -291,13 +320,8 @@ pub(crate) fn with_packed_input<R>(
 ) -> R {
     let rows = input.rows();
     let kernel = TileKernel::choose(set, precision, rows);
-    let grouping = kernel.group_rows(set, rows);
-    let layout = Layout::new(
-        grouping,
-        kernel.input_format(),
-        Order::Lines,
-        input.columns(),
-    );
+    let (grouping, order) = kernel.group_rows(set, rows);
+    let layout = Layout::new(grouping, kernel.input_format(), order, input.columns());
     let scaled_rows = if precision.has_byte_weights() {
         rows
     } else {

@@ -4,7 +4,10 @@
 //! output held in registers. The output is cut into tasks by its size alone and the sum is never
 //! split between threads, so results do not depend on the number of threads.
 
+mod activations;
 mod linear;
+#[cfg(target_arch = "x86_64")]
+mod matrix_unit;
 mod output;
 mod panels;
 mod product;
@@ -12,6 +15,7 @@ pub(crate) mod tile;
 mod view;
 mod words;
 
+pub use activations::{Activations, linear_from, linear_into};
 pub use linear::{Epilogue, PackedMatrix, Precision, linear};
 pub use tile::Accumulate;
 pub use view::{MatrixView, MatrixViewMut};
@@ -20,6 +24,7 @@ use crate::dispatch::KernelSet;
 pub(crate) use linear::linear_on;
 use linear::with_packed_input;
 pub(crate) use output::{Output, OutputBlock};
+pub(crate) use panels::TILE_STEPS;
 use panels::{Grouping, Layout, Order, Packing};
 use product::Product;
 pub(crate) use product::Threads;

@@ -1,4 +1,4 @@
-//! The output of a product, cut into blocks that threads fill independently.
+//! The output of a product, cut into blocks or tiles that threads fill independently.
 
 use super::view::MatrixViewMut;
 use std::marker::PhantomData;
@@ -109,5 +109,36 @@ impl OutputBlock<'_> {
             row_stride: self.row_stride,
             lifetime: PhantomData,
         }
+    }
+}
+
+/// Words that are cut into disjoint pieces, in whose order [`super::panels::Order::Tiles`] has them.
+pub(crate) struct Pieces<'a> {
+    data: *mut u32,
+    len: usize,
+    lifetime: PhantomData<&'a mut [u32]>,
+}
+
+// SAFETY: the pointer is only used through pieces, which `Pieces::piece`'s caller keeps disjoint.
+unsafe impl Sync for Pieces<'_> {}
+
+impl<'a> Pieces<'a> {
+    pub(crate) fn new(words: &'a mut [u32]) -> Self {
+        Self {
+            data: words.as_mut_ptr(),
+            len: words.len(),
+            lifetime: PhantomData,
+        }
+    }
+
+    /// The `len` words from `start`.
+    ///
+    /// # Safety
+    /// No two pieces that are alive at the same time may overlap.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn piece(&self, start: usize, len: usize) -> &mut [u32] {
+        assert!(start <= self.len && len <= self.len - start);
+        // SAFETY: the assertion keeps the piece inside the words, and the caller keeps it alone.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
     }
 }

@@ -87,7 +87,12 @@ pub(crate) enum Order {
     Steps,
     /// `[lines, steps]`
     Lines,
+    /// `[steps / 16, lines, 16]`: a tile of the matrix unit lies in one piece.
+    Tiles,
 }
+
+/// Words of a line that a tile of the matrix unit holds.
+pub(crate) const TILE_STEPS: usize = 16;
 
 /// How the lines of an operand are grouped into panels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +107,14 @@ impl Grouping {
     pub(crate) fn lines(self) -> usize {
         match self {
             Self::Balanced { lines, .. } | Self::Padded { lines, .. } => lines,
+        }
+    }
+
+    /// The same grouping of another number of lines.
+    pub(crate) fn with_lines(self, lines: usize) -> Self {
+        match self {
+            Self::Balanced { most, .. } => Self::Balanced { lines, most },
+            Self::Padded { width, .. } => Self::Padded { lines, width },
         }
     }
 
@@ -165,11 +178,20 @@ impl Layout {
     }
 
     pub(crate) fn chunks(self) -> usize {
-        self.steps.div_ceil(self.format.chunk_steps())
+        self.steps.div_ceil(self.chunk_steps().max(1))
     }
 
-    fn steps_of(self, chunk: usize) -> Range<usize> {
-        let chunk_steps = self.format.chunk_steps();
+    /// The loops of the matrix unit cut the sum themselves.
+    fn chunk_steps(self) -> usize {
+        match self.order {
+            Order::Tiles => self.steps,
+            Order::Steps | Order::Lines => self.format.chunk_steps(),
+        }
+    }
+
+    /// The words along the sum that a chunk holds.
+    pub(crate) fn steps_of(self, chunk: usize) -> Range<usize> {
+        let chunk_steps = self.chunk_steps();
         chunk * chunk_steps..((chunk + 1) * chunk_steps).min(self.steps)
     }
 
@@ -252,6 +274,8 @@ impl Kernel for PackPanel<'_, '_> {
             (true, Order::Steps) => self.packing.interleave_lines(simd, job, words),
             (false, Order::Steps) => self.packing.copy_steps(job, words),
             (false, Order::Lines) => self.packing.transpose_steps(job, words),
+            (true, Order::Tiles) => self.packing.copy_tiles(simd, job, words),
+            (false, Order::Tiles) => self.packing.transpose_tiles(job, words),
         }
         if !header.is_empty() {
             write_header(header, words);
@@ -268,6 +292,73 @@ impl Packing<'_> {
     fn copy_lines<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
         for (line, words) in lines.zip(words.chunks_exact_mut(steps)) {
             self.convert_line(simd, line, values.clone(), words);
+        }
+    }
+
+    /// Dense lines to `[steps / 16, lines, 16]`.
+    #[inline(always)]
+    fn copy_tiles<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
+        /// Words that are converted at a time.
+        const RUN: usize = 8 * TILE_STEPS;
+        let per_word = self.layout.format.values_per_word();
+        let tile = words.len() / steps.max(1) * TILE_STEPS;
+        let mut converted = [0; RUN];
+        for (index, line) in lines.enumerate() {
+            #[cfg(target_arch = "x86_64")]
+            if matches!(self.layout.format, Format::Bf16 | Format::Bf16ForBytes) {
+                let line = self.operand.row_slice(line, 0, self.operand.columns());
+                crate::arch::amx::pack_line(line, index, tile, words);
+                continue;
+            }
+            for (run, tiles) in words.chunks_mut(RUN / TILE_STEPS * tile).enumerate() {
+                let converted = &mut converted[..tiles.len() / tile * TILE_STEPS];
+                let start = values.start + run * RUN * per_word;
+                let end = start + converted.len() * per_word;
+                self.convert_line(simd, line, start..end, converted);
+                let parts = converted.chunks_exact(TILE_STEPS);
+                for (tile, part) in tiles.chunks_exact_mut(tile).zip(parts) {
+                    tile[index * TILE_STEPS..][..TILE_STEPS].copy_from_slice(part);
+                }
+            }
+        }
+    }
+
+    /// An operand that is dense across its lines to `[steps / 16, lines, 16]`.
+    #[inline(always)]
+    fn transpose_tiles(&self, (lines, values, steps): Job, words: &mut [u32]) {
+        /// Lines of a panel at most.
+        const LINES: usize = 32;
+        let per_word = self.layout.format.values_per_word();
+        let tile = words.len() / steps.max(1) * TILE_STEPS;
+        let factors = self.factors_of(&lines);
+        let across = self.operand.transposed();
+        let mut merged = [[0; LINES]; TILE_STEPS];
+        let starts = values.step_by(TILE_STEPS * per_word);
+        for (start, tile) in starts.zip(words.chunks_exact_mut(tile)) {
+            for (step, merged) in merged.iter_mut().enumerate() {
+                let value = start + step * per_word;
+                let row = |part| across.row_slice(value + part, lines.start, lines.len());
+                let there = per_word.min(self.operand.columns().saturating_sub(value));
+                if self.layout.format == Format::Bf16 && there == 2 {
+                    for ((word, low), high) in merged.iter_mut().zip(row(0)).zip(row(1)) {
+                        *word = bf16_bits(*low) | (bf16_bits(*high) << 16);
+                    }
+                    continue;
+                }
+                merged.fill(0);
+                for part in 0..there {
+                    merge(self.layout.format, row(part), factors, part, merged);
+                }
+            }
+            for (line, words) in tile
+                .chunks_exact_mut(TILE_STEPS)
+                .enumerate()
+                .take(lines.len())
+            {
+                for (word, merged) in words.iter_mut().zip(&merged) {
+                    *word = merged[line];
+                }
+            }
         }
     }
 

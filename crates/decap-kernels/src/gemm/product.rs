@@ -1,7 +1,7 @@
 //! A product of two packed operands: the loops around the tiles, and the threads.
 
 use super::linear::Epilogue;
-use super::output::{Output, OutputBlock};
+use super::output::{Output, OutputBlock, Pieces};
 use super::panels::Layout;
 use super::tile::{Accumulate, Tile, TileKernel};
 use crate::dispatch::KernelSet;
@@ -45,16 +45,73 @@ pub(crate) struct Product<'a> {
     pub(crate) epilogue: Epilogue<'a>,
 }
 
-impl Product<'_> {
-    pub(crate) fn run(&self, out: &Output<'_>) {
-        let a_panels = self.a_layout.grouping.panels();
-        let b_panels = self.b_layout.grouping.panels();
-        let multiplications = out.rows() * out.columns() * self.a_layout.steps;
-        let row_blocks = out.rows().div_ceil(TASK_ROWS).min(a_panels);
+/// A block of the output: the panels of both operands, and the rows and columns that they are.
+pub(crate) struct Task {
+    pub(crate) a_panels: Range<usize>,
+    pub(crate) b_panels: Range<usize>,
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+}
+
+/// Tiles of a task of the matrix unit at most: their sums stay in L2, 4 KiB each.
+const MOST_TILES: usize = 192;
+
+/// Blocks of rows and of columns, such that sums stay in L2, there are tasks for all threads, and as
+/// little as possible of both operands is read more than once.
+fn blocks_of_matrix_unit(a_panels: usize, b_panels: usize) -> (usize, usize) {
+    let candidates = (1..=a_panels).map(|row_blocks| {
+        let rows = a_panels.div_ceil(row_blocks);
         let column_blocks = b_panels
-            .div_ceil(TASK_PANELS)
+            .div_ceil((MOST_TILES / rows).max(1))
             .max(WANTED_TASKS.div_ceil(row_blocks))
             .min(b_panels);
+        (row_blocks, column_blocks)
+    });
+    let reads = |&(row_blocks, column_blocks): &(usize, usize)| {
+        column_blocks * a_panels + row_blocks * b_panels
+    };
+    candidates.min_by_key(reads).unwrap_or((1, 1))
+}
+
+impl Product<'_> {
+    pub(crate) fn run(&self, out: &Output<'_>) {
+        self.cut(out.rows(), out.columns(), |task| {
+            // SAFETY: `cut` makes tasks of disjoint rows and columns.
+            let block = unsafe {
+                let (rows, columns) = (&task.rows, &task.columns);
+                out.block(rows.start, rows.len(), columns.start, columns.len())
+            };
+            self.run_task(task, block);
+        });
+    }
+
+    /// [`Product::run`] of the matrix unit, with bf16 for another such product as its output.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn run_into_tiles(&self, tiles: &Pieces<'_>, layout: Layout) {
+        let rows = self.a_layout.grouping.lines();
+        let columns = self.b_layout.grouping.lines();
+        self.cut(rows, columns, |task| {
+            let target = super::matrix_unit::Target::Tiles(tiles, layout);
+            super::matrix_unit::run_task(self, task, target);
+        });
+    }
+
+    /// Cuts the output into tasks of disjoint panels of both operands, and runs them.
+    fn cut(&self, rows: usize, columns: usize, run: impl Fn(Task) + Sync) {
+        let a_panels = self.a_layout.grouping.panels();
+        let b_panels = self.b_layout.grouping.panels();
+        let multiplications = rows * columns * self.a_layout.steps;
+        let (row_blocks, column_blocks) = match self.kernel.is_of_matrix_unit() {
+            true => blocks_of_matrix_unit(a_panels, b_panels),
+            false => {
+                let row_blocks = rows.div_ceil(TASK_ROWS).min(a_panels);
+                let column_blocks = b_panels
+                    .div_ceil(TASK_PANELS)
+                    .max(WANTED_TASKS.div_ceil(row_blocks))
+                    .min(b_panels);
+                (row_blocks, column_blocks)
+            }
+        };
         let share = |blocks: usize, panels: usize, block: usize| {
             block * panels / blocks..(block + 1) * panels / blocks
         };
@@ -63,10 +120,12 @@ impl Product<'_> {
             let b_range = share(column_blocks, b_panels, index / row_blocks);
             let rows = self.lines(self.a_layout, &a_range);
             let columns = self.lines(self.b_layout, &b_range);
-            // SAFETY: `share` cuts the panels of both operands into disjoint runs, so that no two
-            // tasks have an output element in common.
-            let block = unsafe { out.block(rows.start, rows.len(), columns.start, columns.len()) };
-            self.run_task(a_range, b_range, rows, columns, block);
+            run(Task {
+                a_panels: a_range,
+                b_panels: b_range,
+                rows,
+                columns,
+            });
         };
         let tasks = row_blocks * column_blocks;
         if self.threads == Threads::One || multiplications < PARALLEL_WORK {
@@ -81,14 +140,18 @@ impl Product<'_> {
         first.start..layout.grouping.lines_of(panels.end - 1).end
     }
 
-    fn run_task(
-        &self,
-        a_panels: Range<usize>,
-        b_panels: Range<usize>,
-        rows: Range<usize>,
-        columns: Range<usize>,
-        mut block: OutputBlock<'_>,
-    ) {
+    fn run_task(&self, task: Task, mut block: OutputBlock<'_>) {
+        #[cfg(target_arch = "x86_64")]
+        if self.kernel.is_of_matrix_unit() && self.a_layout.steps > 0 {
+            let target = super::matrix_unit::Target::Rows(&mut block);
+            return super::matrix_unit::run_task(self, task, target);
+        }
+        let Task {
+            a_panels,
+            b_panels,
+            rows,
+            columns,
+        } = task;
         if self.a_layout.steps == 0 && self.accumulate == Accumulate::Overwrite {
             (0..rows.len()).for_each(|row| block.row(row).fill(0.0));
         }

@@ -2,7 +2,7 @@
 
 use super::linear::Precision;
 use super::output::OutputBlock;
-use super::panels::{Format, Grouping};
+use super::panels::{Format, Grouping, Order};
 use super::words::as_f32;
 use crate::arch::{Kernel, Simd, dispatch};
 use crate::dispatch::KernelSet;
@@ -56,6 +56,9 @@ pub(crate) enum TileKernel {
     Bf16Amx,
     #[cfg(target_arch = "x86_64")]
     Int8Amx,
+    /// Bytes widened to bf16.
+    #[cfg(target_arch = "x86_64")]
+    Int8Bf16Amx,
 }
 
 /// Rows below which the matrix unit, which always computes sixteen, does not pay.
@@ -73,6 +76,8 @@ impl TileKernel {
             (Precision::Bf16, KernelSet::Amx) if rows >= AMX_ROWS => Self::Bf16Amx,
             #[cfg(target_arch = "x86_64")]
             (Precision::Int8, KernelSet::Amx) if rows >= AMX_ROWS => Self::Int8Amx,
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Int8Bf16, KernelSet::Amx) if rows >= AMX_ROWS => Self::Int8Bf16Amx,
             #[cfg(target_arch = "x86_64")]
             (Precision::Bf16, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::Bf16Dot,
             #[cfg(target_arch = "x86_64")]
@@ -93,7 +98,7 @@ impl TileKernel {
             Self::Int8 => Format::WideBytes,
             Self::Int8Bf16 => Format::WideBf16ForBytes,
             #[cfg(target_arch = "x86_64")]
-            Self::Int8Bf16Dot => Format::Bf16ForBytes,
+            Self::Int8Bf16Dot | Self::Int8Bf16Amx => Format::Bf16ForBytes,
             #[cfg(target_arch = "x86_64")]
             Self::Bf16Dot | Self::Bf16Amx => Format::Bf16,
             #[cfg(target_arch = "x86_64")]
@@ -101,22 +106,33 @@ impl TileKernel {
         }
     }
 
-    /// How the rows of the first operand are grouped: the matrix unit reads whole tiles.
-    pub(crate) fn group_rows(self, set: KernelSet, rows: usize) -> Grouping {
+    /// Whether products run in the loops of the matrix unit.
+    pub(crate) fn is_of_matrix_unit(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16Amx | Self::Int8Amx => Grouping::Padded {
-                lines: rows,
-                width: crate::arch::amx::TILE_ROWS,
-            },
-            _ => Grouping::Balanced {
-                lines: rows,
-                most: dispatch(set, Shape).0,
-            },
+            Self::Bf16Amx | Self::Int8Amx | Self::Int8Bf16Amx => true,
+            _ => false,
         }
     }
 
-    /// Computes one tile.
+    /// Whether the first operand is bf16, two to a word.
+    pub(crate) fn takes_bf16(self) -> bool {
+        matches!(self.input_format(), Format::Bf16 | Format::Bf16ForBytes)
+    }
+
+    /// How the rows of the first operand are grouped, and its words ordered: the matrix unit reads
+    /// whole tiles.
+    pub(crate) fn group_rows(self, set: KernelSet, rows: usize) -> (Grouping, Order) {
+        #[cfg(target_arch = "x86_64")]
+        if self.is_of_matrix_unit() {
+            let width = crate::arch::amx::TILE_ROWS;
+            return (Grouping::Padded { lines: rows, width }, Order::Tiles);
+        }
+        let most = dispatch(set, Shape).0;
+        (Grouping::Balanced { lines: rows, most }, Order::Lines)
+    }
+
+    /// Computes one tile. Those of the matrix unit have loops of their own.
     pub(crate) fn run(self, set: KernelSet, tile: Tile<'_, '_>) {
         match self {
             Self::F32 => dispatch(set, Widened(Operands::Floats, tile)),
@@ -129,9 +145,9 @@ impl TileKernel {
             #[cfg(target_arch = "x86_64")]
             Self::Int8Dot => crate::arch::avx512_dot::tile_int8(tile),
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16Amx => crate::arch::amx::tile_bf16(tile),
-            #[cfg(target_arch = "x86_64")]
-            Self::Int8Amx => crate::arch::amx::tile_int8(tile),
+            Self::Bf16Amx | Self::Int8Amx | Self::Int8Bf16Amx => {
+                unreachable!("tile of the matrix unit")
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The pre-norm transformer that both towers are made of.
 
 use decap_kernels::{
-    Activation, Attention, Epilogue, Mask, PackedMatrix, Sequences, attention, layer_norm, linear,
+    Activation, Activations, Attention, Epilogue, Mask, PackedMatrix, Sequences, attention_into,
+    layer_norm, layer_norm_into, linear_from, linear_into,
 };
 
 use super::config::TransformerConfig;
@@ -58,7 +59,6 @@ impl Transformer {
         let TransformerConfig {
             width,
             heads,
-            hidden_width,
             activation,
             ..
         } = self.config;
@@ -68,22 +68,25 @@ impl Transformer {
             mask,
         };
         let rows = tokens.len() / width;
+        let Some(first) = self.blocks.first() else {
+            return;
+        };
         let mut next = vec![0.0; rows * width];
-        let mut normed = vec![0.0; rows * width];
         let mut queries_keys_values = vec![0.0; rows * 3 * width];
-        let mut hidden = vec![0.0; rows * hidden_width];
+        let mut normed = Activations::for_weight(&first.queries_keys_values.weight, rows);
+        let mut hidden = Activations::for_weight(&first.hidden_output.weight, rows);
         for (index, block) in self.blocks.iter().enumerate() {
             // x = x + output(attention(norm_1(x)))
-            block.norm_1.forward(tokens, &mut normed);
+            block.norm_1.forward_into(tokens, &mut normed);
             block
                 .queries_keys_values
                 .forward(&normed, &mut queries_keys_values);
             let sequences = Sequences::Packed { lengths };
-            attention(&queries_keys_values, sequences, heads, None, &mut normed);
+            attention_into(&queries_keys_values, sequences, heads, &mut normed);
             block.output.add_to(&normed, tokens, &mut next);
             std::mem::swap(tokens, &mut next);
             // x = x + hidden_output(activation(hidden(norm_2(x))))
-            block.norm_2.forward(tokens, &mut normed);
+            block.norm_2.forward_into(tokens, &mut normed);
             block
                 .hidden
                 .forward_activated(&normed, activation, &mut hidden);
@@ -110,30 +113,39 @@ impl LayerNorm {
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) {
         layer_norm(input, &self.weight, &self.bias, self.epsilon, output);
     }
+
+    /// [`LayerNorm::forward`] for the layer that follows.
+    fn forward_into(&self, input: &[f32], output: &mut Activations) {
+        layer_norm_into(input, &self.weight, &self.bias, self.epsilon, output);
+    }
 }
 
 impl Linear {
     /// `[rows, inputs]` to `[rows, outputs]`.
-    fn forward(&self, input: &[f32], output: &mut [f32]) {
-        self.forward_activated(input, Activation::Identity, output);
-    }
-
-    fn forward_activated(&self, input: &[f32], activation: Activation, output: &mut [f32]) {
+    fn forward(&self, input: &Activations, output: &mut [f32]) {
         let epilogue = Epilogue {
             bias: Some(&self.bias),
-            activation,
             ..Epilogue::default()
         };
-        linear(input, &self.weight, epilogue, output);
+        linear_from(input, &self.weight, epilogue, output);
+    }
+
+    fn forward_activated(
+        &self,
+        input: &Activations,
+        activation: Activation,
+        output: &mut Activations,
+    ) {
+        linear_into(input, &self.weight, Some(&self.bias), activation, output);
     }
 
     /// `output = residual + self(input)`.
-    fn add_to(&self, input: &[f32], residual: &[f32], output: &mut [f32]) {
+    fn add_to(&self, input: &Activations, residual: &[f32], output: &mut [f32]) {
         let epilogue = Epilogue {
             bias: Some(&self.bias),
             residual: Some(residual),
             ..Epilogue::default()
         };
-        linear(input, &self.weight, epilogue, output);
+        linear_from(input, &self.weight, epilogue, output);
     }
 }

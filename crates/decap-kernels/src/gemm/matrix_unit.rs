@@ -1,0 +1,238 @@
+//! Tasks of a product on the AMX matrix unit.
+//!
+//! The unit multiplies faster than the second-level cache delivers, so the sum is cut into passes
+//! whose panels fit into the first level side by side. The sums of a task wait in a block of whole
+//! tiles between the passes, and each tile is finished while it is hot.
+
+use super::linear::Epilogue;
+use super::output::{OutputBlock, Pieces};
+use super::panels::{Format, Layout, TILE_STEPS};
+use super::product::{Product, Task};
+use super::tile::{Accumulate, TileKernel};
+use super::words::{as_f32, as_f32_mut, with_scratch};
+use crate::activation::activate;
+use crate::arch::amx::{self, COLUMNS, Start, TILE_ROWS};
+use crate::arch::{Kernel, Simd, dispatch};
+use std::ops::Range;
+
+/// Words of the sum in a pass: 16 KiB of each operand, of 48 KiB of a first-level cache.
+const PASS_STEPS: usize = 128;
+
+/// Words of the sums of a tile.
+const TILE: usize = TILE_ROWS * COLUMNS;
+
+/// Where a task writes.
+pub(crate) enum Target<'a, 'b> {
+    /// Its block of the output.
+    Rows(&'a mut OutputBlock<'b>),
+    /// Its tiles of the first operand of another product.
+    Tiles(&'a Pieces<'b>, Layout),
+}
+
+/// Computes the task's part of the output; the sum must not be empty.
+pub(crate) fn run_task(product: &Product<'_>, task: Task, mut target: Target<'_, '_>) {
+    let tiles = task.a_panels.len() * task.b_panels.len();
+    // Bytes that are widened to bf16 become twice as many words.
+    let widened = match product.kernel {
+        TileKernel::Int8Bf16Amx => PASS_STEPS * COLUMNS,
+        _ => 0,
+    };
+    with_scratch(widened + tiles * TILE, |scratch| {
+        let (widened, sums) = scratch.split_at_mut(widened);
+        let last = product.b_layout.chunks() - 1;
+        for chunk in 0..=last {
+            product.multiply_chunk(&task, chunk, widened, sums);
+            // Sums of bytes are scaled and added up chunk by chunk: more would not fit 32 bits.
+            let is_whole = chunk == last;
+            if is_whole || product.b_layout.format == Format::SignedBytes {
+                product.finish_chunk(&task, chunk, is_whole, sums, &mut target);
+            }
+        }
+    });
+}
+
+impl Product<'_> {
+    /// Adds up the part of the sum that a chunk of the second operand holds.
+    fn multiply_chunk(&self, task: &Task, chunk: usize, widened: &mut [u32], sums: &mut [u32]) {
+        let is_bytes = self.b_layout.format == Format::SignedBytes;
+        // Words of the first operand for each of the second.
+        let ratio = self.a_layout.steps / self.b_layout.steps;
+        let chunk_steps = self.b_layout.steps_of(chunk);
+        let chunk_steps = chunk_steps.start * ratio..chunk_steps.end * ratio;
+        for first in chunk_steps.clone().step_by(PASS_STEPS) {
+            let pass = first..(first + PASS_STEPS).min(chunk_steps.end);
+            let in_chunk = pass.start - chunk_steps.start..pass.end - chunk_steps.start;
+            let mut tiles = sums.chunks_exact_mut(TILE);
+            for b_panel in task.b_panels.clone() {
+                let b = &self.b[self.b_layout.panel(chunk, b_panel)];
+                let (header, b) = b.split_at(self.b_layout.format.header() * COLUMNS);
+                let b = self.pass_of(b, &in_chunk, widened);
+                for (a_panel, sums) in task.a_panels.clone().zip(&mut tiles) {
+                    let a = &self.a[self.a_layout.panel(0, a_panel)];
+                    let a = &a[pass.start * TILE_ROWS..pass.end * TILE_ROWS];
+                    let start = match self.kernel {
+                        _ if first > chunk_steps.start => Start::Sums,
+                        TileKernel::Int8Amx => Start::Header(header),
+                        _ if chunk == 0 || is_bytes => Start::Zero,
+                        _ => Start::Sums,
+                    };
+                    let rows = self.a_layout.grouping.lines_of(a_panel).len();
+                    match self.kernel {
+                        TileKernel::Int8Amx => amx::multiply_int8(rows, a, b, start, sums),
+                        _ => amx::multiply_bf16(rows, a, b, start, sums),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The words of a pass as the unit reads them.
+    fn pass_of<'a>(&self, b: &'a [u32], pass: &Range<usize>, widened: &'a mut [u32]) -> &'a [u32] {
+        if self.kernel != TileKernel::Int8Bf16Amx {
+            return &b[pass.start * COLUMNS..pass.end * COLUMNS];
+        }
+        let b = &b[pass.start / 2 * COLUMNS..pass.end / 2 * COLUMNS];
+        let widened = &mut widened[..2 * b.len()];
+        amx::widen_bytes(b, widened);
+        widened
+    }
+
+    fn finish_chunk(
+        &self,
+        task: &Task,
+        chunk: usize,
+        is_whole: bool,
+        sums: &mut [u32],
+        target: &mut Target<'_, '_>,
+    ) {
+        let bytes = self.b_layout.format == Format::SignedBytes;
+        let mut tiles = sums.chunks_exact_mut(TILE);
+        for b_panel in task.b_panels.clone() {
+            let columns = self.b_layout.grouping.lines_of(b_panel);
+            for (a_panel, sums) in task.a_panels.clone().zip(&mut tiles) {
+                if self.kernel == TileKernel::Int8Amx {
+                    amx::integers_to_floats(sums);
+                }
+                let rows = self.a_layout.grouping.lines_of(a_panel);
+                let rows_len = rows.len();
+                let sums = &mut sums[..rows.len() * COLUMNS];
+                // A block that is read only where it is added to.
+                let mut out = match target {
+                    Target::Rows(block) => Some(block.part(
+                        rows.start - task.rows.start,
+                        rows.len(),
+                        columns.start - task.columns.start,
+                        columns.len(),
+                    )),
+                    Target::Tiles(..) => None,
+                };
+                let finish = FinishTile {
+                    sums: &mut *sums,
+                    row_scales: match self.kernel {
+                        TileKernel::Int8Amx => &self.row_scales[rows.clone()],
+                        _ => &[],
+                    },
+                    column_scales: match bytes {
+                        true => &self.column_scales[columns.start..columns.start + COLUMNS],
+                        false => &[],
+                    },
+                    accumulate: match (bytes, chunk) {
+                        (true, 1..) => Accumulate::Add,
+                        _ => self.accumulate,
+                    },
+                    epilogue: match is_whole {
+                        true => self.epilogue,
+                        false => Epilogue::default(),
+                    },
+                    outputs: self.b_layout.grouping.lines(),
+                    rows,
+                    columns: columns.clone(),
+                    out: out.as_mut(),
+                };
+                dispatch(self.set, finish);
+                if let Target::Tiles(pieces, layout) = target {
+                    let tile = b_panel * TILE_ROWS * TILE_STEPS;
+                    let start = layout.panel(0, a_panel).start + tile;
+                    // SAFETY: tiles of different panels do not overlap, and no two tasks share
+                    // one.
+                    let words = unsafe { pieces.piece(start, rows_len * TILE_STEPS) };
+                    amx::round_tile(as_f32(sums), words);
+                }
+            }
+        }
+    }
+}
+
+/// Turns the sums of a tile into its part of the output.
+struct FinishTile<'a, 'b, 'c> {
+    /// `[rows, COLUMNS]`, f32.
+    sums: &'a mut [u32],
+    /// Factors of the rows, where both operands are bytes, and of all columns, where one is; else empty.
+    row_scales: &'a [f32],
+    column_scales: &'a [f32],
+    accumulate: Accumulate,
+    epilogue: Epilogue<'b>,
+    /// Columns of the whole output.
+    outputs: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// None where the sums themselves are the result.
+    out: Option<&'a mut OutputBlock<'c>>,
+}
+
+impl Kernel for FinishTile<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let sums = as_f32_mut(self.sums);
+        if !self.column_scales.is_empty() {
+            for (index, row) in sums.chunks_exact_mut(COLUMNS).enumerate() {
+                let row_scale = simd.splat(self.row_scales.get(index).copied().unwrap_or(1.0));
+                let scales = self.column_scales.chunks_exact(S::LANES);
+                for (values, scales) in row.chunks_exact_mut(S::LANES).zip(scales) {
+                    let scale = simd.mul(simd.load(scales), row_scale);
+                    simd.store(simd.mul(simd.load(values), scale), values);
+                }
+            }
+        }
+        let mut out = self.out;
+        if let (Accumulate::Add, Some(out)) = (self.accumulate, &mut out) {
+            for (index, row) in sums.chunks_exact_mut(COLUMNS).enumerate() {
+                add_lanes(simd, row, out.row(index));
+            }
+        }
+        if let Some(bias) = self.epilogue.bias {
+            let bias = &bias[self.columns.clone()];
+            for row in sums.chunks_exact_mut(COLUMNS) {
+                add_lanes(simd, row, bias);
+            }
+        }
+        activate(simd, self.epilogue.activation, sums);
+        if let Some(residual) = self.epilogue.residual {
+            for (index, row) in sums.chunks_exact_mut(COLUMNS).enumerate() {
+                let start = (self.rows.start + index) * self.outputs + self.columns.start;
+                add_lanes(simd, row, &residual[start..start + self.columns.len()]);
+            }
+        }
+        let Some(out) = out else { return };
+        for (index, row) in sums.chunks_exact(COLUMNS).enumerate() {
+            let lanes = out.row(index).chunks_mut(S::LANES);
+            for (values, out) in row.chunks_exact(S::LANES).zip(lanes) {
+                simd.store_partial(simd.load(values), out);
+            }
+        }
+    }
+}
+
+/// `values += others`, of which there may be fewer.
+#[inline(always)]
+fn add_lanes<S: Simd>(simd: S, values: &mut [f32], others: &[f32]) {
+    let values = values.chunks_exact_mut(S::LANES);
+    for (values, others) in values.zip(others.chunks(S::LANES)) {
+        let sum = simd.add(simd.load(values), simd.load_partial(others));
+        simd.store(sum, values);
+    }
+}
+
+const _: () = assert!(PASS_STEPS.is_multiple_of(2 * TILE_STEPS));
