@@ -104,101 +104,169 @@ pub(crate) enum Start<'a> {
     Sums,
 }
 
+/// One pass of the registers over two panels: 16 or 32 rows, with or without fetching what comes next.
+macro_rules! pass {
+    (@16, $dot:literal, [$($fetch:expr),*], $pass:ident) => {
+        asm!(
+            "tileloadd tmm0, [{first} + {first_stride}*1]",
+            "tileloadd tmm1, [{first} + {first_stride}*1 + 64]",
+            "2:",
+            "tileloadd tmm4, [{a} + {a_stride}*1]",
+            "tileloadd tmm6, [{b} + {stride}*1]",
+            concat!($dot, " tmm0, tmm4, tmm6"),
+            "tileloadd tmm7, [{b} + {stride}*1 + 64]",
+            concat!($dot, " tmm1, tmm4, tmm7"),
+            $($fetch,)*
+            "add {a}, 2048",
+            "add {b}, 2048",
+            "add {ahead}, 2048",
+            "dec {count}",
+            "jnz 2b",
+            "tilestored [{sums} + {stride}*1], tmm0",
+            "tilestored [{sums} + {stride}*1 + 64], tmm1",
+            first = in(reg) $pass.first,
+            first_stride = in(reg) $pass.first_stride,
+            a = inout(reg) $pass.a => _,
+            a_stride = in(reg) STEPS * size_of::<u32>(),
+            b = inout(reg) $pass.b => _,
+            ahead = inout(reg) $pass.ahead => _,
+            stride = in(reg) ROW_BYTES,
+            count = inout(reg) $pass.count => _,
+            sums = in(reg) $pass.sums,
+            options(nostack),
+        )
+    };
+    (@32, $dot:literal, [$($fetch:expr),*], $pass:ident) => {
+        asm!(
+            "tileloadd tmm0, [{first} + {first_stride}*1]",
+            "tileloadd tmm1, [{first} + {first_stride}*1 + 64]",
+            "tileloadd tmm2, [{first_low} + {first_stride}*1]",
+            "tileloadd tmm3, [{first_low} + {first_stride}*1 + 64]",
+            "2:",
+            "tileloadd tmm4, [{a} + {a_stride}*1]",
+            "tileloadd tmm6, [{b} + {stride}*1]",
+            concat!($dot, " tmm0, tmm4, tmm6"),
+            "tileloadd tmm7, [{b} + {stride}*1 + 64]",
+            concat!($dot, " tmm1, tmm4, tmm7"),
+            "tileloadd tmm5, [{a} + {a_stride}*1 + 1024]",
+            concat!($dot, " tmm2, tmm5, tmm6"),
+            $($fetch,)*
+            concat!($dot, " tmm3, tmm5, tmm7"),
+            "add {a}, 2048",
+            "add {b}, 2048",
+            "add {ahead}, 2048",
+            "dec {count}",
+            "jnz 2b",
+            "tilestored [{sums} + {stride}*1], tmm0",
+            "tilestored [{sums} + {stride}*1 + 64], tmm1",
+            "add {sums}, 2048",
+            "tilestored [{sums} + {stride}*1], tmm2",
+            "tilestored [{sums} + {stride}*1 + 64], tmm3",
+            first = in(reg) $pass.first,
+            first_low = in(reg) $pass.first_low,
+            first_stride = in(reg) $pass.first_stride,
+            a = inout(reg) $pass.a => _,
+            a_stride = in(reg) STEPS * size_of::<u32>(),
+            b = inout(reg) $pass.b => _,
+            ahead = inout(reg) $pass.ahead => _,
+            stride = in(reg) ROW_BYTES,
+            count = inout(reg) $pass.count => _,
+            sums = inout(reg) $pass.sums => _,
+            options(nostack),
+        )
+    };
+    (@fetching $rows:tt, $dot:literal, $pass:ident) => {
+        pass!(@$rows, $dot, [
+            fetch!(0), fetch!(1), fetch!(2), fetch!(3), fetch!(4), fetch!(5), fetch!(6), fetch!(7),
+            fetch!(8), fetch!(9), fetch!(10), fetch!(11), fetch!(12), fetch!(13), fetch!(14),
+            fetch!(15), fetch!(16), fetch!(17), fetch!(18), fetch!(19), fetch!(20), fetch!(21),
+            fetch!(22), fetch!(23), fetch!(24), fetch!(25), fetch!(26), fetch!(27), fetch!(28),
+            fetch!(29), fetch!(30), fetch!(31)
+        ], $pass)
+    };
+}
+
+/// Fetches one cache line of what comes next into the second level.
+macro_rules! fetch {
+    ($line:literal) => {
+        concat!("prefetcht1 [{ahead} + 64*", $line, "]")
+    };
+}
+
+/// Bytes of a row of sums, and of a step of the second operand.
+const ROW_BYTES: usize = COLUMNS * size_of::<u32>();
+
+/// What a pass reads and writes.
+struct Pass {
+    /// The registers are filled from here with this stride, the lower two from `first_low`.
+    first: *const u32,
+    first_low: *const u32,
+    first_stride: usize,
+    a: *const u32,
+    b: *const u32,
+    /// Read by the next pass; only fetched.
+    ahead: *const u32,
+    count: usize,
+    sums: *mut u32,
+}
+
+impl Pass {
+    /// Checks the sizes: `a` is `[steps / 16, TILE_ROWS, 16]`, `b` `[steps, COLUMNS]`, `sums`
+    /// `[TILE_ROWS, COLUMNS]`, words.
+    fn new(a: &[u32], b: &[u32], ahead: &[u32], start: Start<'_>, sums: &mut [u32]) -> Self {
+        assert!(is_supported(), "matrix unit called without it");
+        let steps = b.len() / COLUMNS;
+        assert!(steps > 0 && steps.is_multiple_of(STEPS) && b.len() == steps * COLUMNS);
+        assert!(a.len() == steps * TILE_ROWS && sums.len() == TILE_ROWS * COLUMNS);
+        configure();
+        let sums = sums.as_mut_ptr();
+        let low = sums.wrapping_add(LANES * COLUMNS).cast_const();
+        let (first, first_low, first_stride) = match start {
+            Start::Zero => (ZEROS.0.as_ptr(), ZEROS.0.as_ptr(), 0),
+            Start::Header(header) => {
+                assert!(header.len() == COLUMNS);
+                (header.as_ptr(), header.as_ptr(), 0)
+            }
+            Start::Sums => (sums.cast_const(), low, ROW_BYTES),
+        };
+        Self {
+            first,
+            first_low,
+            first_stride,
+            a: a.as_ptr(),
+            b: b.as_ptr(),
+            ahead: ahead.as_ptr(),
+            count: steps / STEPS,
+            sums,
+        }
+    }
+}
+
 /// Generates a function that multiplies two panels with one dot product instruction.
 macro_rules! multiply {
     ($name:ident, $dot:literal) => {
-        /// `a` is `[steps / 16, TILE_ROWS, 16]`, `b` `[steps, COLUMNS]`, `sums` `[TILE_ROWS, COLUMNS]`,
-        /// words. Only the first sixteen rows are computed when `rows` is no more.
-        pub(crate) fn $name(rows: usize, a: &[u32], b: &[u32], start: Start<'_>, sums: &mut [u32]) {
-            assert!(is_supported(), "matrix unit called without it");
-            let steps = b.len() / COLUMNS;
-            assert!(steps > 0 && steps.is_multiple_of(STEPS) && b.len() == steps * COLUMNS);
-            assert!(a.len() == steps * TILE_ROWS && sums.len() == TILE_ROWS * COLUMNS);
-            configure();
-            // Registers are filled from `first` with this stride, the lower two from `first_low`.
-            let row_bytes = COLUMNS * size_of::<u32>();
-            let sums_at = sums.as_mut_ptr();
-            let (first, first_low, first_stride) = match start {
-                Start::Zero => (ZEROS.0.as_ptr(), ZEROS.0.as_ptr(), 0),
-                Start::Header(header) => {
-                    assert!(header.len() == COLUMNS);
-                    (header.as_ptr(), header.as_ptr(), 0)
-                }
-                Start::Sums => (
-                    sums_at.cast_const(),
-                    sums_at.wrapping_add(LANES * COLUMNS).cast_const(),
-                    row_bytes,
-                ),
-            };
-            if rows <= LANES {
-                // SAFETY: `is_supported` and `configure` were called. The loop reads sixteen rows
-                // of each tile of `a` and all of `b`, 64 bytes by 16 rows at a time, whose sizes were
-                // asserted; the registers start from one row, read with stride 0, or from `sums`,
-                // whose upper half is written.
-                unsafe {
-                    asm!(
-                        "tileloadd tmm0, [{first} + {first_stride}*1]",
-                        "tileloadd tmm1, [{first} + {first_stride}*1 + 64]",
-                        "2:",
-                        "tileloadd tmm4, [{a} + {a_stride}*1]",
-                        "tileloadd tmm6, [{b} + {stride}*1]",
-                        "tileloadd tmm7, [{b} + {stride}*1 + 64]",
-                        concat!($dot, " tmm0, tmm4, tmm6"),
-                        concat!($dot, " tmm1, tmm4, tmm7"),
-                        "add {a}, 2048",
-                        "add {b}, 2048",
-                        "dec {count}",
-                        "jnz 2b",
-                        "tilestored [{sums} + {stride}*1], tmm0",
-                        "tilestored [{sums} + {stride}*1 + 64], tmm1",
-                        first = in(reg) first,
-                        first_stride = in(reg) first_stride,
-                        a = inout(reg) a.as_ptr() => _,
-                        a_stride = in(reg) STEPS * size_of::<u32>(),
-                        b = inout(reg) b.as_ptr() => _,
-                        stride = in(reg) row_bytes,
-                        count = inout(reg) steps / STEPS => _,
-                        sums = in(reg) sums_at,
-                        options(nostack),
-                    );
-                }
-            } else {
-                // SAFETY: as above, with 32 rows of `a` and of `sums`.
-                unsafe {
-                    asm!(
-                        "tileloadd tmm0, [{first} + {first_stride}*1]",
-                        "tileloadd tmm1, [{first} + {first_stride}*1 + 64]",
-                        "tileloadd tmm2, [{first_low} + {first_stride}*1]",
-                        "tileloadd tmm3, [{first_low} + {first_stride}*1 + 64]",
-                        "2:",
-                        "tileloadd tmm4, [{a} + {a_stride}*1]",
-                        "tileloadd tmm6, [{b} + {stride}*1]",
-                        concat!($dot, " tmm0, tmm4, tmm6"),
-                        "tileloadd tmm7, [{b} + {stride}*1 + 64]",
-                        concat!($dot, " tmm1, tmm4, tmm7"),
-                        "tileloadd tmm5, [{a} + {a_stride}*1 + 1024]",
-                        concat!($dot, " tmm2, tmm5, tmm6"),
-                        concat!($dot, " tmm3, tmm5, tmm7"),
-                        "add {a}, 2048",
-                        "add {b}, 2048",
-                        "dec {count}",
-                        "jnz 2b",
-                        "tilestored [{sums} + {stride}*1], tmm0",
-                        "tilestored [{sums} + {stride}*1 + 64], tmm1",
-                        "add {sums}, 2048",
-                        "tilestored [{sums} + {stride}*1], tmm2",
-                        "tilestored [{sums} + {stride}*1 + 64], tmm3",
-                        first = in(reg) first,
-                        first_low = in(reg) first_low,
-                        first_stride = in(reg) first_stride,
-                        a = inout(reg) a.as_ptr() => _,
-                        a_stride = in(reg) STEPS * size_of::<u32>(),
-                        b = inout(reg) b.as_ptr() => _,
-                        stride = in(reg) row_bytes,
-                        count = inout(reg) steps / STEPS => _,
-                        sums = inout(reg) sums_at => _,
-                        options(nostack),
-                    );
+        /// Adds the product of `a` `[steps / 16, TILE_ROWS, 16]` and `b` `[steps, COLUMNS]` to what
+        /// `sums` `[TILE_ROWS, COLUMNS]` start with, and fetches `ahead` from memory meanwhile. Only the
+        /// first sixteen rows are computed when `rows` is no more.
+        pub(crate) fn $name(
+            rows: usize,
+            a: &[u32],
+            b: &[u32],
+            ahead: &[u32],
+            start: Start<'_>,
+            sums: &mut [u32],
+        ) {
+            let pass = Pass::new(a, b, ahead, start, sums);
+            // SAFETY: `Pass::new` checked that the matrix unit is there, and the sizes. The loop reads
+            // 16 or 32 rows of each tile of `a` and all of `b`, 64 bytes by 16 rows at a time; the
+            // registers start from one row, read with stride 0, or from `sums`, of which as many rows
+            // are written. What is ahead is fetched but not read, which no address forbids.
+            unsafe {
+                match (rows <= LANES, ahead.is_empty()) {
+                    (true, true) => pass!(@16, $dot, [], pass),
+                    (true, false) => pass!(@fetching 16, $dot, pass),
+                    (false, true) => pass!(@32, $dot, [], pass),
+                    (false, false) => pass!(@fetching 32, $dot, pass),
                 }
             }
         }
@@ -376,16 +444,16 @@ mod tests {
                 let what = format!("{rows} rows, {steps} steps");
                 let (a, b) = (pairs(steps * TILE_ROWS, 1), pairs(steps * COLUMNS, 2));
                 let mut sums = vec![7; TILE_ROWS * COLUMNS];
-                multiply_bf16(rows, &a, &b, Start::Zero, &mut sums);
+                multiply_bf16(rows, &a, &b, &[], Start::Zero, &mut sums);
                 let expected = twin(&a, &[0; COLUMNS], &b, dot_bf16);
                 assert_eq!(sums[..computed], expected[..computed], "bf16, {what}");
-                multiply_bf16(rows, &a, &b, Start::Sums, &mut sums);
+                multiply_bf16(rows, &a, &b, &b, Start::Sums, &mut sums);
                 let expected = twin(&a, &expected, &b, dot_bf16);
                 assert_eq!(sums[..computed], expected[..computed], "bf16 again, {what}");
 
                 let (a, b) = (words(steps * TILE_ROWS, 3), words(steps * COLUMNS, 4));
                 let header = words(COLUMNS, 5);
-                multiply_int8(rows, &a, &b, Start::Header(&header), &mut sums);
+                multiply_int8(rows, &a, &b, &a, Start::Header(&header), &mut sums);
                 let expected = twin(&a, &header, &b, dot_int8);
                 assert_eq!(sums[..computed], expected[..computed], "int8, {what}");
             }

@@ -53,7 +53,7 @@ impl PackedMatrix {
             scales.resize(scales.len().next_multiple_of(tile_columns(set)), 0.0);
         }
         let layout = layout_of(set, precision, weight.rows(), weight.columns());
-        let mut words = Words::zeroed(layout.words());
+        let mut words = Words::pooled(layout.words());
         let packing = Packing {
             set,
             threads: Threads::All,

@@ -59,39 +59,50 @@ impl Product<'_> {
         let ratio = self.a_layout.steps / self.b_layout.steps;
         let chunk_steps = self.b_layout.steps_of(chunk);
         let chunk_steps = chunk_steps.start * ratio..chunk_steps.end * ratio;
-        for first in chunk_steps.clone().step_by(PASS_STEPS) {
-            let pass = first..(first + PASS_STEPS).min(chunk_steps.end);
-            let in_chunk = pass.start - chunk_steps.start..pass.end - chunk_steps.start;
-            let mut tiles = sums.chunks_exact_mut(TILE);
-            for b_panel in task.b_panels.clone() {
-                let b = &self.b[self.b_layout.panel(chunk, b_panel)];
-                let (header, b) = b.split_at(self.b_layout.format.header() * COLUMNS);
-                let b = self.pass_of(b, &in_chunk, widened);
-                for (a_panel, sums) in task.a_panels.clone().zip(&mut tiles) {
-                    let a = &self.a[self.a_layout.panel(0, a_panel)];
-                    let a = &a[pass.start * TILE_ROWS..pass.end * TILE_ROWS];
-                    let start = match self.kernel {
-                        _ if first > chunk_steps.start => Start::Sums,
-                        TileKernel::Int8Amx => Start::Header(header),
-                        _ if chunk == 0 || is_bytes => Start::Zero,
-                        _ => Start::Sums,
-                    };
-                    let rows = self.a_layout.grouping.lines_of(a_panel).len();
-                    match self.kernel {
-                        TileKernel::Int8Amx => amx::multiply_int8(rows, a, b, start, sums),
-                        _ => amx::multiply_bf16(rows, a, b, start, sums),
-                    }
+        let passes = chunk_steps.clone().step_by(PASS_STEPS);
+        let passes =
+            passes.flat_map(|first| task.b_panels.clone().map(move |panel| (first, panel)));
+        // Panels are read once, from memory: what a pass needs is fetched during the one before.
+        let words_of = |(first, b_panel): (usize, usize)| {
+            let b = &self.b[self.b_layout.panel(chunk, b_panel)];
+            let (header, b) = b.split_at(self.b_layout.format.header() * COLUMNS);
+            let end = (first + PASS_STEPS).min(chunk_steps.end);
+            let [first, end] = [first, end].map(|step| (step - chunk_steps.start) / ratio);
+            (header, &b[first * COLUMNS..end * COLUMNS])
+        };
+        let mut following = passes.clone().skip(1);
+        let mut tiles = sums.chunks_exact_mut(TILE);
+        for (first, b_panel) in passes {
+            if b_panel == task.b_panels.start {
+                tiles = sums.chunks_exact_mut(TILE);
+            }
+            let (header, b) = words_of((first, b_panel));
+            let b = self.widened(b, widened);
+            let mut ahead = following.next().map_or(&[][..], |pass| words_of(pass).1);
+            let start = match self.kernel {
+                _ if first > chunk_steps.start => Start::Sums,
+                TileKernel::Int8Amx => Start::Header(header),
+                _ if chunk == 0 || is_bytes => Start::Zero,
+                _ => Start::Sums,
+            };
+            let a_words = first * TILE_ROWS..first * TILE_ROWS + b.len();
+            for (a_panel, sums) in task.a_panels.clone().zip(&mut tiles) {
+                let a = &self.a[self.a_layout.panel(0, a_panel)][a_words.clone()];
+                let rows = self.a_layout.grouping.lines_of(a_panel).len();
+                let ahead = std::mem::take(&mut ahead);
+                match self.kernel {
+                    TileKernel::Int8Amx => amx::multiply_int8(rows, a, b, ahead, start, sums),
+                    _ => amx::multiply_bf16(rows, a, b, ahead, start, sums),
                 }
             }
         }
     }
 
     /// The words of a pass as the unit reads them.
-    fn pass_of<'a>(&self, b: &'a [u32], pass: &Range<usize>, widened: &'a mut [u32]) -> &'a [u32] {
+    fn widened<'a>(&self, b: &'a [u32], widened: &'a mut [u32]) -> &'a [u32] {
         if self.kernel != TileKernel::Int8Bf16Amx {
-            return &b[pass.start * COLUMNS..pass.end * COLUMNS];
+            return b;
         }
-        let b = &b[pass.start / 2 * COLUMNS..pass.end / 2 * COLUMNS];
         let widened = &mut widened[..2 * b.len()];
         amx::widen_bytes(b, widened);
         widened
@@ -235,4 +246,5 @@ fn add_lanes<S: Simd>(simd: S, values: &mut [f32], others: &[f32]) {
     }
 }
 
-const _: () = assert!(PASS_STEPS.is_multiple_of(2 * TILE_STEPS));
+// Tiles of both operands have as many words a step, and bytes widen to whole tiles.
+const _: () = assert!(TILE_ROWS == COLUMNS && PASS_STEPS.is_multiple_of(2 * TILE_STEPS));

@@ -10,6 +10,7 @@ mod linear;
 mod matrix_unit;
 mod output;
 mod panels;
+mod pool;
 mod product;
 pub(crate) mod tile;
 mod view;

@@ -1,17 +1,25 @@
 //! Packed operands: 32-bit words, each one f32, two bf16 or four bytes, aligned to cache lines.
 
+use super::pool::Pooled;
 use std::cell::RefCell;
 
 const LINE_WORDS: usize = 16;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([u32; LINE_WORDS]);
+pub(crate) struct Line([u32; LINE_WORDS]);
 
-/// A growable buffer of words that starts on a cache line.
-#[derive(Clone, Default)]
-pub(crate) struct Words {
-    lines: Vec<Line>,
+/// A buffer of words that starts on a cache line: one that grows, or part of a shared one.
+#[derive(Clone)]
+pub(crate) enum Words {
+    Lines(Vec<Line>),
+    Pooled(Pooled),
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self::Lines(Vec::new())
+    }
 }
 
 impl Words {
@@ -22,28 +30,41 @@ impl Words {
         words
     }
 
-    /// Makes room for at least `len` words.
+    /// [`Words::zeroed`] for weights, which are made once and read for long.
+    pub(crate) fn pooled(len: usize) -> Self {
+        match Pooled::zeroed(len) {
+            Some(pooled) => Self::Pooled(pooled),
+            None => Self::zeroed(len),
+        }
+    }
+
+    /// Makes room for at least `len` words; only of a buffer that was not pooled.
     pub(crate) fn grow(&mut self, len: usize) {
         let lines = len.div_ceil(LINE_WORDS);
-        if self.lines.len() < lines {
-            self.lines.resize(lines, Line([0; LINE_WORDS]));
+        match self {
+            Self::Lines(all) if all.len() < lines => all.resize(lines, Line([0; LINE_WORDS])),
+            Self::Lines(_) => {}
+            Self::Pooled(pooled) => assert!(len <= pooled.as_slice().len(), "growth of weights"),
         }
     }
 
     pub(crate) fn as_slice(&self) -> &[u32] {
-        // SAFETY: a `Line` is exactly sixteen u32 without padding, so the lines are one run of u32.
-        unsafe {
-            std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * LINE_WORDS)
+        match self {
+            // SAFETY: a `Line` is exactly sixteen u32 without padding, so the lines are one run of u32.
+            Self::Lines(lines) => unsafe {
+                std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LINE_WORDS)
+            },
+            Self::Pooled(pooled) => pooled.as_slice(),
         }
     }
 
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u32] {
-        // SAFETY: as in `as_slice`; the mutable borrow of `self` covers the whole run.
-        unsafe {
-            std::slice::from_raw_parts_mut(
-                self.lines.as_mut_ptr().cast(),
-                self.lines.len() * LINE_WORDS,
-            )
+        match self {
+            // SAFETY: as in `as_slice`; the mutable borrow of `self` covers the whole run.
+            Self::Lines(lines) => unsafe {
+                std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LINE_WORDS)
+            },
+            Self::Pooled(pooled) => pooled.as_mut_slice(),
         }
     }
 }
