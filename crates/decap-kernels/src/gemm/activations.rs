@@ -14,6 +14,9 @@ use crate::activation::Activation;
 use crate::dispatch::KernelSet;
 use rayon::prelude::*;
 
+/// Values that one thread fills alone.
+const SERIAL_VALUES: usize = 1 << 16;
+
 /// Rows of activations `[rows, width]`, to be multiplied by weights next.
 #[derive(Clone)]
 pub struct Activations {
@@ -37,18 +40,43 @@ impl Activations {
     /// precision and kernels read them too.
     pub fn for_weight(weight: &PackedMatrix, rows: usize) -> Self {
         let width = weight.inputs();
+        let form = match Self::form_for(weight, rows) {
+            Some(layout) => Form::Tiles {
+                words: Words::zeroed(layout.words()),
+                layout,
+                set: weight.set(),
+            },
+            None => Form::Floats(vec![0.0; rows * width]),
+        };
+        Self { rows, width, form }
+    }
+
+    /// Makes it hold `rows` for products with `weight`; what is in them is unspecified.
+    pub fn resize(&mut self, weight: &PackedMatrix, rows: usize) {
+        let wanted = Self::form_for(weight, rows);
+        match (&mut self.form, wanted) {
+            (Form::Floats(values), None) => values.resize(rows * weight.inputs(), 0.0),
+            // What lies behind the last column stays zero: panels have one size.
+            (Form::Tiles { words, layout, set }, Some(wanted))
+                if *set == weight.set()
+                    && self.width == weight.inputs()
+                    && layout.format == wanted.format =>
+            {
+                words.grow(wanted.words());
+                *layout = wanted;
+            }
+            _ => return *self = Self::for_weight(weight, rows),
+        }
+        (self.rows, self.width) = (rows, weight.inputs());
+    }
+
+    /// The layout of tiles, where products with `weight` read such; else they read f32.
+    fn form_for(weight: &PackedMatrix, rows: usize) -> Option<Layout> {
         let kernel = TileKernel::choose(weight.set(), weight.precision(), rows);
         let (grouping, order) = kernel.group_rows(weight.set(), rows);
         // Bytes are scaled by the largest value of a row, which is not known before it is whole.
-        let form = if order == Order::Tiles && kernel.takes_bf16() {
-            let layout = Layout::new(grouping, kernel.input_format(), order, width);
-            let words = Words::zeroed(layout.words());
-            let set = weight.set();
-            Form::Tiles { words, layout, set }
-        } else {
-            Form::Floats(vec![0.0; rows * width])
-        };
-        Self { rows, width, form }
+        let tiles = order == Order::Tiles && kernel.takes_bf16();
+        tiles.then(|| Layout::new(grouping, kernel.input_format(), order, weight.inputs()))
     }
 
     /// Number of rows.
@@ -67,16 +95,22 @@ impl Activations {
         if self.rows == 0 || width == 0 {
             return;
         }
+        // Below this a second thread costs more than it brings.
+        let least = match self.rows * width < SERIAL_VALUES {
+            true => usize::MAX,
+            false => 1,
+        };
         match &mut self.form {
             Form::Floats(values) => {
                 let pieces = values.par_chunks_mut(rows_each * width).enumerate();
+                let pieces = pieces.with_min_len(least);
                 pieces.for_each(|(index, piece)| fill(index * rows_each, piece));
             }
             Form::Tiles { words, layout, set } => {
                 let panel = layout.panel(0, 0).len();
                 let words = &mut words.as_mut_slice()[..layout.words()];
                 let pieces = words.par_chunks_exact_mut(panel).enumerate();
-                pieces.for_each(|(index, words)| {
+                pieces.with_min_len(least).for_each(|(index, words)| {
                     let rows = layout.grouping.lines_of(index);
                     with_f32_scratch(rows.len() * width, |values| {
                         fill(rows.start, values);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use decap_kernels::{MatrixView, PackedMatrix, Precision};
 
 use super::config::{ClipConfig, TransformerConfig};
-use super::transformer::{Block, LayerNorm, Linear, Transformer};
+use super::transformer::{Block, LayerNorm, Linear, Transformer, Workspaces};
 use crate::error::{Error, Result};
 use crate::weights::Checkpoint;
 
@@ -222,6 +222,7 @@ impl<'a> TensorReader<'a> {
         Ok(Transformer {
             config: config.clone(),
             blocks,
+            workspaces: Workspaces::default(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! The pre-norm transformer that both towers are made of.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use decap_kernels::{
     Activation, Activations, Attention, Epilogue, Mask, PackedMatrix, Sequences, attention_into,
     layer_norm, layer_norm_into, linear_from, linear_into,
@@ -12,6 +14,65 @@ use super::config::TransformerConfig;
 pub(super) struct Transformer {
     pub(super) config: TransformerConfig,
     pub(super) blocks: Vec<Block>,
+    pub(super) workspaces: Workspaces,
+}
+
+/// What a forward pass writes between its layers.
+#[derive(Debug)]
+struct Workspace {
+    /// `[rows, width]`.
+    next: Vec<f32>,
+    /// `[rows, 3 * width]`.
+    queries_keys_values: Vec<f32>,
+    /// `[rows, width]`.
+    normed: Activations,
+    /// `[rows, hidden width]`.
+    hidden: Activations,
+}
+
+impl Workspace {
+    fn new(block: &Block, rows: usize) -> Self {
+        Self {
+            next: vec![0.0; rows * block.queries_keys_values.weight.inputs()],
+            queries_keys_values: vec![0.0; rows * block.queries_keys_values.weight.outputs()],
+            normed: Activations::for_weight(&block.queries_keys_values.weight, rows),
+            hidden: Activations::for_weight(&block.hidden_output.weight, rows),
+        }
+    }
+
+    /// What is in it stays unspecified.
+    fn resized(mut self, block: &Block, rows: usize) -> Self {
+        let attention = &block.queries_keys_values.weight;
+        self.next.resize(rows * attention.inputs(), 0.0);
+        self.queries_keys_values
+            .resize(rows * attention.outputs(), 0.0);
+        self.normed.resize(attention, rows);
+        self.hidden.resize(&block.hidden_output.weight, rows);
+        self
+    }
+}
+
+/// The workspace of the last pass, kept: new memory would be cleared page by page for each batch,
+/// which takes a tenth of the time.
+#[derive(Debug, Default)]
+pub(super) struct Workspaces(Mutex<Option<Workspace>>);
+
+impl Workspaces {
+    fn take(&self, block: &Block, rows: usize) -> Workspace {
+        let kept = self.kept().take();
+        kept.map_or_else(
+            || Workspace::new(block, rows),
+            |kept| kept.resized(block, rows),
+        )
+    }
+
+    fn give_back(&self, workspace: Workspace) {
+        *self.kept() = Some(workspace);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Workspace>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
@@ -71,29 +132,31 @@ impl Transformer {
         let Some(first) = self.blocks.first() else {
             return;
         };
-        let mut next = vec![0.0; rows * width];
-        let mut queries_keys_values = vec![0.0; rows * 3 * width];
-        let mut normed = Activations::for_weight(&first.queries_keys_values.weight, rows);
-        let mut hidden = Activations::for_weight(&first.hidden_output.weight, rows);
+        let mut workspace = self.workspaces.take(first, rows);
+        let Workspace {
+            next,
+            queries_keys_values,
+            normed,
+            hidden,
+        } = &mut workspace;
         for (index, block) in self.blocks.iter().enumerate() {
             // x = x + output(attention(norm_1(x)))
-            block.norm_1.forward_into(tokens, &mut normed);
+            block.norm_1.forward_into(tokens, normed);
             block
                 .queries_keys_values
-                .forward(&normed, &mut queries_keys_values);
+                .forward(normed, queries_keys_values);
             let sequences = Sequences::Packed { lengths };
-            attention_into(&queries_keys_values, sequences, heads, &mut normed);
-            block.output.add_to(&normed, tokens, &mut next);
-            std::mem::swap(tokens, &mut next);
+            attention_into(queries_keys_values, sequences, heads, normed);
+            block.output.add_to(normed, tokens, next);
+            std::mem::swap(tokens, next);
             // x = x + hidden_output(activation(hidden(norm_2(x))))
-            block.norm_2.forward_into(tokens, &mut normed);
-            block
-                .hidden
-                .forward_activated(&normed, activation, &mut hidden);
-            block.hidden_output.add_to(&hidden, tokens, &mut next);
-            std::mem::swap(tokens, &mut next);
+            block.norm_2.forward_into(tokens, normed);
+            block.hidden.forward_activated(normed, activation, hidden);
+            block.hidden_output.add_to(hidden, tokens, next);
+            std::mem::swap(tokens, next);
             observe(Stage::Block(index), tokens);
         }
+        self.workspaces.give_back(workspace);
     }
 }
 
