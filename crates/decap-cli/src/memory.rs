@@ -7,13 +7,14 @@ use decap::encoder::Encoder;
 use decap::media;
 use decap::memory::{Memory, MemoryOptions};
 use decap::train::build_memory;
-use decap::weights::{Folder, write_folder_atomically};
+use decap::weights::{Folder, check_folder_is_own, write_folder_atomically};
 use serde_json::json;
 
 use crate::args::{MemoryBuildArgs, MemoryCommand};
 use crate::cache::cache_folder;
 use crate::encoder::{encode_sentences, open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
+use crate::inputs;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -78,6 +79,7 @@ fn build(
     args: &MemoryBuildArgs,
 ) -> Result<(), Failure> {
     let stop = Stop::on_ctrl_c();
+    check_folder_is_own(out, &Memory::FILES)?;
     let options = MemoryOptions {
         max_rows: args.memory_rows,
         seed,
@@ -95,7 +97,7 @@ fn build(
         stop.flag(),
     )?;
     bar.finish_and_clear();
-    write_folder_atomically(out, |folder| memory.save(folder))?;
+    write_folder_atomically(out, &Memory::FILES, |folder| memory.save(folder))?;
     eprintln!("wrote {}: {} sentences", out.display(), memory.len());
     Ok(())
 }
@@ -145,7 +147,7 @@ fn search(
     let memory = open_memory(memory)?;
     memory.check_encoder(encoder.fingerprint(), encoder.name())?;
     let path = Path::new(query);
-    let embedding = if path.is_file() {
+    let embedding = if path.is_file() || inputs::is_named_like_a_photo(path) {
         let image = media::image::open(path, &media::image::Limits::default())?;
         encoder.encode_image(&image)?
     } else {
