@@ -71,7 +71,7 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
         return Some("make room on that disk, then run the same command again");
     }
     match error.kind() {
-        "not_found" => Some("check the spelling; --help has examples of paths"),
+        "not_found" => Some("check that it is there, and its spelling"),
         "permission_denied" => Some("change its permissions, or run this as its owner"),
         "unsupported" => Some("convert it to JPEG, PNG or MP4, or leave it out"),
         "damaged" => Some("get a fresh copy of this file, or leave it out"),
@@ -82,7 +82,9 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
         "mismatch" => Some(
             "use parts that were made together: `decap memory build --encoder ...` builds a memory anew",
         ),
-        "model" => Some("get a fresh copy of this file, or make it again"),
+        "model" => Some(
+            "get a fresh copy of this file, make it again, or update decap where it is the older one",
+        ),
         "interrupted" => Some("run the same command again to begin anew"),
         _ => None,
     }
