@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use decap::dataset::read_captions;
-use decap::encoder::Encoder;
+use decap::encoder::{BUNDLED, Encoder};
 use decap::media;
 use decap::memory::{Memory, MemoryOptions};
+use decap::model::MODEL_FILE;
 use decap::train::build_memory;
 use decap::weights::{Folder, check_folder_is_own, write_folder_atomically};
 use serde_json::json;
@@ -47,7 +48,7 @@ pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
             json,
             precision,
         } => {
-            let encoder = encoder.as_deref().unwrap_or(memory);
+            let encoder = encoder.as_deref().unwrap_or(usual_encoder(memory));
             let encoder = open_encoder(encoder, precision.precision)?;
             search(query, memory, &encoder, *top, *json)?;
         }
@@ -135,6 +136,17 @@ fn info(memory: &str, as_json: bool) -> Result<(), Failure> {
         println!("e.g.         {caption}");
     }
     Ok(())
+}
+
+/// The encoder to search with where none is named: a model's own; for a mere memory that with which
+/// memories are built unless told otherwise.
+fn usual_encoder(memory: &str) -> &str {
+    let is_mere_memory = Path::new(memory).join(Memory::FILES[0]).exists()
+        && !Path::new(memory).join(MODEL_FILE).exists();
+    match is_mere_memory {
+        true => BUNDLED,
+        false => memory,
+    }
 }
 
 fn search(

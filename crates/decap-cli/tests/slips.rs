@@ -74,6 +74,16 @@ fn a_folder_with_other_files_is_never_written_into() {
     ];
     decap_well(&build);
     decap_well(&build);
+    let found = decap_well(&[
+        "memory",
+        "search",
+        "a dog",
+        "--memory",
+        text(&out),
+        "--top",
+        "1",
+    ]);
+    assert!(found.contains("a brown dog runs"), "{found}");
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub enum MemoryCommand {
         /// Memory or model folder, or `tiny` for the bundled one.
         #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
         memory: String,
-        /// Encoder folder (default: the model's).
+        /// Encoder or model folder, or a Hub id (default: the model's, for a mere memory `tiny`).
         #[arg(long, value_name = "DIR|ID")]
         encoder: Option<String>,
         /// How many.
