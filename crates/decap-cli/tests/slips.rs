@@ -1,9 +1,15 @@
 //! Slips of the keyboard, Ctrl-C and full disks: nothing that was there is lost.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may unwrap, their helper functions too"
+)]
+
 mod common;
 
 use std::fs;
 use std::path::Path;
+#[cfg(unix)]
 use std::process::{Command, Stdio};
 
 use common::{decap, decap_well, file, json, photo, stderr, stdout, text};
@@ -109,6 +115,7 @@ fn a_run_is_neither_lost_nor_in_need_of_a_checkpoint() {
     assert!(out.join("model.json").exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_run_that_does_not_fit_its_checkpoint_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
@@ -141,6 +148,7 @@ fn a_run_that_does_not_fit_its_checkpoint_says_what_to_do() {
     assert!(message.contains("train into a new folder"), "{message}");
 }
 
+#[cfg(unix)]
 fn start(args: &[&str]) -> std::process::Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_decap"));
     command
@@ -150,6 +158,7 @@ fn start(args: &[&str]) -> std::process::Child {
     command.stderr(Stdio::piped()).spawn().unwrap()
 }
 
+#[cfg(unix)]
 /// Waits until `path` is there; the program must still run then.
 fn wait_for(path: &Path, child: &mut std::process::Child) {
     while !path.exists() {
@@ -158,6 +167,7 @@ fn wait_for(path: &Path, child: &mut std::process::Child) {
     }
 }
 
+#[cfg(unix)]
 fn interrupt(child: &std::process::Child) {
     let id = child.id().to_string();
     let kill = Command::new("kill").args(["-INT", &id]).status().unwrap();
