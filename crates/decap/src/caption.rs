@@ -17,7 +17,8 @@ pub enum Method {
     Retrieval,
 }
 
-/// What the caller may choose for each caption; [`Captioner::options`] has the model's choice.
+/// What the caller may choose for each caption; [`Captioner::options`](crate::Captioner::options)
+/// has the model's choice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptionOptions {
     /// From embedding to caption.

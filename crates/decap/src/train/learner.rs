@@ -70,7 +70,7 @@ impl StepTimer {
     /// `captions` captions of `tokens` tokens each, for a decoder of shape `config`.
     ///
     /// # Errors
-    /// [`Error::Model`] where the shape cannot be built.
+    /// [`Error::Model`](crate::Error::Model) where the shape cannot be built.
     pub fn new(
         config: &DecoderConfig,
         options: TrainOptions,
