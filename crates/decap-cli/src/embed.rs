@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::args::EmbedArgs;
 use crate::encoder::{encode_sentences, open_encoder};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth, Kinds};
 use crate::progress;
 use crate::stop::Stop;
@@ -21,17 +21,17 @@ type Row = (&'static str, String, Result<Vec<f32>, Error>);
 pub fn run(args: &EmbedArgs) -> Result<Outcome, Failure> {
     let format = Format::of(&args.output)?;
     let encoder = open_encoder(&args.encoder, args.precision.precision)?;
+    let mut failed = false;
     let rows = match &args.text {
         Some(path) => text_rows(&encoder, path)?,
-        None => image_rows(&encoder, args)?,
+        None => image_rows(&encoder, args, &mut failed)?,
     };
-    let failed = rows.iter().filter(|(.., row)| row.is_err()).count();
     write(&args.output, format, rows, encoder.width())?;
     eprintln!("wrote {}", args.output.display());
-    Ok(if failed == 0 {
-        Outcome::AllWell
-    } else {
+    Ok(if failed {
         Outcome::SomeFailed
+    } else {
+        Outcome::AllWell
     })
 }
 
@@ -63,7 +63,8 @@ fn text_rows(encoder: &Encoder, path: &Path) -> Result<Vec<Row>, Failure> {
         .collect())
 }
 
-fn image_rows(encoder: &Encoder, args: &EmbedArgs) -> Result<Vec<Row>, Failure> {
+/// Sets `failed` where an input is reported instead of embedded.
+fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<Vec<Row>, Failure> {
     let depth = if args.recursive {
         Depth::Recursive
     } else {
@@ -75,8 +76,16 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs) -> Result<Vec<Row>, Failure> 
     for input in inputs::expand(&args.paths, Kinds::Photos, depth)? {
         match input {
             Ok(path) => paths.push(path),
-            Err(error) => eprintln!("decap: {error}"),
+            Err(error) => {
+                *failed = true;
+                eprintln!("{}", complaint(&error));
+            }
         }
+    }
+    if paths.is_empty() {
+        return Err(Failure::Usage(
+            "no photo to embed: nothing was written".to_owned(),
+        ));
     }
     let bar = progress::bar(paths.len() as u64, "photos");
     let load = |path: &Path| encoder.open_photo(path, &limits);
@@ -91,7 +100,8 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs) -> Result<Vec<Row>, Failure> 
         for (path, image) in batch {
             let row = image.map(|_| embedded.next().unwrap_or_default().to_vec());
             if let Err(error) = &row {
-                bar.suspend(|| eprintln!("decap: {error}"));
+                *failed = true;
+                bar.suspend(|| eprintln!("{}", complaint(error)));
             }
             rows.push(("path", path.to_string_lossy().into_owned(), row));
         }

@@ -18,6 +18,8 @@ pub enum Outcome {
 pub enum Failure {
     /// From the library.
     Library(Error),
+    /// From the library, with a remedy that only the command knows.
+    WithRemedy(Error, &'static str),
     /// Standard output or a file could not be written.
     Output(std::io::Error),
     /// The reader of standard output went away: nothing to say, nothing went wrong.
@@ -33,8 +35,10 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::ReaderGone => 0,
-            Self::Usage(_) | Self::Library(Error::Usage(_)) => 2,
-            Self::Library(Error::Interrupted) => 130,
+            Self::Usage(_)
+            | Self::Library(Error::Usage(_))
+            | Self::WithRemedy(Error::Usage(_), _) => 2,
+            Self::Library(Error::Interrupted) | Self::WithRemedy(Error::Interrupted, _) => 130,
             _ => 1,
         }
     }
@@ -45,8 +49,13 @@ impl fmt::Display for Failure {
         match self {
             Self::Library(error) => {
                 write!(formatter, "{error}")?;
-                remedy(error).map_or(Ok(()), |remedy| write!(formatter, "\n  {remedy}"))
+                let remedy = match error.kind() {
+                    "too_large" => Some("make it smaller, or leave it out"),
+                    _ => remedy(error),
+                };
+                remedy.map_or(Ok(()), |remedy| write!(formatter, "\n  {remedy}"))
             }
+            Self::WithRemedy(error, remedy) => write!(formatter, "{error}\n  {remedy}"),
             Self::Output(error) => write!(formatter, "cannot write: {error}"),
             Self::ReaderGone => Ok(()),
             Self::Usage(message) | Self::Scoring(message) => write!(formatter, "{message}"),
@@ -54,15 +63,49 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What to do about `error`, in terms of the command line.
+/// What to do about `error` of a photo or video, in terms of the command line.
 pub fn remedy(error: &Error) -> Option<&'static str> {
+    if let Error::Io { source, .. } = error
+        && source.kind() == std::io::ErrorKind::StorageFull
+    {
+        return Some("make room on that disk, then run the same command again");
+    }
     match error.kind() {
-        "too_large" => Some("raise --max-file-mib or --max-megapixels if you trust this file"),
-        "mismatch" => Some("build the memory again with `decap memory build --encoder ...`"),
-        "model" => Some("get a fresh copy of this file, or make it again"),
-        "interrupted" => Some("the same command with --resume goes on from here"),
+        "not_found" => Some("check that it is there, and its spelling"),
+        "permission_denied" => Some("change its permissions, or run this as its owner"),
+        "unsupported" => Some("convert it to JPEG, PNG or MP4, or leave it out"),
+        "damaged" => Some("get a fresh copy of this file, or leave it out"),
+        "too_large" => Some(
+            "if you trust this file, raise --max-file-mib, --max-megapixels or --max-video-seconds",
+        ),
+        "invalid_text" => Some("correct it; captions are UTF-8 text, one a line, or JSON"),
+        "mismatch" => Some(
+            "use parts that were made together: `decap memory build --encoder ...` builds a memory anew",
+        ),
+        "model" => Some(
+            "get a fresh copy of this file, make it again, or update decap where it is the older one",
+        ),
+        "interrupted" => Some("run the same command again to begin anew"),
         _ => None,
     }
+}
+
+impl Failure {
+    /// This failure with the remedy `to_resume` where the run was stopped, and `to_fit` where it
+    /// does not fit what it was to go on from.
+    pub fn of_resumable(error: Error, to_resume: &'static str, to_fit: &'static str) -> Self {
+        match &error {
+            Error::Interrupted => Self::WithRemedy(error, to_resume),
+            Error::Mismatch(_) => Self::WithRemedy(error, to_fit),
+            _ => Self::Library(error),
+        }
+    }
+}
+
+/// `error` about one input of several as a line for standard error, with its remedy.
+pub fn complaint(error: &Error) -> String {
+    let remedy = remedy(error).map_or_else(String::new, |remedy| format!(" ({remedy})"));
+    format!("decap: {error}{remedy}")
 }
 
 impl From<Error> for Failure {

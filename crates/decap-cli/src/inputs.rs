@@ -132,13 +132,17 @@ fn expand_glob(path: &Path, pattern: &str, inputs: &mut Vec<Input>) {
 }
 
 fn wanted(path: &Path, kinds: Kinds) -> bool {
+    is_named_like_a_photo(path) || kinds == Kinds::PhotosAndVideos && is_video(path)
+}
+
+/// Whether `path` ends as photos do.
+pub fn is_named_like_a_photo(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    let is_photo = extension.is_some_and(|extension| {
+    extension.is_some_and(|extension| {
         PHOTO_EXTENSIONS
             .iter()
             .any(|known| known.eq_ignore_ascii_case(extension))
-    });
-    is_photo || kinds == Kinds::PhotosAndVideos && is_video(path)
+    })
 }
 
 #[cfg(test)]

@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use decap::dataset::read_captions;
-use decap::encoder::Encoder;
+use decap::encoder::{BUNDLED, Encoder};
 use decap::media;
 use decap::memory::{Memory, MemoryOptions};
+use decap::model::MODEL_FILE;
 use decap::train::build_memory;
-use decap::weights::{Folder, write_folder_atomically};
+use decap::weights::{Folder, check_folder_is_own, write_folder_atomically};
 use serde_json::json;
 
 use crate::args::{MemoryBuildArgs, MemoryCommand};
 use crate::cache::cache_folder;
 use crate::encoder::{encode_sentences, open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
+use crate::inputs;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -46,7 +48,7 @@ pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
             json,
             precision,
         } => {
-            let encoder = encoder.as_deref().unwrap_or(memory);
+            let encoder = encoder.as_deref().unwrap_or(usual_encoder(memory));
             let encoder = open_encoder(encoder, precision.precision)?;
             search(query, memory, &encoder, *top, *json)?;
         }
@@ -78,6 +80,7 @@ fn build(
     args: &MemoryBuildArgs,
 ) -> Result<(), Failure> {
     let stop = Stop::on_ctrl_c();
+    check_folder_is_own(out, &Memory::FILES)?;
     let options = MemoryOptions {
         max_rows: args.memory_rows,
         seed,
@@ -95,7 +98,7 @@ fn build(
         stop.flag(),
     )?;
     bar.finish_and_clear();
-    write_folder_atomically(out, |folder| memory.save(folder))?;
+    write_folder_atomically(out, &Memory::FILES, |folder| memory.save(folder))?;
     eprintln!("wrote {}: {} sentences", out.display(), memory.len());
     Ok(())
 }
@@ -135,6 +138,17 @@ fn info(memory: &str, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The encoder to search with where none is named: a model's own; for a mere memory that with which
+/// memories are built unless told otherwise.
+fn usual_encoder(memory: &str) -> &str {
+    let is_mere_memory = Path::new(memory).join(Memory::FILES[0]).exists()
+        && !Path::new(memory).join(MODEL_FILE).exists();
+    match is_mere_memory {
+        true => BUNDLED,
+        false => memory,
+    }
+}
+
 fn search(
     query: &str,
     memory: &str,
@@ -145,7 +159,7 @@ fn search(
     let memory = open_memory(memory)?;
     memory.check_encoder(encoder.fingerprint(), encoder.name())?;
     let path = Path::new(query);
-    let embedding = if path.is_file() {
+    let embedding = if path.is_file() || inputs::is_named_like_a_photo(path) {
         let image = media::image::open(path, &media::image::Limits::default())?;
         encoder.encode_image(&image)?
     } else {

@@ -6,7 +6,7 @@ use decap::Captioner;
 use decap::encoder::clip::Clip;
 use decap::encoder::{self, ENCODER_FILE, Encoder, ImageViews};
 use decap::hub::HubReference;
-use decap::model::{MODEL_FILE, ModelDescription};
+use decap::model::{MODEL_FILE, ModelDescription, Writing};
 use decap::weights::Folder;
 use serde_json::{Value, json};
 
@@ -74,13 +74,34 @@ fn model_record(captioner: &Captioner) -> Value {
     json!({
         "name": name,
         "tau": tau.to_string().parse::<f64>().unwrap_or_default(),
-        "beam": writing.beam,
+        "writing": writing_of(writing),
         "captions": provenance.captions,
         "captions from": provenance.captions_from,
         "preset": provenance.preset,
         "steps": provenance.steps,
         "made by": format!("decap {}", provenance.decap_version),
     })
+}
+
+/// How the model writes unless told otherwise, as it would be typed.
+fn writing_of(writing: &Writing) -> String {
+    let mut typed = format!(
+        "--beam {} --max-length {}",
+        writing.beam, writing.max_tokens
+    );
+    if writing.length_penalty != 1.0 {
+        typed += &format!(" --length-penalty {}", writing.length_penalty);
+    }
+    if writing.repetition_penalty != 1.0 {
+        typed += &format!(" --repetition-penalty {}", writing.repetition_penalty);
+    }
+    if writing.no_repeat_ngram > 0 {
+        typed += &format!(" --no-repeat-ngram {}", writing.no_repeat_ngram);
+    }
+    if writing.sentence_case {
+        typed += " --sentence-case";
+    }
+    typed
 }
 
 fn encoder_record(encoder: &Encoder) -> Value {

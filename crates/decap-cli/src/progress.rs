@@ -16,6 +16,8 @@ pub fn bar(total: u64, unit: &str) -> ProgressBar {
     bar.set_style(
         ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
+    // Shown before the first thing is done, which may take a while.
+    bar.tick();
     bar
 }
 

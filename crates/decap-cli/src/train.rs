@@ -6,10 +6,10 @@ use std::time::Duration;
 use decap::Precision;
 use decap::decoder::WeightsDtype;
 use decap::memory::MemoryOptions;
-use decap::model::Writing;
+use decap::model::{MODEL_FILE, Writing};
 use decap::train::{
-    Evaluation, ModelRecipe, Plan, Progress, Start, StepReport, TrainOptions, TrainingPrecision,
-    train_model,
+    CHECKPOINT_FILE, Evaluation, ModelRecipe, Plan, Progress, Start, StepReport, TrainOptions,
+    TrainingPrecision, train_model,
 };
 use indicatif::{HumanDuration, ProgressBar};
 
@@ -24,6 +24,7 @@ use crate::stop::Stop;
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
+    refuse_unfinished(args)?;
     let captions = read_all(&args.captions, &args.split)?;
     let precision = args.precision.unwrap_or(match args.preset {
         PresetArg::Fast => Precision::Auto,
@@ -48,7 +49,14 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         },
         &mut watch,
         stop.flag(),
-    )?;
+    )
+    .map_err(|error| {
+        Failure::of_resumable(
+            error,
+            "the same command with --resume goes on from here",
+            "give the captions and options that the run began with, or train into a new folder",
+        )
+    })?;
     eprintln!(
         "trained {} steps in {}; loss {:.3}",
         report.plan.steps - report.plan.steps_done,
@@ -60,6 +68,18 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         args.out.display()
     );
     Ok(Outcome::AllWell)
+}
+
+/// The library refuses this as well, but knows no options to name.
+fn refuse_unfinished(args: &TrainArgs) -> Result<(), Failure> {
+    let unfinished = args.out.join(CHECKPOINT_FILE).exists();
+    if args.resume || !unfinished || args.out.join(MODEL_FILE).exists() {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{}: there is an unfinished run already\n  --resume goes on with it; or choose another folder",
+        args.out.display()
+    )))
 }
 
 fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {

@@ -6,67 +6,17 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use crate::decoder::{CONFIG_FILE, Case, Decoder, GenerateOptions, WEIGHTS_FILE, detokenise};
+use crate::caption::{Caption, CaptionOptions, Method, Timings};
+use crate::decoder::{CONFIG_FILE, Decoder, WEIGHTS_FILE, detokenise};
 use crate::embedding::{Embedding, Embeddings};
 use crate::encoder::{self, Encoder, hexadecimal};
 use crate::error::{Error, Result};
-use crate::media::{self, RgbImage};
+use crate::media::{self, RgbImage, VideoOptions};
 use crate::memory::{Evidence, Memory};
 use crate::model::{MODEL_FILE, ModelDescription, TOKENIZER_FILE};
 use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Folder;
-
-/// How a photo's embedding becomes a caption; the names are the paper's (section 3 and 4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Method {
-    /// PD: projected onto the memory, then decoded.
-    #[default]
-    Projection,
-    /// VD: decoded as it is.
-    Visual,
-    /// NND: the nearest memory row, decoded.
-    Nearest,
-    /// CLIPRe: the nearest memory sentence, word for word.
-    Retrieval,
-}
-
-/// What the caller may choose for each caption; [`Captioner::options`] has the model's choice.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CaptionOptions {
-    /// From embedding to caption.
-    pub method: Method,
-    /// Softmax temperature of the projection.
-    pub tau: f32,
-    /// Memory sentences to show for each caption.
-    pub evidence: usize,
-    /// How the decoder writes.
-    pub generate: GenerateOptions,
-    /// Letter case of the caption.
-    pub case: Case,
-}
-
-/// A caption and what it rests on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Caption {
-    /// The caption.
-    pub text: String,
-    /// Mean log-probability of its tokens; for retrieval, the cosine to the photo.
-    pub score: f32,
-    /// The memory sentences with the largest weights, heaviest first.
-    pub evidence: Vec<Evidence>,
-}
-
-/// Where the time of a batch went, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Timings {
-    /// Through the image tower.
-    pub encode_ms: f64,
-    /// Onto the memory.
-    pub project_ms: f64,
-    /// Through the decoder.
-    pub generate_ms: f64,
-}
 
 /// Encoder, memory and decoder, ready to caption.
 pub struct Captioner {
@@ -77,26 +27,6 @@ pub struct Captioner {
     decoder: Decoder,
     tokenizer: Tokenizer,
     precision: Precision,
-}
-
-impl Method {
-    /// All of them, the paper's own first.
-    pub const ALL: [Self; 4] = [
-        Self::Projection,
-        Self::Nearest,
-        Self::Retrieval,
-        Self::Visual,
-    ];
-
-    /// The name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Projection => "projection",
-            Self::Visual => "visual",
-            Self::Nearest => "nearest",
-            Self::Retrieval => "retrieval",
-        }
-    }
 }
 
 impl Captioner {
@@ -227,6 +157,32 @@ impl Captioner {
     pub fn caption_image(&self, image: &RgbImage, options: &CaptionOptions) -> Result<Caption> {
         let embedding = self.encoder.encode_image(image)?;
         self.caption_embedding(&embedding, options)
+    }
+
+    /// Captions the video at `path`, by frames that `ffmpeg` takes from it.
+    ///
+    /// # Errors
+    /// As [`media::video::sample_frames`] and [`Captioner::caption_image`].
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "bundled")] {
+    /// use decap::Captioner;
+    /// use decap::media::VideoOptions;
+    ///
+    /// let captioner = Captioner::bundled()?;
+    /// let caption =
+    ///     captioner.caption_video("clip.mp4", &VideoOptions::default(), &captioner.options())?;
+    /// println!("{}", caption.text);
+    /// # }
+    /// # Ok::<(), decap::Error>(())
+    /// ```
+    pub fn caption_video(
+        &self,
+        path: impl AsRef<Path>,
+        video: &VideoOptions,
+        options: &CaptionOptions,
+    ) -> Result<Caption> {
+        self.caption_frames(&media::video::sample_frames(path, video)?, options)
     }
 
     /// Captions a video, given its frames: their embeddings are averaged, then projected.

@@ -32,6 +32,7 @@
 mod batches;
 #[cfg(feature = "bundled")]
 mod bundled;
+mod caption;
 mod captioner;
 mod embedding;
 mod error;
@@ -55,7 +56,8 @@ pub mod train;
 pub mod weights;
 
 pub use batches::for_each_batch;
-pub use captioner::{Caption, CaptionOptions, Captioner, Method, Timings};
+pub use caption::{Caption, CaptionOptions, Method, Timings};
+pub use captioner::Captioner;
 pub use embedding::{Embedding, Embeddings};
 pub use error::{Error, InputFault, Result};
 pub use machine::Machine;

@@ -57,6 +57,8 @@ pub struct Writing {
     pub length_penalty: f32,
     /// Most tokens, start and end included.
     pub max_tokens: usize,
+    /// Divides the logits of tokens that were written before; 1 leaves them.
+    pub repetition_penalty: f32,
     /// A run of this many tokens is not written twice; 0 = no such rule.
     pub no_repeat_ngram: usize,
     /// Capital letter and full stop, or as the decoder wrote it.
@@ -86,6 +88,7 @@ impl Default for Writing {
             beam: 1,
             length_penalty: 1.0,
             max_tokens: 30,
+            repetition_penalty: 1.0,
             no_repeat_ngram: 0,
             sentence_case: false,
         }
@@ -115,6 +118,7 @@ impl Writing {
         GenerateOptions {
             method,
             max_tokens: self.max_tokens,
+            repetition_penalty: self.repetition_penalty,
             no_repeat_ngram: self.no_repeat_ngram,
             ..GenerateOptions::default()
         }

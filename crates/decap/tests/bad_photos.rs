@@ -70,6 +70,41 @@ fn what_is_no_photo_is_told_apart() {
     }
 }
 
+/// Each format's header alone claims more pixels than may be; no decoder gets to ask for memory.
+#[test]
+fn every_format_is_refused_by_its_header() {
+    let side = 60_000_u32;
+    let edge = (side as u16).to_le_bytes();
+    let gif = [
+        b"GIF89a",
+        &edge[..],
+        &edge,
+        b"\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0",
+    ]
+    .concat();
+    let gif = [&gif[..], &edge, &edge, b"\0\x02\x02L\x01\0;"].concat();
+    let long = side.to_le_bytes();
+    let bmp = [
+        b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
+        &long[..],
+        &long,
+    ]
+    .concat();
+    let bmp = [&bmp[..], b"\x01\0\x18\0", &[0; 124]].concat();
+    // An extended WebP says its size less one, in three bytes each; 16,383 is the most there is.
+    let webp = b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xfe\x3f\0\xff\x3f\0VP8 \0\0\0\0".to_vec();
+    let jpeg = fixtures()
+        .into_iter()
+        .find(|path| path.ends_with("photo.jpg"));
+    let mut jpeg = fs::read(jpeg.unwrap()).unwrap();
+    let start_of_frame = jpeg.windows(2).position(|it| it == [0xFF, 0xC0]).unwrap();
+    let edge = (side as u16).to_be_bytes();
+    jpeg[start_of_frame + 5..][..4].copy_from_slice(&[edge, edge].concat());
+    for (name, bytes) in [("GIF", gif), ("BMP", bmp), ("WebP", webp), ("JPEG", jpeg)] {
+        assert_eq!(kind_of(&bytes), "too_large", "{name}");
+    }
+}
+
 #[test]
 fn a_photo_cut_short_is_damaged() {
     for path in fixtures() {

@@ -4,7 +4,8 @@ use super::{Decoder, GenerateOptions};
 
 /// Changes a row of logits before a token is chosen from it.
 pub(super) struct Constraints {
-    banned: Vec<u32>,
+    /// In the decoder's ids; none of them is empty.
+    banned: Vec<Vec<u32>>,
     start_token: Option<u32>,
     end_token: u32,
     min_tokens: usize,
@@ -17,9 +18,10 @@ impl Constraints {
         let vocabulary = decoder.vocabulary();
         Self {
             banned: options
-                .banned_tokens
+                .banned_words
                 .iter()
-                .filter_map(|&id| vocabulary.decoder_id(id))
+                .filter(|word| !word.is_empty())
+                .filter_map(|word| word.iter().map(|&id| vocabulary.decoder_id(id)).collect())
                 .collect(),
             start_token: decoder.config().start_token,
             end_token: decoder.config().end_token,
@@ -45,9 +47,7 @@ impl Constraints {
         if self.repetition_penalty != 1.0 {
             penalise_repetition(words, self.repetition_penalty, logits);
         }
-        for &token in &self.banned {
-            logits[token as usize] = f32::NEG_INFINITY;
-        }
+        forbid_banned_words(words, &self.banned, logits);
         if self.no_repeat_ngram > 0 {
             forbid_repeated_ngrams(words, self.no_repeat_ngram, logits);
         }
@@ -68,6 +68,17 @@ fn penalise_repetition(words: &[u32], penalty: f32, logits: &mut [f32]) {
             } else {
                 *logit / penalty
             };
+        }
+    }
+}
+
+/// The last token of a banned word is forbidden where the word's others were just written.
+fn forbid_banned_words(words: &[u32], banned: &[Vec<u32>], logits: &mut [f32]) {
+    for word in banned {
+        if let [beginning @ .., last] = &word[..]
+            && words.ends_with(beginning)
+        {
+            logits[*last as usize] = f32::NEG_INFINITY;
         }
     }
 }
@@ -105,6 +116,22 @@ mod tests {
         assert!(forbidden(&[1, 2], 3).is_empty());
         assert!(forbidden(&[], 1).is_empty());
         assert!(forbidden(&[], 2).is_empty());
+    }
+
+    #[test]
+    fn a_banned_word_does_not_ban_its_pieces() {
+        let banned = [vec![1], vec![2, 3], vec![2, 3, 4]];
+        let forbidden = |words: &[u32]| -> Vec<usize> {
+            let mut logits = [0.0; 8];
+            forbid_banned_words(words, &banned, &mut logits);
+            (0..8)
+                .filter(|&token| logits[token] == f32::NEG_INFINITY)
+                .collect()
+        };
+        assert_eq!(forbidden(&[]), [1]);
+        assert_eq!(forbidden(&[3]), [1]);
+        assert_eq!(forbidden(&[5, 2]), [1, 3]);
+        assert_eq!(forbidden(&[2, 3]), [1, 4]);
     }
 
     #[test]

@@ -26,8 +26,10 @@ pub struct GenerateOptions {
     pub repetition_penalty: f32,
     /// No run of this many tokens is written twice; 0 for no such rule.
     pub no_repeat_ngram: usize,
-    /// Tokenizer ids never to write; ids that the decoder does not know are of no effect.
-    pub banned_tokens: Vec<u32>,
+    /// Words never to write, each as its tokenizer ids: where a word has several, its last is
+    /// forbidden after the others. A word with an id that the decoder does not know cannot be
+    /// written in any case.
+    pub banned_words: Vec<Vec<u32>>,
 }
 
 /// The way to choose the next token. Equal choices go to the lowest id.
@@ -75,7 +77,7 @@ impl Default for GenerateOptions {
             max_tokens: 30,
             repetition_penalty: 1.0,
             no_repeat_ngram: 0,
-            banned_tokens: Vec::new(),
+            banned_words: Vec::new(),
         }
     }
 }

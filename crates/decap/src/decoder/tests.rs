@@ -301,7 +301,7 @@ fn constraints_hold_for_every_method() {
             min_tokens: 5,
             max_tokens: 11,
             no_repeat_ngram: 1,
-            banned_tokens: vec![favourite, 1_000_000],
+            banned_words: vec![vec![favourite], vec![1_000_000], vec![favourite, 1_000_000]],
             ..GenerateOptions::default()
         };
         for caption in decoder.generate(&prefixes, &options).unwrap() {

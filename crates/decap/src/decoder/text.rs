@@ -7,7 +7,7 @@ pub enum Case {
     /// As the decoder wrote it.
     #[default]
     AsWritten,
-    /// The first letter is a capital.
+    /// The first letter is a capital, and a full stop ends what no other mark ends.
     Sentence,
 }
 
@@ -40,7 +40,7 @@ pub fn detokenise(decoded: &str, case: Case) -> String {
     }
     match case {
         Case::AsWritten => text,
-        Case::Sentence => with_capital(&text),
+        Case::Sentence => with_full_stop(with_capital(&text)),
     }
 }
 
@@ -67,6 +67,14 @@ fn with_capital(text: &str) -> String {
         .next()
         .map(|first| first.to_uppercase().chain(letters).collect())
         .unwrap_or_default()
+}
+
+fn with_full_stop(mut text: String) -> String {
+    if text.ends_with(|letter: char| letter.is_alphanumeric() || matches!(letter, ')' | '"' | '%'))
+    {
+        text.push('.');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -114,12 +122,17 @@ mod tests {
     }
 
     #[test]
-    fn sentence_case_changes_the_first_letter_alone() {
-        assert_eq!(
-            detokenise("ein hund in Rom", Case::Sentence),
-            "Ein hund in Rom"
-        );
-        assert_eq!(detokenise("éclair", Case::Sentence), "Éclair");
-        assert_eq!(detokenise("", Case::Sentence), "");
+    fn sentence_case_changes_the_first_letter_and_the_end_alone() {
+        for (decoded, expected) in [
+            ("ein hund in Rom", "Ein hund in Rom."),
+            ("éclair", "Éclair."),
+            ("a dog .", "A dog."),
+            ("a dog !", "A dog!"),
+            ("what is it ?", "What is it?"),
+            ("a dog ( brown )", "A dog (brown)."),
+            ("", ""),
+        ] {
+            assert_eq!(detokenise(decoded, Case::Sentence), expected);
+        }
     }
 }

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::EvalProgress;
 use super::kept::Kept;
-use crate::captioner::{Caption, CaptionOptions, Captioner};
+use crate::caption::{Caption, CaptionOptions};
+use crate::captioner::Captioner;
 use crate::embedding::Embeddings;
 use crate::encoder::hexadecimal;
 use crate::error::{Error, Result};

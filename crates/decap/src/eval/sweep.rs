@@ -6,7 +6,8 @@ use caption_metrics::Interval;
 
 use super::EvalProgress;
 use super::evaluator::{Evaluator, System};
-use crate::captioner::{CaptionOptions, Captioner, Method};
+use crate::caption::{CaptionOptions, Method};
+use crate::captioner::Captioner;
 use crate::error::{Error, Result};
 
 /// Seed of the draw of smaller memories.

@@ -243,7 +243,8 @@ fn output_of(mut command: Command, most: u64, path: &Path, deadline: Instant) ->
         .stderr(Stdio::piped());
     let mut child = Running(command.spawn().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Error::Unavailable(format!(
-            "videos need the program `{program}`, which is not found"
+            "{}: videos need the program `{program}`, which is not found; it comes with ffmpeg",
+            path.display()
         )),
         _ => Error::io(&program, source),
     })?);
@@ -273,14 +274,21 @@ fn output_of(mut command: Command, most: u64, path: &Path, deadline: Instant) ->
     let status = child.0.wait().map_err(|source| Error::io(path, source))?;
     if !status.success() {
         let complaint = String::from_utf8_lossy(&complaint);
-        let first = complaint
-            .lines()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("no reason");
-        let message = format!("{program} cannot read it: {first}");
+        let message = format!("{program} cannot read it: {}", reason_in(&complaint));
         return Err(Error::input(path, InputFault::Damaged(message)));
     }
     Ok(output)
+}
+
+/// The first line of what ffmpeg complains of, without the name and the address of the part of it
+/// that does (`[mov,mp4 @ 0x55d0c8] `), which differ from run to run.
+fn reason_in(complaint: &str) -> &str {
+    let mut lines = complaint.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty()).unwrap_or("no reason");
+    match first.split_once("] ") {
+        Some((part, reason)) if part.starts_with('[') && part.contains(" @ 0x") => reason,
+        _ => first,
+    }
 }
 
 /// A child process that does not outlive its use.
@@ -333,6 +341,14 @@ mod tests {
         for bytes in bad {
             assert!(read_ppm(bytes).is_none(), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_complaint_is_told_without_addresses() {
+        let complaint = "\n[mov,mp4 @ 0x5610279bb840] moov atom not found\nx.mp4: Invalid data\n";
+        assert_eq!(reason_in(complaint), "moov atom not found");
+        assert_eq!(reason_in("[a] b"), "[a] b");
+        assert_eq!(reason_in("  "), "no reason");
     }
 
     #[test]

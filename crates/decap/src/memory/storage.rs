@@ -109,6 +109,9 @@ impl Memory {
         Self::new(rows, captions, info)
     }
 
+    /// The files of a memory's folder, for [`crate::weights::write_folder_atomically`].
+    pub const FILES: [&str; 2] = [ROWS_FILE, CAPTIONS_FILE];
+
     /// Writes the two files into `folder`, each whole or not at all.
     ///
     /// # Errors

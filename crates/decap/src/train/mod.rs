@@ -11,10 +11,12 @@ mod checkpoint;
 mod dropout;
 mod evaluate;
 mod forward;
+mod learner;
 mod metrics;
 mod model;
 mod optimizer;
 mod options;
+mod progress;
 mod schedule;
 mod streams;
 mod text;
@@ -24,26 +26,24 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use decap_kernels::CrossEntropy;
-
 pub use checkpoint::CHECKPOINT_FILE;
 pub use evaluate::Evaluation;
+pub use learner::StepTimer;
 pub use metrics::{LOSS_CURVE_FILE, METRICS_FILE};
 pub use model::{ModelRecipe, build_memory, embed, import_model, memory_of, train_model};
 pub use options::{
     Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions,
     TrainingPrecision, VocabularyChoice,
 };
+pub use progress::{Plan, Progress, StepReport, TrainingReport};
 pub use text::{EncodingProgress, TextEmbeddings};
 
-use crate::decoder::{self, DecoderConfig, DecoderWeights, RandomStream};
-use crate::embedding::Embeddings;
+use crate::decoder::{self, DecoderConfig, DecoderWeights};
 use crate::error::{Error, Result};
-use backward::Gradients;
-use batch::{Batch, Corpus};
+use batch::Corpus;
 use checkpoint::CheckpointFacts;
 use evaluate::evaluate;
-use forward::{Activations, StepSettings};
+use learner::Learner;
 use metrics::Metrics;
 use optimizer::Optimizer;
 use schedule::learning_rate;
@@ -72,75 +72,6 @@ pub enum Start {
     /// At the checkpoint in the output folder, as if never stopped; it must be of the same
     /// options and captions.
     Resume,
-}
-
-/// What training tells while it runs. Every method has an empty default; `()` listens to none.
-pub trait Progress {
-    /// Training begins.
-    fn started(&mut self, _plan: &Plan) {}
-    /// A step is done.
-    fn stepped(&mut self, _report: &StepReport) {}
-    /// Held-out captions were measured.
-    fn evaluated(&mut self, _evaluation: &Evaluation) {}
-    /// A checkpoint was written after so many steps.
-    fn saved(&mut self, _step: u64) {}
-}
-
-impl Progress for () {}
-
-/// What is going to be done.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The decoder's shape.
-    pub config: DecoderConfig,
-    /// Steps in all.
-    pub steps: u64,
-    /// Steps done before, where training resumes.
-    pub steps_done: u64,
-    /// Captions a step.
-    pub batch_size: usize,
-    /// Captions to learn from.
-    pub training_captions: usize,
-    /// Captions to measure on.
-    pub held_out_captions: usize,
-    /// Captions that were empty, or too long and left out.
-    pub captions_left_out: usize,
-}
-
-/// How a step went.
-#[derive(Debug, Clone, Copy)]
-pub struct StepReport {
-    /// Steps done, this one included.
-    pub step: u64,
-    /// Steps in all.
-    pub steps: u64,
-    /// The pass over the captions, from 0.
-    pub epoch: u64,
-    /// The loss of the batch.
-    pub loss: f64,
-    /// A running mean of the loss.
-    pub smoothed_loss: f64,
-    /// The learning rate used.
-    pub learning_rate: f32,
-    /// The norm of all gradients before clipping.
-    pub gradient_norm: f64,
-    /// Captions learned a second since training began or resumed.
-    pub captions_per_second: f64,
-    /// Time that the remaining steps will take at this speed.
-    pub remaining: Duration,
-}
-
-/// What training made.
-#[derive(Debug, Clone)]
-pub struct TrainingReport {
-    /// What was planned.
-    pub plan: Plan,
-    /// The figures after the last step, where captions were held out.
-    pub evaluation: Option<Evaluation>,
-    /// The running mean of the loss at the end.
-    pub smoothed_loss: f64,
-    /// Time spent in this call.
-    pub seconds: f64,
 }
 
 /// Trains a decoder and writes it into `folder`: [`decoder::CONFIG_FILE`] and
@@ -401,101 +332,6 @@ impl<'a> Run<'a> {
             &self.learner.optimizer,
         )?;
         self.metrics.flush(self.folder)
-    }
-}
-
-/// The parameters and what a step needs to change them; its buffers are reused.
-struct Learner {
-    weights: DecoderWeights,
-    optimizer: Optimizer,
-    activations: Activations,
-    gradients: Gradients,
-}
-
-impl Learner {
-    fn new(weights: DecoderWeights, optimizer: Optimizer) -> Self {
-        Self {
-            weights,
-            optimizer,
-            activations: Activations::default(),
-            gradients: Gradients::default(),
-        }
-    }
-
-    /// Changes the parameters by one step; gives the loss and the gradients' norm.
-    fn update(
-        &mut self,
-        options: &TrainOptions,
-        ignored_token: Option<u32>,
-        batch: &Batch,
-        step: u64,
-        rate: f32,
-    ) -> (f64, f64) {
-        let dropout = StepSettings::new(options, step);
-        let settings = CrossEntropy {
-            label_smoothing: options.label_smoothing,
-            ignore_index: ignored_token,
-        };
-        self.activations.forward(&self.weights, batch, dropout);
-        let loss =
-            self.gradients
-                .backward(&self.weights, batch, &self.activations, dropout, settings);
-        let norm = self.optimizer.update(
-            options,
-            rate,
-            step + 1,
-            &mut self.weights.values,
-            &self.gradients.values,
-        );
-        (loss.mean, norm)
-    }
-}
-
-/// A decoder of random weights and a batch of random captions, to time steps of training with.
-pub struct StepTimer {
-    learner: Learner,
-    batch: Batch,
-    options: TrainOptions,
-    step: u64,
-}
-
-impl StepTimer {
-    /// `captions` captions of `tokens` tokens each, for a decoder of shape `config`.
-    ///
-    /// # Errors
-    /// [`Error::Model`] where the shape cannot be built.
-    pub fn new(
-        config: &DecoderConfig,
-        options: TrainOptions,
-        captions: usize,
-        tokens: usize,
-    ) -> Result<Self> {
-        let random = RandomStream::new(&[options.seed]);
-        let mut prefixes = Vec::with_capacity(captions * config.prefix_width);
-        for index in 0..captions * config.prefix_width {
-            prefixes.push(random.gaussian(index as u64) as f32);
-        }
-        let prefixes = Embeddings::new(prefixes, config.prefix_width)?;
-        let random = RandomStream::new(&[options.seed, 1]);
-        let token = |index: usize| random.below(index as u64, config.vocabulary_size) as u32;
-        let ids: Vec<u32> = (0..captions * tokens).map(token).collect();
-        let weights = DecoderWeights::random(config, options.seed)?;
-        Ok(Self {
-            learner: Learner::new(weights, Optimizer::new(config.num_parameters())),
-            batch: Batch::new(prefixes.as_slice().to_vec(), ids.chunks_exact(tokens)),
-            options,
-            step: 0,
-        })
-    }
-
-    /// One step: forward, backward, update. Gives the loss.
-    pub fn step(&mut self) -> f64 {
-        let rate = self.options.learning_rate;
-        let (loss, _) = self
-            .learner
-            .update(&self.options, None, &self.batch, self.step, rate);
-        self.step += 1;
-        loss
     }
 }
 

@@ -1,5 +1,6 @@
 //! From caption files to a model folder: embed, train, build the memory, write it down.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use decap_kernels::Precision as KernelPrecision;
 
 use super::{
-    CHECKPOINT_FILE, EncodingProgress, Progress, Start, TextEmbeddings, TrainOptions,
-    TrainingReport, TrainingText, train,
+    CHECKPOINT_FILE, EncodingProgress, LOSS_CURVE_FILE, METRICS_FILE, Progress, Start,
+    TextEmbeddings, TrainOptions, TrainingReport, TrainingText, train,
 };
 use crate::decoder::{self, DecoderWeights, ImportOptions, Vocabulary};
 use crate::embedding::Embeddings;
@@ -19,7 +20,7 @@ use crate::model::{
     EncoderReference, MODEL_FILE, ModelDescription, Provenance, TOKENIZER_FILE, Writing,
 };
 use crate::tokenizer::Tokenizer;
-use crate::weights::write_atomically;
+use crate::weights::{check_folder_is_own, write_atomically};
 
 /// What a model is made of, beside its captions.
 #[derive(Debug, Clone)]
@@ -34,7 +35,7 @@ pub struct ModelRecipe {
     pub preset: String,
     /// How the decoder is trained.
     pub train: TrainOptions,
-    /// Whether to begin anew or go on from a checkpoint.
+    /// Whether to begin anew or go on from a checkpoint; without one, both begin.
     pub start: Start,
     /// Which captions become the memory.
     pub memory: MemoryOptions,
@@ -52,8 +53,9 @@ pub struct ModelRecipe {
 /// stopped goes on with [`Start::Resume`].
 ///
 /// # Errors
-/// [`Error::Usage`] where `folder` holds a finished model already, [`Error::Interrupted`] after
-/// `stop`, and all that [`train`] and the encoder say.
+/// [`Error::Usage`] where `folder` holds a finished model, another run with [`Start::Fresh`], or
+/// files that are not of its making; [`Error::Interrupted`] after `stop`; and all that [`train`]
+/// and the encoder say.
 pub fn train_model(
     encoder: &Encoder,
     captions: &[String],
@@ -63,7 +65,7 @@ pub fn train_model(
     progress: &mut dyn Progress,
     stop: &AtomicBool,
 ) -> Result<TrainingReport> {
-    refuse_finished(folder)?;
+    let start = start_in(folder, recipe.start)?;
     let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
     let tokenizer = encoder.tokenizer()?;
     let tokens = tokenizer.encode_batch(&texts)?;
@@ -74,7 +76,7 @@ pub fn train_model(
         start_token: tokenizer.start(),
         end_token: tokenizer.end(),
     };
-    let report = train(&text, &recipe.train, folder, recipe.start, progress, stop)?;
+    let report = train(&text, &recipe.train, folder, start, progress, stop)?;
 
     let mut description = describe(encoder, texts.len(), recipe);
     description.provenance.steps = report.plan.steps;
@@ -114,6 +116,7 @@ pub fn import_model(
     stop: &AtomicBool,
 ) -> Result<()> {
     refuse_finished(folder)?;
+    check_folder_is_own(folder, &[])?;
     let tokenizer = encoder.tokenizer()?;
     let options = ImportOptions {
         start_token: Some(tokenizer.start()),
@@ -146,6 +149,24 @@ pub fn import_model(
     finish(folder, &memory, &tokenizer, &description, "")
 }
 
+/// How a run in `folder` begins, where it may begin there.
+fn start_in(folder: &Path, wanted: Start) -> Result<Start> {
+    refuse_finished(folder)?;
+    let unfinished = folder.join(CHECKPOINT_FILE).exists();
+    match (unfinished, wanted) {
+        (true, Start::Resume) => Ok(Start::Resume),
+        (true, Start::Fresh) => Err(Error::Usage(format!(
+            "{}: there is an unfinished run already; resume it or choose another folder",
+            folder.display()
+        ))),
+        // What a run leaves that was ended before its first checkpoint.
+        (false, _) => {
+            check_folder_is_own(folder, &[METRICS_FILE, LOSS_CURVE_FILE])?;
+            Ok(Start::Fresh)
+        }
+    }
+}
+
 fn refuse_finished(folder: &Path) -> Result<()> {
     let finished = folder.join(MODEL_FILE);
     if !finished.exists() {
@@ -170,6 +191,13 @@ pub fn embed(
 ) -> Result<TextEmbeddings> {
     /// Few enough to stop soon after Ctrl-C.
     const TEXTS_AT_A_TIME: usize = 512;
+    let told = RefCell::new(progress);
+    let before = Cell::new(EncodingProgress {
+        done: 0,
+        total: texts.len(),
+        from_cache: 0,
+    });
+    // Told within a file of the cache as well: one takes many seconds.
     let encode = |texts: &[&str]| {
         let mut values = Vec::with_capacity(texts.len() * encoder.width());
         for texts in texts.chunks(TEXTS_AT_A_TIME) {
@@ -177,15 +205,24 @@ pub fn embed(
                 return Err(Error::Interrupted);
             }
             values.extend_from_slice(encoder.encode_texts(texts)?.as_slice());
+            let before = before.get();
+            told.borrow_mut()(EncodingProgress {
+                done: before.done + values.len() / encoder.width(),
+                ..before
+            });
         }
         Ok(values)
+    };
+    let stored = |progress| {
+        before.set(progress);
+        told.borrow_mut()(progress);
     };
     // Rounded embeddings are not to be taken for the reference's, nor the other way round.
     let key = match encoder.precision().of_towers() {
         KernelPrecision::F32 => encoder.fingerprint().to_owned(),
         rounded => format!("{} {rounded:?}", encoder.fingerprint()),
     };
-    TextEmbeddings::cached(cache, &key, encoder.width(), texts, encode, progress)
+    TextEmbeddings::cached(cache, &key, encoder.width(), texts, encode, stored)
 }
 
 /// Builds a memory from `captions`; `source` says in words where they come from.

@@ -1,5 +1,11 @@
 //! Training against PyTorch, against itself, and against its own interruptions.
 
+use decap_kernels::CrossEntropy;
+
+use super::backward::Gradients;
+use super::batch::Batch;
+use super::forward::{Activations, StepSettings};
+use super::optimizer::Optimizer;
 use super::*;
 use crate::decoder::golden::Golden;
 use crate::decoder::{Decoder, GenerateOptions};

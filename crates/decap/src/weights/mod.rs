@@ -13,4 +13,4 @@ pub use checkpoint::{Checkpoint, CheckpointForm};
 pub use folder::Folder;
 pub use tensors::{Tensor, Tensors};
 pub(crate) use torch::{TorchTensor, write_torch};
-pub use writing::{write_atomically, write_folder_atomically};
+pub use writing::{check_folder_is_own, write_atomically, write_folder_atomically};

@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::prelude::*;
 
-use crate::captioner::Method;
+use crate::caption::Method;
 use crate::error::{Error, Result};
 use crate::eval::Curve;
 

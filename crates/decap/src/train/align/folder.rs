@@ -11,10 +11,46 @@ use crate::encoder::{
     ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
 };
 use crate::error::{Error, Result};
-use crate::weights::{Folder, write_atomically, write_folder_atomically};
+use crate::weights::{Folder, check_folder_is_own, write_atomically, write_folder_atomically};
 
+const IMAGE_FILE: &str = "image_tower.onnx";
+const TEXT_FILE: &str = "text_tower.onnx";
 const HEADS_FILE: &str = "heads.safetensors";
 const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// Refuses a folder `out` that holds anything but an encoder of [`write_encoder`].
+///
+/// # Errors
+/// As [`check_folder_is_own`].
+pub(super) fn check_out(out: &Path) -> Result<()> {
+    let images = image_files(MOST_TOWERS);
+    check_folder_is_own(out, &own_files(&images))
+}
+
+/// Far more image towers than anybody puts side by side.
+const MOST_TOWERS: usize = 64;
+
+fn own_files(images: &[String]) -> Vec<&str> {
+    let others = [
+        ENCODER_FILE,
+        IMAGE_FILE,
+        TEXT_FILE,
+        TOKENIZER_FILE,
+        HEADS_FILE,
+    ];
+    let images = images.iter().map(String::as_str);
+    others.into_iter().chain(images).collect()
+}
+
+/// What `count` image towers are called in the folder.
+fn image_files(count: usize) -> Vec<String> {
+    match count {
+        1 => vec![IMAGE_FILE.to_owned()],
+        _ => (1..=count)
+            .map(|number| format!("image_tower_{number}.onnx"))
+            .collect(),
+    }
+}
 
 /// Copies the towers beside their heads; returns the encoder's fingerprint.
 pub(super) fn write_encoder(
@@ -25,13 +61,10 @@ pub(super) fn write_encoder(
     options: &AlignOptions,
 ) -> Result<String> {
     let mut fingerprint = String::new();
-    write_folder_atomically(out, |folder| {
+    let known_files = image_files(MOST_TOWERS);
+    write_folder_atomically(out, &own_files(&known_files), |folder| {
         let mut images = Vec::new();
-        for (index, tower) in image_towers.iter().enumerate() {
-            let file = match image_towers.len() {
-                1 => "image_tower.onnx".to_owned(),
-                _ => format!("image_tower_{}.onnx", index + 1),
-            };
+        for (tower, file) in image_towers.iter().zip(image_files(image_towers.len())) {
             copy(&tower.folder, &tower.description.file, &folder.join(&file))?;
             images.push(ImageTowerDescription {
                 file,
@@ -43,7 +76,7 @@ pub(super) fn write_encoder(
             description,
         } = text_tower;
         let text = TextTowerDescription {
-            file: "text_tower.onnx".into(),
+            file: TEXT_FILE.into(),
             tokenizer: TOKENIZER_FILE.into(),
             ..description.clone()
         };

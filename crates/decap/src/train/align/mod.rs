@@ -137,7 +137,8 @@ struct Dataset {
 /// until then are in the cache.
 ///
 /// # Errors
-/// [`Error::Usage`] for options that make no sense, or too few pairs; [`Error::Input`] for files
+/// [`Error::Usage`] for options that make no sense, too few pairs, or a folder `out` that holds
+/// anything but an encoder of its making, which is replaced; [`Error::Input`] for files
 /// of pairs that cannot be read; [`Error::Model`] for towers that cannot; [`Error::Io`].
 pub fn align(
     inputs: &AlignInputs,
@@ -147,6 +148,7 @@ pub fn align(
     stop: &AtomicBool,
 ) -> Result<AlignReport> {
     options.validate()?;
+    folder::check_out(out)?;
     let mut pairs = Vec::new();
     for path in &inputs.pairs {
         pairs.extend(read_pairs(path)?);

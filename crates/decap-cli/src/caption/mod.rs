@@ -1,25 +1,26 @@
 //! `decap caption`: photos and videos to captions, with their evidence.
 
+mod record;
+
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use decap::decoder::{Case, Method as Choice};
 use decap::encoder::PreparedImage;
 use decap::media::video::VideoOptions;
-use decap::memory::Evidence;
 use decap::{
     Caption, CaptionOptions, Captioner, Embedding, Embeddings, Error, Timings, for_each_batch,
     media,
 };
 use indicatif::ProgressBar;
-use serde_json::json;
 
 use crate::args::{CaptionArgs, GenerateArgs};
 use crate::encoder::{download, memory_for};
-use crate::failure::{Failure, Outcome, remedy};
+use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth, Kinds};
 use crate::output::{Output, Start};
 use crate::progress;
+use crate::stop::Stop;
 
 /// From this number of inputs on, what speeds up each projection pays.
 const MANY_INPUTS: usize = 16;
@@ -51,6 +52,11 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         output,
         failed: false,
         bar: ProgressBar::hidden(),
+        // Lines on a terminal or a pipe need no safe point, a file with --resume does.
+        stop: match args.output {
+            Some(_) => Stop::on_ctrl_c(),
+            None => Stop::default(),
+        },
     };
     let mut paths = Vec::new();
     for input in inputs {
@@ -84,6 +90,7 @@ struct Run<'a> {
     output: Output,
     failed: bool,
     bar: ProgressBar,
+    stop: Stop,
 }
 
 /// What became of one file before the encoder: a photo's pixels, or a video's frames'.
@@ -99,6 +106,7 @@ impl Run<'_> {
         let limits = self.args.limits.limits();
         let video = VideoOptions {
             frames: self.args.frames,
+            timeout: Duration::from_secs(self.args.max_video_seconds),
             limits: limits.clone(),
             ..VideoOptions::default()
         };
@@ -117,6 +125,12 @@ impl Run<'_> {
             })
         };
         for_each_batch(paths, self.args.batch, load, |batch| {
+            if self.stop.requested() {
+                return Err(Failure::WithRemedy(
+                    Error::Interrupted,
+                    "the same command with --resume does the rest",
+                ));
+            }
             self.caption_batch(batch)
         })
     }
@@ -173,20 +187,13 @@ impl Run<'_> {
         timings: Timings,
     ) -> Result<(), Failure> {
         let line = if self.args.json {
-            json!({
-                "path": path.to_string_lossy(),
-                "caption": caption.text,
-                "score": rounded(f64::from(caption.score), 6),
-                "evidence": caption.evidence.iter().map(evidence_record).collect::<Vec<_>>(),
-                "model": self.captioner.description().name,
-                "ms": {
-                    "decode": rounded(decode_ms, 3),
-                    "encode": rounded(timings.encode_ms, 3),
-                    "project": rounded(timings.project_ms, 3),
-                    "generate": rounded(timings.generate_ms, 3),
-                },
-            })
-            .to_string()
+            record::of_caption(
+                path,
+                caption,
+                decode_ms,
+                timings,
+                &self.captioner.description().name,
+            )?
         } else {
             text_line(path, caption, self.output.is_terminal())
         };
@@ -208,16 +215,10 @@ impl Run<'_> {
     fn report_at(&mut self, path: &Path, error: &Error) -> Result<(), Failure> {
         self.failed = true;
         let Self { bar, output, .. } = self;
-        let remedy = remedy(error)
-            .map(|remedy| format!(" ({remedy})"))
-            .unwrap_or_default();
-        bar.suspend(|| eprintln!("decap: {error}{remedy}"));
+        bar.suspend(|| eprintln!("{}", complaint(error)));
         if self.args.json {
-            let record = json!({
-                "path": path.to_string_lossy(),
-                "error": { "kind": error.kind(), "message": error.to_string() },
-            });
-            bar.suspend(|| output.line(&record.to_string()))?;
+            let line = record::of_error(path, error)?;
+            bar.suspend(|| output.line(&line))?;
         }
         Ok(())
     }
@@ -244,9 +245,11 @@ pub fn apply_writing(
     options: &mut CaptionOptions,
 ) -> Result<(), Failure> {
     let generate = &mut options.generate;
-    if let Some(width) = typed.beam {
-        let length_penalty = captioner.description().writing.length_penalty;
-        generate.method = if width == 1 {
+    if typed.beam.is_some() || typed.length_penalty.is_some() {
+        let model = &captioner.description().writing;
+        let width = typed.beam.unwrap_or(model.beam);
+        let length_penalty = typed.length_penalty.unwrap_or(model.length_penalty);
+        generate.method = if width <= 1 {
             Choice::Greedy
         } else {
             Choice::Beam {
@@ -271,8 +274,8 @@ pub fn apply_writing(
     generate.no_repeat_ngram = typed.no_repeat_ngram.unwrap_or(generate.no_repeat_ngram);
     for word in &typed.ban {
         generate
-            .banned_tokens
-            .extend(captioner.tokenizer().encode(word)?);
+            .banned_words
+            .push(captioner.tokenizer().encode(word)?);
     }
     if typed.sentence_case {
         options.case = Case::Sentence;
@@ -331,16 +334,6 @@ fn mean_of(embeddings: &Embeddings, first: usize, count: usize) -> Result<Embedd
 
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
-}
-
-fn evidence_record(evidence: &Evidence) -> serde_json::Value {
-    json!({ "text": evidence.text, "weight": rounded(f64::from(evidence.weight), 6) })
-}
-
-/// `value` with so many decimals: as many as mean something.
-fn rounded(value: f64, decimals: i32) -> f64 {
-    let scale = 10f64.powi(decimals);
-    (value * scale).round() / scale
 }
 
 #[cfg(test)]

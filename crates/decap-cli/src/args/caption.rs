@@ -1,0 +1,133 @@
+//! `decap caption`: what can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use decap::Method;
+
+use super::{LimitArgs, PrecisionArgs, at_least_one};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    decap caption photo.jpg\n  \
+    decap caption photos/ --recursive --json --output captions.jsonl --resume\n  \
+    decap caption 'photos/*.jpg' --beam 5 --evidence 3\n  \
+    find . -name '*.png' | decap caption -\n  \
+    decap caption photo.jpg --memory my-sentences.txt")]
+pub struct CaptionArgs {
+    /// Photos, videos, folders or globs; `-` reads paths from standard input, one a line.
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Model folder, an id of the Hugging Face Hub, or `tiny` for the bundled one.
+    #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
+    pub model: String,
+    /// Use this support memory, or the lines of this text file as one.
+    #[arg(long, value_name = "DIR|FILE.txt")]
+    pub memory: Option<PathBuf>,
+    /// How a photo's embedding becomes a caption.
+    #[arg(long, value_enum, default_value_t = MethodArg::Projection)]
+    pub method: MethodArg,
+    /// Softmax temperature of the projection (default: the model's).
+    #[arg(long, value_name = "TAU")]
+    pub tau: Option<f32>,
+    /// Show this many memory sentences that each caption came from.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub evidence: usize,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Look into folders within folders.
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Write to this file instead of standard output; it appears when all is done.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Keep what an interrupted run with the same --output wrote, and do the rest.
+    #[arg(long, requires = "output")]
+    pub resume: bool,
+    /// Photos encoded at a time.
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
+    pub batch: usize,
+    /// Frames sampled from a video.
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
+    pub frames: usize,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
+    // Headings last: what follows a flattened group in the struct stands below its heading.
+    #[command(flatten)]
+    pub generate: GenerateArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Most time spent on taking the frames of a video, in seconds.
+    #[arg(
+        long,
+        default_value_t = 60,
+        value_name = "S",
+        help_heading = "Limits",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub max_video_seconds: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Writing")]
+pub struct GenerateArgs {
+    /// Beam search with this many beams instead of greedy (default: the model's).
+    #[arg(long, value_name = "N", value_parser = at_least_one(), conflicts_with = "temperature")]
+    pub beam: Option<usize>,
+    /// Divide a beam's log-probability by its length to this power: above 1 longer captions
+    /// (default: the model's).
+    #[arg(long, value_name = "X", conflicts_with = "temperature")]
+    pub length_penalty: Option<f32>,
+    /// Sample at this temperature instead of taking the likeliest token.
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f32>,
+    /// Sample from the smallest set of tokens with this much probability.
+    #[arg(long, value_name = "P", requires = "temperature")]
+    pub top_p: Option<f32>,
+    /// Seed of the sampling.
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    pub seed: u64,
+    /// Fewest tokens in a caption (default: none).
+    #[arg(long, value_name = "N")]
+    pub min_length: Option<usize>,
+    /// Most tokens in a caption (default: the model's).
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+    /// Make tokens that were already written less likely (1 = off; default: the model's).
+    #[arg(long, value_name = "X")]
+    pub repetition_penalty: Option<f32>,
+    /// Never write the same N tokens in a row twice (0 = off; default: the model's).
+    #[arg(long, value_name = "N")]
+    pub no_repeat_ngram: Option<usize>,
+    /// Never write these words (may be given several times).
+    #[arg(long, value_name = "WORD")]
+    pub ban: Vec<String>,
+    /// Start captions with a capital letter and end them with a full stop.
+    #[arg(long)]
+    pub sentence_case: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MethodArg {
+    /// Project onto the memory, then decode (DeCap).
+    Projection,
+    /// Decode the photo's own embedding.
+    Visual,
+    /// Decode the nearest memory sentence's embedding.
+    Nearest,
+    /// The nearest memory sentence, word for word.
+    Retrieval,
+}
+
+impl MethodArg {
+    /// This method as the library calls it.
+    pub fn method(self) -> Method {
+        match self {
+            Self::Projection => Method::Projection,
+            Self::Visual => Method::Visual,
+            Self::Nearest => Method::Nearest,
+            Self::Retrieval => Method::Retrieval,
+        }
+    }
+}

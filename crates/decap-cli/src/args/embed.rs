@@ -1,0 +1,40 @@
+//! `decap embed`: what can be typed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{LimitArgs, PrecisionArgs, at_least_one};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    decap embed photos/ --output photos.npy\n  \
+    decap embed --text captions.txt --output captions.jsonl")]
+pub struct EmbedArgs {
+    /// Photos, folders or globs; `-` reads paths from standard input.
+    #[arg(
+        value_name = "PATH",
+        required_unless_present = "text",
+        conflicts_with = "text"
+    )]
+    pub paths: Vec<PathBuf>,
+    /// A file of sentences instead of photos.
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// Encoder or model folder, an id of the Hugging Face Hub, or `tiny` for the bundled one.
+    #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
+    pub encoder: String,
+    /// FILE.npy (float32, [inputs, width]) or FILE.jsonl.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Look into folders within folders.
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Photos encoded at a time.
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
+    pub batch: usize,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}

@@ -1,0 +1,133 @@
+//! What can be typed: commands, options, their help; a file a command.
+
+mod align;
+mod bench;
+mod caption;
+mod embed;
+mod import;
+mod limits;
+mod memory;
+mod model;
+mod train;
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{Args, Parser, Subcommand};
+use decap::Precision;
+
+pub use align::AlignArgs;
+pub use bench::BenchArgs;
+pub use caption::{CaptionArgs, GenerateArgs, MethodArg};
+pub use embed::EmbedArgs;
+pub use import::{ExportArgs, ExportForm, ImportArgs};
+pub use limits::LimitArgs;
+pub use memory::{MemoryBuildArgs, MemoryCommand};
+pub use model::ModelCommand;
+pub use train::{PresetArg, TrainArgs};
+
+use crate::eval::args::EvalArgs;
+use crate::score::args::ScoreArgs;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Caption photos and videos, by a captioner that learns from text alone.
+#[derive(Debug, Parser)]
+#[command(
+    name = "decap",
+    version,
+    styles = STYLES,
+    arg_required_else_help = true,
+    after_help = "Start here:\n  \
+        decap caption photo.jpg                      one photo, bundled model, offline\n  \
+        decap caption holiday/ --recursive --json    a folder, one JSON object a line\n  \
+        decap caption photo.jpg --evidence 3         and the sentences it came from\n  \
+        decap train captions.txt --out my-model      your own vocabulary, from text alone\n\n\
+        Results go to standard output, messages to standard error.\n\
+        Exit code: 0 all went well, 1 some input failed, 2 wrong usage."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a caption for each photo or video.
+    Caption(CaptionArgs),
+    /// Turn photos or sentences into unit vectors.
+    Embed(EmbedArgs),
+    /// Train a captioner from a text file of captions.
+    Train(TrainArgs),
+    /// Bring an image tower and a text tower into one space.
+    Align(AlignArgs),
+    /// Build, inspect, search or extend a support memory.
+    #[command(subcommand)]
+    Memory(MemoryCommand),
+    /// Make a model of a DeCap checkpoint that PyTorch trained.
+    Import(ImportArgs),
+    /// Write a model's decoder as the checkpoint that the reference code loads.
+    Export(ExportArgs),
+    /// Time the work that captioning and training are made of.
+    Bench(BenchArgs),
+    /// Caption a data set's photos by each method, score the captions, write a report.
+    Eval(EvalArgs),
+    /// BLEU, METEOR, ROUGE-L and CIDEr without Java.
+    Score(ScoreArgs),
+    /// Say what a model is, or download one.
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub struct PrecisionArgs {
+    /// What networks compute in: f32 is the reference, auto the fastest that agrees with it.
+    #[arg(long, default_value_t = Precision::Auto, value_name = "auto|f32|bf16|int8")]
+    pub precision: Precision,
+}
+
+/// A count that must not be zero.
+pub fn at_least_one() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::builder::RangedU64ValueParser::<u64>::new()
+        .range(1..=1_000_000_000)
+        .map(|value| value as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_recipes_can_be_typed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+        let mut commands = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            // Only what stands in blocks of commands; a line may go on below.
+            for block in text.split("```sh\n").skip(1) {
+                let block = block.split("```").next().unwrap().replace("\\\n", " ");
+                for line in block.lines().map(str::trim) {
+                    if line.starts_with("decap ") {
+                        let words = line.split_whitespace().map(|word| word.trim_matches('"'));
+                        let parsed = Cli::try_parse_from(words);
+                        assert!(parsed.is_ok(), "{}: {line}: {parsed:?}", path.display());
+                        commands += 1;
+                    }
+                }
+            }
+        }
+        assert!(commands > 15, "{commands} commands were found");
+    }
+}

@@ -1,0 +1,89 @@
+//! `decap train`: what can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use decap::Precision;
+
+use super::{MemoryBuildArgs, at_least_one};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PresetArg {
+    /// Ours: compact vocabulary, a small decoder, minutes on a laptop.
+    Fast,
+    /// The reference's recipe to the letter.
+    Paper,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    decap train captions.txt --out my-model\n  \
+    decap train dataset_coco.json --split train,restval --encoder clip/ \\\n      --preset paper --out paper-model\n  \
+    decap train captions.txt --out my-model --resume     go on after Ctrl-C")]
+pub struct TrainArgs {
+    /// Caption files: one a line, JSON list, COCO or Karpathy JSON.
+    #[arg(value_name = "CAPTIONS", required = true)]
+    pub captions: Vec<PathBuf>,
+    /// Take the captions of these splits alone, where a file names them: train,restval.
+    #[arg(long, value_name = "SPLIT,...", value_delimiter = ',')]
+    pub split: Vec<String>,
+    /// The model folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Encoder or model folder, an id of the Hugging Face Hub, or `tiny` for the bundled one.
+    #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
+    pub encoder: String,
+    /// Recipe; single options below override it.
+    #[arg(long, value_enum, default_value_t = PresetArg::Fast)]
+    pub preset: PresetArg,
+    /// What is computed in: the text tower, and training (which knows f32 and bf16; default: the preset's).
+    #[arg(long, value_name = "auto|f32|bf16|int8")]
+    pub precision: Option<Precision>,
+    /// Go on from the last checkpoint, bit for bit as if never stopped.
+    #[arg(long)]
+    pub resume: bool,
+    /// Passes over the captions.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Stop after this many steps, whatever --epochs says.
+    #[arg(long, value_name = "N")]
+    pub max_steps: Option<u64>,
+    /// Captions a step.
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub batch: Option<usize>,
+    /// Peak learning rate.
+    #[arg(long, value_name = "LR")]
+    pub learning_rate: Option<f32>,
+    /// Variance, per value, of the noise on the prefix (CapDec uses 0.016); 0 = none.
+    #[arg(long, value_name = "VAR")]
+    pub noise_variance: Option<f32>,
+    /// Decoder width.
+    #[arg(long, value_name = "N")]
+    pub width: Option<usize>,
+    /// Decoder layers.
+    #[arg(long, value_name = "N")]
+    pub layers: Option<usize>,
+    /// Attention heads.
+    #[arg(long, value_name = "N")]
+    pub heads: Option<usize>,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 42, value_name = "SEED")]
+    pub seed: u64,
+    /// Share of the captions that is held out to measure on.
+    #[arg(long, value_name = "SHARE")]
+    pub held_out: Option<f32>,
+    /// Steps between checkpoints.
+    #[arg(long, value_name = "N")]
+    pub checkpoint_every: Option<u64>,
+    /// How the decoder's weights are stored.
+    #[arg(long, default_value = "f32", value_name = "f32|f16|bf16|int8")]
+    pub weights_dtype: String,
+    /// Softmax temperature of the projection that the model will use.
+    #[arg(long, value_name = "TAU")]
+    pub tau: Option<f32>,
+    /// Folder that keeps text embeddings for the next run (default: the user's cache folder).
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    #[command(flatten)]
+    pub memory: MemoryBuildArgs,
+}
