@@ -5,6 +5,7 @@
 //! tables), the vocabulary of the phrases (a word table), and the phrases (see [`Phrases`]).
 
 use crate::error::Error;
+use crate::write::write_whole;
 use std::io::Write;
 use std::path::Path;
 
@@ -250,15 +251,14 @@ impl Resources {
 
     /// Writes a file that [`Self::read`] reads.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
-        let write = || -> std::io::Result<()> {
-            let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+        write_whole(path, |file| {
             file.write_all(MAGIC)?;
-            section(&mut file, self.function_words.as_bytes())?;
-            section(&mut file, self.prefixes.as_bytes())?;
+            section(file, self.function_words.as_bytes())?;
+            section(file, self.prefixes.as_bytes())?;
             for table in [&self.exceptions, &self.synonyms, &self.vocabulary] {
-                section(&mut file, table.text.as_bytes())?;
+                section(file, table.text.as_bytes())?;
                 for numbers in [&table.ends, &table.list_ends, &table.lists] {
-                    section(&mut file, &bytes_of(numbers))?;
+                    section(file, &bytes_of(numbers))?;
                 }
             }
             let phrases = &self.phrases;
@@ -268,18 +268,14 @@ impl Resources {
                 &phrases.list_ends,
                 &phrases.lists,
             ] {
-                section(&mut file, &bytes_of(numbers))?;
+                section(file, &bytes_of(numbers))?;
             }
-            file.flush()
-        };
-        write().map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
+            Ok(())
         })
     }
 }
 
-fn section(file: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
+fn section(file: &mut dyn Write, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(&(bytes.len() as u64).to_le_bytes())?;
     file.write_all(bytes)
 }
