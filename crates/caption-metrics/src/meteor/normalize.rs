@@ -38,6 +38,11 @@ impl Prefixes {
 
 /// The words of a caption as METEOR sees them, lower case.
 pub(crate) fn normalize(caption: &str, prefixes: &Prefixes) -> Vec<String> {
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b' ');
+    if caption.bytes().all(is_plain) {
+        // Most captions: no rule changes them.
+        return java_words(caption).map(str::to_owned).collect();
+    }
     let mut text: Vec<char> = Vec::with_capacity(caption.len() + 2);
     text.push(' ');
     for character in caption.chars() {
