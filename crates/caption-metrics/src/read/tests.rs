@@ -120,7 +120,11 @@ fn bad_files_are_refused_with_their_place() {
             "{\"id\": 1, \"caption\": \"a\"}\n{oops",
             "line 2: expected a JSON object",
         ),
-        ("p.csv", "name,text\n1,a\n", "got the columns name, text"),
+        (
+            "p.csv",
+            "title,words\n1,a\n",
+            "got the columns title, words",
+        ),
         ("p.csv", "id,caption\n1\n", "expected a table"),
     ];
     for (name, text, message) in cases {

@@ -70,7 +70,7 @@ pub(super) fn draw(curve: &Curve, path: &Path) -> Result<String> {
             .light_line_style(WHITE)
             .x_label_formatter(&|x| compact(*x))
             .y_labels(8)
-            .y_label_formatter(&|y| compact(*y))
+            .y_label_formatter(&|y| format!("{y:.1}").trim_end_matches(".0").to_owned())
             .x_desc(curve.over.title())
             .y_desc("CIDEr x 100, with intervals")
             .label_style(("sans-serif", 13))
