@@ -2,7 +2,7 @@
 
 use crate::captions::{Predictions, References};
 use crate::cider::{DocumentCounts, cosines};
-use crate::ngrams::{NgramCounts, Vocabulary};
+use crate::ngrams::{MAX_ORDER, Ngram, NgramCounts, Vocabulary};
 use crate::ptb::PtbTokenizer;
 use crate::text::words;
 use rayon::prelude::*;
@@ -37,10 +37,9 @@ pub struct Diversity {
     pub num_distinct_captions: usize,
     /// Distinct words.
     pub vocabulary_size: usize,
-    /// Distinct words over all words (distinct-1, Li et al. 2016); 0 without words.
-    pub distinct_1: f64,
-    /// Distinct bigrams over all bigrams (distinct-2); 0 without bigrams.
-    pub distinct_2: f64,
+    /// Distinct n-grams over all n-grams (distinct-n, Li et al. 2016) for n from 1 to 4, `[4]`; 0
+    /// where there are none.
+    pub distinct: [f64; MAX_ORDER],
     /// Mean number of words.
     pub mean_length_words: f64,
     /// The share of captions that no training caption equals; `None` without training captions.
@@ -57,7 +56,7 @@ pub struct Diversity {
 /// let training = TrainingCaptions::new(["The dog runs", "a cat !"]);
 /// let found = diversity(&predictions, Some(&training));
 /// assert_eq!((found.vocabulary_size, found.num_distinct_captions), (4, 2));
-/// assert_eq!(found.distinct_1, 4.0 / 8.0);
+/// assert_eq!(found.distinct[0], 4.0 / 8.0);
 /// assert_eq!(found.novel, Some(2.0 / 3.0));
 /// # Ok::<(), caption_metrics::Error>(())
 /// ```
@@ -69,15 +68,18 @@ pub fn diversity(predictions: &Predictions, training: Option<&TrainingCaptions>)
         .map(|(_, caption)| caption.as_str())
         .collect();
     let captions = PtbTokenizer::new().tokenize_all(&captions);
-    let (mut unigrams, mut bigrams) = (HashSet::new(), HashSet::new());
-    let (mut num_words, mut num_bigrams) = (0, 0);
+    let mut vocabulary = Vocabulary::default();
+    let mut kinds: [HashSet<Ngram>; MAX_ORDER] = Default::default();
+    let mut counts = [0; MAX_ORDER];
     for caption in &captions {
-        let words: Vec<&str> = words(caption).collect();
-        num_words += words.len();
-        num_bigrams += words.len().saturating_sub(1);
-        bigrams.extend(words.windows(2).map(|pair| (pair[0], pair[1])));
-        unigrams.extend(words);
+        let words = vocabulary.numbers(words(caption));
+        for (index, (kinds, count)) in kinds.iter_mut().zip(&mut counts).enumerate() {
+            let ngrams = words.windows(index + 1);
+            *count += ngrams.len();
+            kinds.extend(ngrams.map(Ngram::new));
+        }
     }
+    let [num_words, ..] = counts;
     let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
     let num_new = |training: &TrainingCaptions| {
         captions
@@ -88,9 +90,8 @@ pub fn diversity(predictions: &Predictions, training: Option<&TrainingCaptions>)
     Diversity {
         num_captions: captions.len(),
         num_distinct_captions: captions.iter().collect::<HashSet<_>>().len(),
-        vocabulary_size: unigrams.len(),
-        distinct_1: share(unigrams.len(), num_words),
-        distinct_2: share(bigrams.len(), num_bigrams),
+        vocabulary_size: kinds[0].len(),
+        distinct: std::array::from_fn(|index| share(kinds[index].len(), counts[index])),
         mean_length_words: share(num_words, captions.len()),
         novel: training.map(|training| share(num_new(training), captions.len())),
     }
@@ -240,9 +241,6 @@ mod tests {
     #[test]
     fn no_captions_have_no_diversity() {
         let found = diversity(&Predictions::default(), None);
-        assert_eq!(
-            (found.distinct_1, found.distinct_2, found.novel),
-            (0.0, 0.0, None)
-        );
+        assert_eq!((found.distinct, found.novel), ([0.0; MAX_ORDER], None));
     }
 }

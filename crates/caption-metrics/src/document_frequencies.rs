@@ -7,6 +7,7 @@ use crate::ngrams::{MAX_ORDER, Ngram, NgramMap, Vocabulary};
 use crate::ptb::PtbTokenizer;
 use crate::read::read_text;
 use crate::text::words;
+use crate::write::write_whole;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -93,10 +94,7 @@ impl DocumentFrequencies {
         for (ngram, count) in entries {
             let _infallible = writeln!(text, "{count}\t{ngram}");
         }
-        std::fs::write(path, text).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })
+        write_whole(path, |file| file.write_all(text.as_bytes()))
     }
 
     pub(crate) fn counts(&self, vocabulary: &mut Vocabulary) -> DocumentCounts {

@@ -27,6 +27,7 @@ mod score;
 mod significance;
 mod spice;
 mod text;
+mod write;
 
 pub use captions::{ImageReferences, MissingIds, Predictions, References};
 pub use clip_score::{CLIP_SCORE_PROMPT, clip_score, ref_clip_score};
@@ -37,5 +38,5 @@ pub use meteor::Meteor;
 pub use ptb::PtbTokenizer;
 pub use read::{read_predictions, read_references};
 pub use score::{ImageScores, MetricValues, Note, Options, Scores, Tokenization, score};
-pub use significance::{Bootstrap, Comparison, Interval, compare, intervals};
+pub use significance::{Bootstrap, Comparison, Interval, compare, interval_of_mean, intervals};
 pub use spice::Spice;

@@ -9,8 +9,11 @@ pub(crate) const MAX_ORDER: usize = 4;
 /// Numbers for words, in order of first appearance.
 #[derive(Default)]
 pub(crate) struct Vocabulary {
-    numbers: HashMap<String, u32>,
+    numbers: WordMap<u32>,
 }
+
+/// A map by word.
+pub(crate) type WordMap<T> = HashMap<String, T, foldhash::fast::RandomState>;
 
 impl Vocabulary {
     /// The word's number, from 1; a word beyond four billion shares the last one.

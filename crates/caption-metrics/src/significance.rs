@@ -80,6 +80,29 @@ pub fn intervals(scores: &Scores, bootstrap: &Bootstrap) -> Vec<Interval> {
         .collect()
 }
 
+/// The interval of a score that is the mean over images, CLIPScore for instance; `values` is
+/// `[images]`.
+///
+/// ```
+/// let values = [0.5, 0.7, 0.9, 0.7];
+/// let found = caption_metrics::interval_of_mean("CLIPScore", &values, &Default::default());
+/// assert!(found.low < found.value && found.value < found.high);
+/// ```
+#[must_use]
+pub fn interval_of_mean(metric: &'static str, values: &[f64], bootstrap: &Bootstrap) -> Interval {
+    let num_images = values.len().max(1) as f64;
+    let samples = resample(values.len(), bootstrap, |draw| {
+        draw.iter().map(|&image| values[image]).sum::<f64>() / num_images
+    });
+    let (low, high) = percentiles(samples, bootstrap.confidence);
+    Interval {
+        metric,
+        value: values.iter().sum::<f64>() / num_images,
+        low,
+        high,
+    }
+}
+
 /// Compares two systems by the paired bootstrap: both are scored on the same draws.
 ///
 /// Metrics that only one of them has are left out.

@@ -51,6 +51,8 @@ fn scores_stand_with_intervals_diversity_and_what_is_absent() {
     assert_eq!(found["diversity"]["vocabulary"], 5);
     assert_eq!(found["diversity"]["distinct_captions"], 3);
     assert_eq!(found["diversity"]["distinct_1"], 5.0 / 7.0);
+    assert_eq!(found["diversity"]["distinct_2"], 2.0 / 3.0);
+    assert_eq!(found["diversity"]["distinct_4"], 0.0);
     let table = stdout(&score(folder.path(), poor, &[]));
     for word in [
         "CIDEr",
@@ -58,6 +60,7 @@ fn scores_stand_with_intervals_diversity_and_what_is_absent() {
         "METEOR       absent",
         "SPICE        absent",
         "distinct-2",
+        "distinct-4",
     ] {
         assert!(table.contains(word), "{word}: {table}");
     }
@@ -296,4 +299,174 @@ fn meteor_and_spice_are_absent_where_their_data_is() {
     let output = score(folder.path(), GOOD, &["--meteor", text(&none)]);
     assert_eq!(output.status.code(), Some(1), "never approximated");
     decap_well(&["score", "--help"]);
+}
+
+#[test]
+fn meteor_data_can_be_made_alone_and_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../caption-metrics/tests/data/meteor"
+    );
+    let data = folder.path().join("meteor.bin");
+    let args = [
+        "score",
+        "--prepare-meteor",
+        package,
+        "--meteor",
+        text(&data),
+    ];
+    let output = decap(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).is_empty());
+    assert!(
+        stderr(&output).contains("words with synonyms"),
+        "{}",
+        stderr(&output)
+    );
+    let (found, _) = record(folder.path(), GOOD, &["--meteor", text(&data)]);
+    assert!(found["METEOR"].as_f64().unwrap() > 0.9, "{found}");
+    assert_eq!(found["absent"], serde_json::json!(["SPICE"]));
+
+    // Half a pair of files is wrong usage, and so is no file at all.
+    for args in [
+        &["score", "--references", text(&data)][..],
+        &["score"],
+        &["score", "--prepare-meteor", package],
+    ] {
+        assert_eq!(decap(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn files_are_blamed_by_name_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let twice = r#"{"1": "a", "1": "b", "2": "c", "3": "d", "4": "e"}"#;
+    let output = score(folder.path(), twice, &[]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("p.json") && said.contains("keep one entry"),
+        "{said}"
+    );
+    let references = file(folder.path(), "refs.json", r#"{"1": [], "2": ["a"]}"#);
+    let predictions = file(folder.path(), "p.json", GOOD);
+    let args = [
+        "score",
+        "--references",
+        text(&references),
+        "--predictions",
+        text(&predictions),
+    ];
+    let said = stderr(&decap(&args));
+    assert!(
+        said.contains("refs.json") && said.contains("add references"),
+        "{said}"
+    );
+    let output = score(folder.path(), r#"{"8": "x"}"#, &["--allow-missing"]);
+    assert!(
+        stderr(&output).contains("letter by letter"),
+        "{}",
+        stderr(&output)
+    );
+    let good = file(folder.path(), "good.json", GOOD);
+    let output = score(
+        folder.path(),
+        GOOD,
+        &["--compare", text(&good), "--draws", "0"],
+    );
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn every_missing_id_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = 5..305;
+    let more: Vec<String> = ids
+        .clone()
+        .map(|id| format!("\"{id}\": \"a dog\""))
+        .collect();
+    let predictions = GOOD.replace('}', &format!(", {}}}", more.join(", ")));
+    let said = stderr(&score(folder.path(), &predictions, &[]));
+    let listed = |id: u32| said.contains(&format!(" {id},")) || said.contains(&format!(" {id}\n"));
+    assert!(
+        said.contains("300 ids") && ids.clone().all(listed),
+        "{said}"
+    );
+}
+
+#[test]
+fn diversity_is_of_the_captions_that_are_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = GOOD.replace('}', r#", "9": "many other words stand here"}"#);
+    let (all, _) = record(folder.path(), GOOD, &[]);
+    let (found, _) = record(folder.path(), &more, &["--allow-missing"]);
+    assert_eq!(found["diversity"], all["diversity"]);
+}
+
+/// A program in place of Java that answers as SPICE does, with an F-score of a half.
+#[cfg(unix)]
+#[test]
+fn spice_is_called_where_java_and_its_jars_are() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("spice");
+    fs::create_dir_all(package.join("lib")).unwrap();
+    for jar in [
+        "spice-1.0.jar",
+        "lib/stanford-corenlp-3.6.0.jar",
+        "lib/stanford-corenlp-3.6.0-models.jar",
+    ] {
+        fs::write(package.join(jar), "").unwrap();
+    }
+    let bin = folder.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let java = file(
+        &bin,
+        "java",
+        r#"#!/bin/sh
+[ "$1" = -version ] && exit 0
+while [ $# -gt 0 ]; do [ "$1" = -out ] && out="$2"; shift; done
+[ -f spice-1.0.jar ] || exit 1
+printf '[' > "$out"
+for i in 3 2 1; do printf '{"image_id": %s, "scores": {"All": {"f": 0.5}}}, ' $i >> "$out"; done
+printf '{"image_id": 0, "scores": {"All": {"f": 0.1}}}]' >> "$out"
+"#,
+    );
+    fs::set_permissions(&java, fs::Permissions::from_mode(0o755)).unwrap();
+    let references = file(folder.path(), "r.json", REFERENCES);
+    let predictions = file(folder.path(), "p.json", GOOD);
+    let path = format!("{}:{}", text(&bin), std::env::var("PATH").unwrap());
+    let run = |java_works: bool| {
+        if !java_works {
+            fs::write(
+                &java,
+                "#!/bin/sh\n[ \"$1\" = -version ] && exit 0\necho broken >&2; exit 1\n",
+            )
+            .unwrap();
+        }
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_decap"));
+        command.args(["score", "--json", "--references", text(&references)]);
+        command.args([
+            "--predictions",
+            text(&predictions),
+            "--spice",
+            text(folder.path()),
+        ]);
+        command
+            .env("PATH", &path)
+            .env_remove("DECAP_METEOR")
+            .output()
+            .unwrap()
+    };
+    let output = run(true);
+    let found = json(&stdout(&output));
+    assert!(
+        (found["SPICE"].as_f64().unwrap() - 0.4).abs() < 1e-12,
+        "{found}"
+    );
+    assert_eq!(found["absent"], serde_json::json!(["METEOR"]));
+    let failed = run(false);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(stderr(&failed).contains("broken"), "{}", stderr(&failed));
 }

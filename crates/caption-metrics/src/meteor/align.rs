@@ -1,9 +1,13 @@
 //! The search for the best alignment (`edu.cmu.meteor.aligner.Aligner` 1.5).
 
+use super::MAX_WORDS;
 use super::matches::Match;
 
 /// How many partial alignments go on from each word.
 const BEAM_SIZE: usize = 40;
+
+/// Bits for the words of the longest caption.
+type WordBits = [u64; MAX_WORDS.div_ceil(64)];
 
 /// The chosen matches, by their start in the reference.
 pub(crate) struct Alignment {
@@ -18,9 +22,14 @@ pub(crate) struct Alignment {
 /// `found` is `[reference words]`, the matches that start at each.
 pub(crate) fn align(found: &[Vec<Match>], num_prediction_words: usize) -> Alignment {
     let fixed = fixed_matches(found, num_prediction_words);
-    let mut paths = vec![Path::new(num_prediction_words, &fixed)];
+    let mut paths = vec![Path::new(&fixed)];
     let mut steps: Vec<Step> = Vec::new();
     for (current, matches) in found.iter().enumerate() {
+        if matches.is_empty() || fixed.covers_reference[current] {
+            paths.retain_mut(|path| path.progress.pass(current, &fixed));
+            paths.sort_by_key(|path| path.progress.rank());
+            continue;
+        }
         let mut candidates = advance(&paths, current, matches, &fixed);
         // The sort is stable: on a tie the path that was found first goes first.
         candidates.sort_by_key(|candidate| candidate.progress.rank());
@@ -102,7 +111,7 @@ struct Path {
     progress: Progress,
     last_step: Option<usize>,
     /// One bit for each word of the prediction that is covered.
-    covered: Vec<u64>,
+    covered: WordBits,
 }
 
 /// How far a path is, and how good.
@@ -128,18 +137,14 @@ struct Candidate {
 }
 
 impl Path {
-    fn new(num_prediction_words: usize, fixed: &Fixed) -> Self {
+    fn new(fixed: &Fixed) -> Self {
         let mut path = Self {
             progress: Progress::default(),
             last_step: None,
-            covered: vec![0; num_prediction_words.div_ceil(64)],
+            covered: [0; _],
         };
-        for (word, _) in fixed
-            .covers_prediction
-            .iter()
-            .enumerate()
-            .filter(|(_, is)| **is)
-        {
+        let covered = fixed.covers_prediction.iter().enumerate();
+        for (word, _) in covered.filter(|(_, is)| **is) {
             path.cover(word);
         }
         path
@@ -180,6 +185,24 @@ impl Progress {
         self.chunk_end = Some(one.prediction_words().end as u32);
     }
 
+    /// Goes on over a word that leaves no choice; false where the path ends there.
+    fn pass(&mut self, current: usize, fixed: &Fixed) -> bool {
+        if current < self.next {
+            return true;
+        }
+        if fixed.covers_reference[current] {
+            let Some(one) = &fixed.at[current] else {
+                return false;
+            };
+            self.take(one);
+            self.distance += distance(one);
+        } else {
+            self.close_chunk();
+            self.next += 1;
+        }
+        true
+    }
+
     fn close_chunk(&mut self) {
         if self.chunk_end.take().is_some() {
             self.num_chunks += 1;
@@ -192,7 +215,7 @@ impl Candidate {
         let mut path = Path {
             progress: self.progress,
             last_step: parent.last_step,
-            covered: parent.covered.clone(),
+            covered: parent.covered,
         };
         if let Some(chosen) = self.chosen {
             chosen.prediction_words().for_each(|word| path.cover(word));
@@ -210,7 +233,7 @@ fn distance(one: &Match) -> u32 {
     one.reference_start.abs_diff(one.prediction_start)
 }
 
-/// All ways to go on from the paths at the reference's word `current`.
+/// All ways to go on from the paths at the reference's word `current`, which no fixed match covers.
 fn advance(paths: &[Path], current: usize, matches: &[Match], fixed: &Fixed) -> Vec<Candidate> {
     let mut candidates = Vec::with_capacity(paths.len() * (matches.len() + 1));
     for (parent, path) in paths.iter().enumerate() {
@@ -221,18 +244,6 @@ fn advance(paths: &[Path], current: usize, matches: &[Match], fixed: &Fixed) -> 
                 parent,
                 chosen: None,
             });
-            continue;
-        }
-        if fixed.covers_reference[current] {
-            if let Some(one) = &fixed.at[current] {
-                progress.take(one);
-                progress.distance += distance(one);
-                candidates.push(Candidate {
-                    progress,
-                    parent,
-                    chosen: None,
-                });
-            }
             continue;
         }
         for one in matches {

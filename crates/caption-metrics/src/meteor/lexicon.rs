@@ -1,6 +1,8 @@
 //! What METEOR knows of each word of the captions at hand, looked up once.
 
-use super::resources::{Phrases, Resources};
+use super::resources::{Phrases, PrefixCache, Resources};
+use crate::ngrams::WordMap;
+use rayon::prelude::*;
 use rust_stemmers::{Algorithm, Stemmer};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -34,13 +36,15 @@ const ENDINGS: [(&str, &str); 20] = [
 #[derive(Default)]
 pub(crate) struct Lexicon {
     words: Vec<WordFacts>,
+    /// How many synonym sets the words have.
+    pub(crate) num_synonym_sets: usize,
 }
 
 /// What is known of a word.
 pub(crate) struct WordFacts {
     /// Number of the stem: equal stems have equal numbers.
     pub(crate) stem: u32,
-    /// Synonym sets of the word and of its base form, ascending.
+    /// Synonym sets of the word and of its base form, numbered among those of all words, ascending.
     pub(crate) synonym_sets: Vec<u32>,
     /// The word's number in the phrases.
     phrase_word: Option<u32>,
@@ -71,7 +75,12 @@ impl Lexicon {
     }
 
     /// The caption of these words.
-    pub(crate) fn caption(&self, words: Vec<u32>, phrases: &Phrases) -> Caption {
+    pub(crate) fn caption(
+        &self,
+        words: Vec<u32>,
+        phrases: &Phrases,
+        cache: &mut PrefixCache,
+    ) -> Caption {
         let numbers: Vec<Option<u32>> = words
             .iter()
             .map(|&word| self.word(word).phrase_word)
@@ -79,7 +88,7 @@ impl Lexicon {
         let mut places = Vec::new();
         for (start, &word) in words.iter().enumerate() {
             let range = self.word(word).phrases.clone();
-            phrases.starting(&numbers[start..], range, |len, phrase| {
+            phrases.starting(&numbers[start..], range, cache, |len, phrase| {
                 places.push(PhraseAt {
                     start: start as u32,
                     len: len as u32,
@@ -98,10 +107,9 @@ impl Lexicon {
 pub(crate) struct LexiconBuilder<'a> {
     resources: &'a Resources,
     function_words: HashSet<&'a str>,
-    stemmer: Stemmer,
-    indices: HashMap<String, u32>,
-    stems: HashMap<String, u32>,
-    lexicon: Lexicon,
+    indices: WordMap<u32>,
+    /// The words in the order of their indices.
+    words: Vec<String>,
 }
 
 impl<'a> LexiconBuilder<'a> {
@@ -109,16 +117,35 @@ impl<'a> LexiconBuilder<'a> {
         Self {
             resources,
             function_words: resources.function_words.lines().collect(),
-            stemmer: Stemmer::create(Algorithm::English),
-            indices: HashMap::new(),
-            stems: HashMap::new(),
-            lexicon: Lexicon::default(),
+            indices: WordMap::default(),
+            words: Vec::new(),
         }
     }
 
     /// The lexicon of all words that were looked up.
     pub(crate) fn finish(self) -> Lexicon {
-        self.lexicon
+        let stemmer = || Stemmer::create(Algorithm::English);
+        let facts: Vec<(String, WordFacts)> = self
+            .words
+            .par_iter()
+            .map_init(stemmer, |stemmer, word| self.facts(stemmer, word))
+            .collect();
+        let mut stems = HashMap::new();
+        let mut sets = HashMap::new();
+        let words = facts.into_iter().map(|(stem, mut facts)| {
+            let next = stems.len() as u32;
+            facts.stem = *stems.entry(stem).or_insert(next);
+            for set in &mut facts.synonym_sets {
+                let next = sets.len() as u32;
+                *set = *sets.entry(*set).or_insert(next);
+            }
+            facts.synonym_sets.sort_unstable();
+            facts
+        });
+        Lexicon {
+            words: words.collect(),
+            num_synonym_sets: sets.len(),
+        }
     }
 
     /// The indices of words.
@@ -130,30 +157,29 @@ impl<'a> LexiconBuilder<'a> {
         if let Some(&index) = self.indices.get(&word) {
             return index;
         }
-        let facts = self.facts(&word);
-        let index = self.lexicon.words.len() as u32;
-        self.lexicon.words.push(facts);
+        let index = self.words.len() as u32;
+        self.words.push(word.clone());
         self.indices.insert(word, index);
         index
     }
 
-    fn facts(&mut self, word: &str) -> WordFacts {
-        let stem = self.stemmer.stem(word).into_owned();
-        let next = self.stems.len() as u32;
-        let stem = *self.stems.entry(stem).or_insert(next);
+    /// A word's stem, and what is known of it but for the stem's number.
+    fn facts(&self, stemmer: &Stemmer, word: &str) -> (String, WordFacts) {
+        let stem = stemmer.stem(word).into_owned();
         let phrase_word = self
             .resources
             .vocabulary
             .find(word)
             .map(|index| index as u32);
         let phrases = &self.resources.phrases;
-        WordFacts {
-            stem,
+        let facts = WordFacts {
+            stem: 0,
             synonym_sets: self.synonym_sets(word),
             phrase_word,
             phrases: phrase_word.map_or(0..0, |word| phrases.with_first(word)),
             is_function_word: self.function_words.contains(word),
-        }
+        };
+        (stem, facts)
     }
 
     fn synonym_sets(&self, word: &str) -> Vec<u32> {

@@ -18,10 +18,10 @@ pub use prepare::{Prepared, prepare};
 use crate::error::Error;
 use corpus_phrases::CorpusPhrases;
 use lexicon::{Caption, Lexicon, LexiconBuilder};
-use matches::PhraseFinder;
+use matches::MatchFinder;
 use normalize::{Prefixes, normalize};
 use rayon::prelude::*;
-use resources::Resources;
+use resources::{PrefixCache, Resources};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ pub(crate) use statistics::MeteorStatistics;
 /// limit, and no end on such captions.
 pub(crate) const MAX_WORDS: usize = 1000;
 
-/// How many images one task scores: each task needs a table as long as that of the corpus's phrases.
-const MIN_IMAGES_PER_TASK: usize = 64;
+/// How many images one task takes at least: each makes tables of its own.
+const MIN_IMAGES_PER_TASK: usize = 128;
 
 /// METEOR's data, ready to score with; clones share it.
 #[derive(Clone, Debug)]
@@ -88,25 +88,23 @@ impl Meteor {
             .map(|captions| captions.into_iter().map(&mut indices).collect())
             .collect();
         let lexicon = builder.finish();
-        let caption = |words| lexicon.caption(words, &self.resources.phrases);
+        let phrases = &self.resources.phrases;
+        let caption = |cache: &mut PrefixCache, words| lexicon.caption(words, phrases, cache);
         let mut captions: Vec<(Caption, Vec<Caption>)> = predictions
             .into_par_iter()
             .zip(references)
-            .map(|(prediction, references)| {
-                let references = references.into_iter().map(caption).collect();
-                (caption(prediction), references)
+            .with_min_len(MIN_IMAGES_PER_TASK)
+            .map_init(PrefixCache::default, |cache, (prediction, references)| {
+                let references = references.into_iter().map(|words| caption(cache, words));
+                let references = references.collect();
+                (caption(cache, prediction), references)
             })
             .collect();
-        let phrases = CorpusPhrases::renumber(
-            captions
-                .iter_mut()
-                .flat_map(|(prediction, references)| std::iter::once(prediction).chain(references)),
-            &self.resources.phrases,
-        );
+        let phrases = CorpusPhrases::renumber(&mut captions, phrases);
         let statistics = captions
             .into_par_iter()
             .with_min_len(MIN_IMAGES_PER_TASK)
-            .map_init(PhraseFinder::default, |finder, (prediction, references)| {
+            .map_init(MatchFinder::default, |finder, (prediction, references)| {
                 best(&prediction, &references, &lexicon, &phrases, finder)
             })
             .collect();
@@ -119,11 +117,12 @@ fn best(
     references: &[Caption],
     lexicon: &Lexicon,
     phrases: &CorpusPhrases,
-    finder: &mut PhraseFinder,
+    finder: &mut MatchFinder,
 ) -> MeteorStatistics {
+    finder.begin(prediction, lexicon, phrases);
     let mut best: Option<(f64, MeteorStatistics)> = None;
     for reference in references {
-        let found = matches::matches(prediction, reference, lexicon, phrases, finder);
+        let found = finder.matches(prediction, reference, lexicon, phrases);
         let alignment = align::align(&found, prediction.words.len());
         let statistics = MeteorStatistics::new(prediction, reference, &alignment, lexicon);
         let score = statistics.score();

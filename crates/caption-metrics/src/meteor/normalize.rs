@@ -38,6 +38,13 @@ impl Prefixes {
 
 /// The words of a caption as METEOR sees them, lower case.
 pub(crate) fn normalize(caption: &str, prefixes: &Prefixes) -> Vec<String> {
+    // Java's `trim`, on what stands between two separators: control characters go with the spaces.
+    let caption = caption.trim_matches(|c| c <= ' ');
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b' ');
+    if caption.bytes().all(is_plain) {
+        // Most captions: no rule changes them.
+        return java_words(caption).map(str::to_owned).collect();
+    }
     let mut text: Vec<char> = Vec::with_capacity(caption.len() + 2);
     text.push(' ');
     for character in caption.chars() {
@@ -282,6 +289,8 @@ mod tests {
             ("café naïve", "café naïve"),
             ("2\u{a0}1/2", "2 1 / 2"),
             ("😀 “x” –", "😀 \" x \" -"),
+            ("a dog\u{1b}", "a dog"),
+            ("\0 a\u{1b}dog \0", "a \u{1b} dog"),
             ("", ""),
         ];
         for (caption, expected) in cases {

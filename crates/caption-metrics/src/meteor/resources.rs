@@ -5,6 +5,9 @@
 //! tables), the vocabulary of the phrases (a word table), and the phrases (see [`Phrases`]).
 
 use crate::error::Error;
+use crate::ngrams::{Ngram, NgramMap};
+use crate::write::write_whole;
+use rayon::prelude::*;
 use std::io::Write;
 use std::path::Path;
 
@@ -13,6 +16,9 @@ const MAGIC: &[u8; 16] = b"METEOR-1.5-en\0\0\x01";
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Numbers that one task reads: fewer are not worth another's start.
+const NUMBERS_PER_TASK: usize = 1 << 16;
 
 /// All data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +35,9 @@ pub(crate) struct Resources {
     pub(crate) vocabulary: WordTable,
     pub(crate) phrases: Phrases,
 }
+
+/// The ranges of phrases that were met, by the range before, the position and the word.
+pub(crate) type PrefixCache = NgramMap<std::ops::Range<usize>>;
 
 /// Sorted words, each with a list of numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,13 +141,19 @@ impl Phrases {
         &self,
         words: &[Option<u32>],
         range: std::ops::Range<usize>,
+        cache: &mut PrefixCache,
         mut found: impl FnMut(usize, usize),
     ) {
         let mut range = range;
         for (position, word) in words.iter().enumerate() {
             let Some(word) = *word else { return };
             if position > 0 {
-                range = self.narrowed(range, position, word);
+                // Phrases that agree up to a position are told apart by where they start.
+                let key = Ngram::new(&[range.start as u32, position as u32, word]);
+                let narrowed = cache.entry(key);
+                range = narrowed
+                    .or_insert_with(|| self.narrowed(range, position, word))
+                    .clone();
             }
             if range.is_empty() {
                 return;
@@ -243,22 +258,22 @@ impl Resources {
             && are_ends(&phrases.list_ends, phrases.lists.len())
             && phrases
                 .lists
-                .iter()
+                .par_iter()
+                .with_min_len(NUMBERS_PER_TASK)
                 .all(|&index| (index as usize) < phrases.len());
         holds.then_some(resources).ok_or("a damaged file")
     }
 
     /// Writes a file that [`Self::read`] reads.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
-        let write = || -> std::io::Result<()> {
-            let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+        write_whole(path, |file| {
             file.write_all(MAGIC)?;
-            section(&mut file, self.function_words.as_bytes())?;
-            section(&mut file, self.prefixes.as_bytes())?;
+            section(file, self.function_words.as_bytes())?;
+            section(file, self.prefixes.as_bytes())?;
             for table in [&self.exceptions, &self.synonyms, &self.vocabulary] {
-                section(&mut file, table.text.as_bytes())?;
+                section(file, table.text.as_bytes())?;
                 for numbers in [&table.ends, &table.list_ends, &table.lists] {
-                    section(&mut file, &bytes_of(numbers))?;
+                    section(file, &bytes_of(numbers))?;
                 }
             }
             let phrases = &self.phrases;
@@ -268,18 +283,14 @@ impl Resources {
                 &phrases.list_ends,
                 &phrases.lists,
             ] {
-                section(&mut file, &bytes_of(numbers))?;
+                section(file, &bytes_of(numbers))?;
             }
-            file.flush()
-        };
-        write().map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
+            Ok(())
         })
     }
 }
 
-fn section(file: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
+fn section(file: &mut dyn Write, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(&(bytes.len() as u64).to_le_bytes())?;
     file.write_all(bytes)
 }
@@ -325,7 +336,8 @@ impl<'a> Sections<'a> {
             return Err("a damaged file");
         }
         Ok(chunks
-            .iter()
+            .par_iter()
+            .with_min_len(NUMBERS_PER_TASK)
             .map(|chunk| u32::from_le_bytes(*chunk))
             .collect())
     }
@@ -384,15 +396,21 @@ mod tests {
         let mut found = Vec::new();
         let phrases = &resources.phrases;
         let words = [Some(0), Some(1), Some(2), None];
-        phrases.starting(&words, phrases.with_first(0), |len, index| {
-            found.push((len, index))
-        });
+        phrases.starting(
+            &words,
+            phrases.with_first(0),
+            &mut PrefixCache::default(),
+            |len, index| found.push((len, index)),
+        );
         assert_eq!(found, [(1, 0), (2, 1), (3, 2)]);
         found.clear();
         let words = [Some(2), Some(0)];
-        phrases.starting(&words, phrases.with_first(2), |len, index| {
-            found.push((len, index))
-        });
+        phrases.starting(
+            &words,
+            phrases.with_first(2),
+            &mut PrefixCache::default(),
+            |len, index| found.push((len, index)),
+        );
         assert_eq!(found, [(1, 3)]);
         assert_eq!(phrases.paraphrases(3), [0, 2]);
     }
@@ -416,9 +434,14 @@ mod tests {
             if let Ok(resources) = Resources::from_bytes(&changed) {
                 let _ = resources.synonyms.list("mouse");
                 let phrases = &resources.phrases;
-                phrases.starting(&[Some(0), Some(1)], phrases.with_first(0), |_, index| {
-                    assert!(phrases.paraphrases(index).len() < 5);
-                });
+                phrases.starting(
+                    &[Some(0), Some(1)],
+                    phrases.with_first(0),
+                    &mut PrefixCache::default(),
+                    |_, index| {
+                        assert!(phrases.paraphrases(index).len() < 5);
+                    },
+                );
             }
         }
     }

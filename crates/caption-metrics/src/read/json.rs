@@ -1,203 +1,284 @@
 //! The shapes of JSON that captions come in.
 
-use std::collections::HashMap;
-
-use serde_json::{Map, Value};
-
+use super::fields::{
+    PREDICTION_FIELDS, REFERENCE_FIELDS, caption_of, captions_of, id_of, id_text, prediction_of,
+    references_of,
+};
+use super::groups::{Groups, numbered};
 use super::text::Place;
-use super::{CAPTIONS_FIELDS, ID_FIELDS};
-use crate::captions::References;
+use super::value::Json;
+use crate::captions::{Predictions, References};
 use crate::error::Error;
 
-pub(super) enum Document {
-    /// An object's entries, a key as often as the file has it.
-    Entries(Vec<(String, Value)>),
-    List(Vec<Value>),
-}
+/// Keys under which a document may hold its references.
+const REFERENCE_KEYS: [&str; 11] = [
+    "references",
+    "refs",
+    "gts",
+    "gt",
+    "ground_truths",
+    "ground_truth",
+    "captions",
+    "results",
+    "result",
+    "data",
+    "annotations",
+];
 
-pub(super) fn json(at: Place<'_>, text: &str) -> Result<Document, Error> {
-    serde_json::from_str(text).map_err(|error| at.wrong(format!("expected JSON, got {error}")))
-}
+/// Keys under which a document may hold its predictions.
+const PREDICTION_KEYS: [&str; 11] = [
+    "predictions",
+    "preds",
+    "res",
+    "hypotheses",
+    "candidates",
+    "captions",
+    "results",
+    "result",
+    "data",
+    "annotations",
+    "generated",
+];
 
-impl<'de> serde::Deserialize<'de> for Document {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Document;
+/// The split that is scored where a file of references names splits.
+const TEST_SPLIT: &str = "test";
 
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("an object or a list")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Document, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Document::Entries(entries))
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut list: A,
-            ) -> Result<Document, A::Error> {
-                let mut values = Vec::new();
-                while let Some(value) = list.next_element()? {
-                    values.push(value);
-                }
-                Ok(Document::List(values))
-            }
+/// References from a whole document.
+pub(super) fn references(at: Place<'_>, document: &Json) -> Result<References, Error> {
+    let wrong = |message: String| at.wrong(message);
+    if let Some((images, captions)) = coco(document) {
+        return coco_references(at, images, captions);
+    }
+    if let Some(images) = karpathy(document) {
+        return karpathy_references(at, images);
+    }
+    if let Some(inner) = within(document, &REFERENCE_KEYS) {
+        return references(at, inner);
+    }
+    match document {
+        Json::Object(entries) => {
+            let images = entries.iter().map(|(id, value)| {
+                let captions = match value {
+                    Json::Object(_) => references_of(value),
+                    value => captions_of(value),
+                };
+                Ok((
+                    id.clone(),
+                    captions.map_err(|m| wrong(format!("id {id}: {m}")))?,
+                ))
+            });
+            References::new(images.collect::<Result<Vec<_>, Error>>()?)
         }
-        deserializer.deserialize_any(Visitor)
+        Json::List(values)
+            if !values.is_empty() && values.iter().all(|v| v.entries().is_none()) =>
+        {
+            let images = values.iter().enumerate().map(|(index, value)| {
+                let captions = captions_of(value);
+                captions.map_err(|m| wrong(format!("entry {index}: {m}")))
+            });
+            References::new(numbered(images.collect::<Result<Vec<_>, Error>>()?))
+        }
+        Json::List(values) => {
+            let mut groups = Groups::default();
+            for (index, entry) in values.iter().enumerate() {
+                add_references(&mut groups, entry)
+                    .map_err(|message| wrong(format!("entry {index}: {message}")))?;
+            }
+            groups.into_references()
+        }
+        other => Err(wrong(format!(
+            "expected JSON with an object or a list, got {other}"
+        ))),
     }
 }
 
-/// The images and annotations of a COCO captions file.
-pub(super) fn coco(entries: &[(String, Value)]) -> Option<(&[Value], &[Value])> {
-    let list = |name: &str| {
-        let (_, value) = entries.iter().find(|(key, _)| key == name)?;
-        value.as_array().map(Vec::as_slice)
-    };
-    let annotations = list("annotations")?;
-    annotations
-        .iter()
-        .all(Value::is_object)
-        .then_some((list("images").unwrap_or(&[]), annotations))
+/// Predictions from a whole document.
+pub(super) fn predictions(at: Place<'_>, document: &Json) -> Result<Predictions, Error> {
+    let wrong = |message: String| at.wrong(message);
+    if let Some(inner) = within(document, &PREDICTION_KEYS) {
+        return predictions(at, inner);
+    }
+    match document {
+        Json::Object(entries) => {
+            let captions = entries.iter().map(|(id, value)| {
+                let caption = match value {
+                    Json::Object(_) => prediction_of(value),
+                    value => caption_of(value),
+                };
+                Ok((
+                    id.clone(),
+                    caption.map_err(|m| wrong(format!("id {id}: {m}")))?,
+                ))
+            });
+            Predictions::new(captions.collect::<Result<Vec<_>, Error>>()?)
+        }
+        Json::List(values)
+            if !values.is_empty() && values.iter().all(|v| v.entries().is_none()) =>
+        {
+            let captions = values.iter().enumerate().map(|(index, value)| {
+                caption_of(value).map_err(|m| wrong(format!("entry {index}: {m}")))
+            });
+            Predictions::new(numbered(captions.collect::<Result<Vec<_>, Error>>()?))
+        }
+        Json::List(values) => {
+            let mut captions = Vec::with_capacity(values.len());
+            for (index, entry) in values.iter().enumerate() {
+                let found = prediction(entry);
+                let found = found.map_err(|m| wrong(format!("entry {index}: {m}")))?;
+                captions.extend(found);
+            }
+            Predictions::new(captions)
+        }
+        other => Err(wrong(format!(
+            "expected JSON with an object or a list, got {other}"
+        ))),
+    }
 }
 
-pub(super) fn coco_references(
+/// References from objects, one a line.
+pub(super) fn references_by_line(
     at: Place<'_>,
-    images: &[Value],
-    annotations: &[Value],
+    lines: &[(usize, Json)],
 ) -> Result<References, Error> {
-    let mut ids = Vec::with_capacity(images.len());
+    let mut groups = Groups::default();
+    for (line, entry) in lines {
+        add_references(&mut groups, entry).map_err(|message| at.line(*line, message))?;
+    }
+    groups.into_references()
+}
+
+/// Predictions from objects, one a line.
+pub(super) fn predictions_by_line(
+    at: Place<'_>,
+    lines: &[(usize, Json)],
+) -> Result<Predictions, Error> {
+    let mut captions = Vec::with_capacity(lines.len());
+    for (line, entry) in lines {
+        captions.extend(prediction(entry).map_err(|message| at.line(*line, message))?);
+    }
+    Predictions::new(captions)
+}
+
+/// Numbered lines with their objects; empty lines are skipped.
+pub(super) fn json_lines(at: Place<'_>, text: &str) -> Result<Vec<(usize, Json)>, Error> {
+    let lines = text.split('\n').enumerate();
+    lines
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(index, line)| match Json::read(line) {
+            Ok(object @ Json::Object(_)) => Ok((index + 1, object)),
+            Ok(other) => Err(at.line(index + 1, format!("expected a JSON object, got {other}"))),
+            Err(error) => Err(at.line(index + 1, format!("expected a JSON object, got {error}"))),
+        })
+        .collect()
+}
+
+/// Adds an entry's references: one caption of several, or all that its id has.
+fn add_references(groups: &mut Groups, entry: &Json) -> Result<(), String> {
+    let id = id_of(entry)?;
+    let captions = references_of(entry)?;
+    match entry.field(&REFERENCE_FIELDS) {
+        Some(Json::List(_)) => groups.add_whole(id, captions),
+        _ => captions
+            .into_iter()
+            .for_each(|caption| groups.add(id.clone(), caption)),
+    }
+    Ok(())
+}
+
+/// An entry's id and prediction; nothing for an input that could not be captioned: it is missing.
+fn prediction(entry: &Json) -> Result<Option<(String, String)>, String> {
+    let id = id_of(entry)?;
+    if entry.field(&["error"]).is_some() && entry.field(&PREDICTION_FIELDS).is_none() {
+        return Ok(None);
+    }
+    Ok(Some((id, prediction_of(entry)?)))
+}
+
+/// The part of a document that holds the captions, where it is not the document itself.
+fn within<'a>(document: &'a Json, keys: &[&str]) -> Option<&'a Json> {
+    let holds_captions = |value: &Json| match value {
+        Json::Object(entries) => !entries.is_empty(),
+        // Captions of an image whose id is such a key have no ids of their own.
+        Json::List(values) => values.first().is_some_and(|value| id_of(value).is_ok()),
+        _ => false,
+    };
+    keys.iter().find_map(|key| {
+        let inner = document.field(&[key])?;
+        holds_captions(inner).then_some(inner)
+    })
+}
+
+/// The images and the captions of a file in the form of COCO or MSR-VTT.
+fn coco(document: &Json) -> Option<(&[Json], &[Json])> {
+    let list = |names: &[&str]| document.field(names).and_then(Json::list);
+    let captions = list(&["annotations", "sentences"])?;
+    let is_form = captions.iter().all(|caption| caption.entries().is_some());
+    is_form.then_some((list(&["images", "videos"]).unwrap_or(&[]), captions))
+}
+
+fn coco_references(at: Place<'_>, images: &[Json], captions: &[Json]) -> Result<References, Error> {
+    // The images' order is the order of evaluation; captions of other images follow.
+    let mut groups = Groups::default();
     let mut names = Vec::new();
     for (index, image) in images.iter().enumerate() {
-        let place = format!("images[{index}]");
-        let object = image
-            .as_object()
-            .ok_or_else(|| at.wrong(format!("{place}: {OBJECT}")))?;
-        let id = id_of(object).map_err(|message| at.wrong(format!("{place}: {message}")))?;
-        if let Some(Value::String(name)) = object.get("file_name") {
-            names.push((id.clone(), name.clone()));
+        let wrong = |message| at.wrong(format!("images[{index}]: {message}"));
+        let id = id_of(image).map_err(wrong)?;
+        if let Some(name) = image.field(&["file_name"]).and_then(Json::text) {
+            names.push((id.clone(), name.to_owned()));
         }
-        ids.push((id, Vec::new()));
+        groups.add_image(id);
     }
-    // The images' order is the order of evaluation; captions of other images follow.
-    let mut positions: HashMap<String, usize> = ids
-        .iter()
-        .enumerate()
-        .map(|(index, (id, _))| (id.clone(), index))
-        .collect();
-    for (id, caption) in captions_by_id(at, annotations)? {
-        let position = *positions.entry(id.clone()).or_insert_with(|| {
-            ids.push((id, Vec::new()));
-            ids.len() - 1
-        });
-        ids[position].1.push(caption);
+    for (index, entry) in captions.iter().enumerate() {
+        let wrong = |message| at.wrong(format!("entry {index}: {message}"));
+        let id = id_of(entry).map_err(wrong)?;
+        for caption in references_of(entry).map_err(wrong)? {
+            groups.add(id.clone(), caption);
+        }
     }
-    let mut references = References::new(ids)?;
+    named(groups, names)
+}
+
+/// The images of a file in Karpathy's form, those of the test split where there is one.
+fn karpathy(document: &Json) -> Option<Vec<&Json>> {
+    let images = document.field(&["images"])?.list()?;
+    let sentences = |image: &Json| image.field(&["sentences"]).is_some();
+    if images.is_empty() || !images.iter().all(sentences) {
+        return None;
+    }
+    let is_test = |image: &&Json| image.field(&["split"]).and_then(Json::text) == Some(TEST_SPLIT);
+    let test: Vec<&Json> = images.iter().filter(is_test).collect();
+    Some(match test.is_empty() {
+        true => images.iter().collect(),
+        false => test,
+    })
+}
+
+fn karpathy_references(at: Place<'_>, images: Vec<&Json>) -> Result<References, Error> {
+    let mut groups = Groups::default();
+    let mut names = Vec::new();
+    for (index, image) in images.into_iter().enumerate() {
+        let wrong = |message| at.wrong(format!("image {index}: {message}"));
+        // COCO's number, else the photo's place in the file, as `decap eval` numbers them.
+        let number = image.field(&["cocoid", "imgid"]);
+        let id = number
+            .map_or_else(|| id_of(image), id_text)
+            .map_err(wrong)?;
+        if let Some(name) = image.field(&["filename"]).and_then(Json::text) {
+            names.push((id.clone(), name.to_owned()));
+        }
+        let captions = image
+            .field(&["sentences"])
+            .map_or(Ok(Vec::new()), captions_of);
+        groups.add_whole(id, captions.map_err(wrong)?);
+    }
+    named(groups, names)
+}
+
+/// The references, with the other names of their images.
+fn named(groups: Groups, names: Vec<(String, String)>) -> Result<References, Error> {
+    let mut references = groups.into_references()?;
     for (id, name) in names {
         references.add_name(&id, &name);
     }
     Ok(references)
-}
-
-const OBJECT: &str = "expected an object";
-
-/// `(id, caption)` of each object in a list, its `image_id` before its own `id`.
-pub(super) fn captions_by_id(
-    at: Place<'_>,
-    list: &[Value],
-) -> Result<Vec<(String, String)>, Error> {
-    let mut captions = Vec::with_capacity(list.len());
-    for (index, value) in list.iter().enumerate() {
-        let wrong = |message: String| at.wrong(format!("entry {index}: {message}"));
-        let object = value
-            .as_object()
-            .ok_or_else(|| wrong(format!("{OBJECT}, got {value}")))?;
-        let id = match object.get("image_id") {
-            Some(id) => id_text(id),
-            None => id_of(object),
-        };
-        let id = id.map_err(wrong)?;
-        let found = field(object, &CAPTIONS_FIELDS)
-            .ok_or_else(|| wrong("expected \"caption\", got none".to_owned()))?;
-        let found = captions_of(found).map_err(wrong)?;
-        captions.extend(found.into_iter().map(|caption| (id.clone(), caption)));
-    }
-    Ok(captions)
-}
-
-pub(super) fn field<'a>(object: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
-    names.iter().find_map(|&name| object.get(name))
-}
-
-pub(super) fn id_of(object: &Map<String, Value>) -> Result<String, String> {
-    let id = field(object, &ID_FIELDS)
-        .ok_or_else(|| format!("expected an id ({}), got none", ID_FIELDS.join(", ")))?;
-    id_text(id)
-}
-
-fn id_text(id: &Value) -> Result<String, String> {
-    match id {
-        Value::String(id) => Ok(id.clone()),
-        Value::Number(id) if !id.is_f64() => Ok(id.to_string()),
-        other => Err(format!(
-            "expected an id (text or a whole number), got {other}"
-        )),
-    }
-}
-
-/// One caption: text, or a list of one.
-pub(super) fn caption_of(value: &Value) -> Result<String, String> {
-    let mut captions = captions_of(value)?;
-    match (captions.pop(), captions.len()) {
-        (Some(caption), 0) => Ok(caption),
-        (None, _) => Err("expected a caption, got an empty list".to_owned()),
-        (Some(_), more) => Err(format!("expected one caption, got {}", more + 1)),
-    }
-}
-
-/// Captions: text, an object with a caption, or a list of these.
-pub(super) fn captions_of(value: &Value) -> Result<Vec<String>, String> {
-    fn one(value: &Value) -> Result<String, String> {
-        let text = match value {
-            Value::Object(object) => object.get("caption").unwrap_or(value),
-            other => other,
-        };
-        match text {
-            Value::String(text) => Ok(text.clone()),
-            other => {
-                let mut shown: String = other.to_string().chars().take(60).collect();
-                if shown.len() < other.to_string().len() {
-                    shown.push('…');
-                }
-                Err(format!("expected a caption, got {shown}"))
-            }
-        }
-    }
-    match value {
-        Value::Array(list) => list.iter().map(one).collect(),
-        other => one(other).map(|caption| vec![caption]),
-    }
-}
-
-/// Numbered lines with their objects; empty lines are skipped.
-pub(super) fn json_lines<'a>(
-    at: Place<'a>,
-    text: &'a str,
-) -> impl Iterator<Item = (usize, Result<Map<String, Value>, Error>)> + 'a {
-    let lines = text
-        .split('\n')
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    lines.map(move |(index, line)| {
-        let object = serde_json::from_str(line)
-            .map_err(|error| at.line(index + 1, format!("expected a JSON object, got {error}")));
-        (index + 1, object)
-    })
 }

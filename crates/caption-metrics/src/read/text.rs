@@ -1,7 +1,7 @@
 //! A file's bytes as text, and its place in messages.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::error::Error;
@@ -28,18 +28,20 @@ impl Place<'_> {
     }
 }
 
-/// A file's text, unpacked if its name ends in `.gz`.
+/// First bytes of a file that gzip packed.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A file's text, unpacked where it is packed.
 pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     let io = |source| Error::Io {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(io)?;
-    let mut reader: Box<dyn Read> = match path.extension() {
-        Some(extension) if extension.eq_ignore_ascii_case("gz") => {
-            Box::new(flate2::read::MultiGzDecoder::new(file))
-        }
-        _ => Box::new(file),
+    let mut file = BufReader::new(File::open(path).map_err(io)?);
+    let is_packed = file.fill_buf().map_err(io)?.starts_with(&GZIP);
+    let mut reader: Box<dyn Read> = match is_packed {
+        true => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+        false => Box::new(file),
     };
     let mut bytes = Vec::new();
     reader
@@ -52,7 +54,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
         return Err(at.wrong(format!("expected at most {MAX_FILE_BYTES} bytes, got more")));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(at.wrong("expected UTF-8, got UTF-16"));
+        return Err(at.wrong("expected UTF-8, got UTF-16: save it as UTF-8"));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
@@ -60,7 +62,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
         let line = bytes[..valid].iter().filter(|&&byte| byte == b'\n').count() + 1;
         at.line(
             line,
-            format!("expected UTF-8, got the byte {:#04x}", bytes[valid]),
+            format!(
+                "expected UTF-8, got the byte {:#04x}: save the whole file as UTF-8",
+                bytes[valid]
+            ),
         )
     })?;
     Ok(match text.strip_prefix('\u{feff}') {

@@ -41,8 +41,11 @@ pub fn print(report: &Report<'_>, as_json: bool) -> Result<(), Failure> {
             let (low, high) = (cider.low * 100.0, cider.high * 100.0);
             write!(output, "   {low:.1} to {high:.1}")?;
         }
-        if let Some(clip_scores) = &system.clip_scores {
-            let (clip, ref_clip) = clip_scores.means();
+        if let (Some(clip), Some(ref_clip)) = (
+            system.interval("CLIPScore"),
+            system.interval("RefCLIPScore"),
+        ) {
+            let (clip, ref_clip) = (clip.value, ref_clip.value);
             write!(output, "   CLIPScore {clip:.3}, RefCLIPScore {ref_clip:.3}")?;
         }
         writeln!(output)?;
@@ -111,11 +114,6 @@ fn system_record(system: &System) -> Value {
     for one in &system.intervals {
         scores.insert(one.metric.to_owned(), json!(one.value));
         intervals.insert(one.metric.to_owned(), json!([one.low, one.high]));
-    }
-    if let Some(clip_scores) = &system.clip_scores {
-        let (clip, ref_clip) = clip_scores.means();
-        scores.insert("CLIPScore".to_owned(), json!(clip));
-        scores.insert("RefCLIPScore".to_owned(), json!(ref_clip));
     }
     json!({ "method": system.options.method.name(), "scores": scores, "intervals": intervals })
 }

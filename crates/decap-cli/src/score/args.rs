@@ -11,15 +11,26 @@ use clap::Args;
     Scores are printed times 100; with --json they are fractions, as pycocoevalcap prints them.\n\n\
     Examples:\n  decap score --references refs.json --predictions captions.json --per-image scores.csv\n  \
     decap score --references refs.json --predictions old.json --compare new.json\n  \
-    decap score --references refs.json --predictions captions.json --photos photos/ --encoder clip/"
+    decap score --references refs.json --predictions captions.json --photos photos/ --encoder clip/\n  \
+    decap score --prepare-meteor site-packages/pycocoevalcap --meteor meteor.bin"
 )]
 pub struct ScoreArgs {
     /// Human captions.
-    #[arg(long, value_name = "FILE")]
-    pub references: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "prepare_meteor",
+        requires = "predictions"
+    )]
+    pub references: Option<PathBuf>,
     /// The captions to score, one an id.
-    #[arg(long, value_name = "FILE")]
-    pub predictions: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "prepare_meteor",
+        requires = "references"
+    )]
+    pub predictions: Option<PathBuf>,
     /// Another system's captions of the same photos: is it better, or is it chance?
     #[arg(long, value_name = "FILE")]
     pub compare: Option<PathBuf>,
@@ -41,7 +52,8 @@ pub struct ScoreArgs {
     /// METEOR's data, as --prepare-meteor makes it; without it METEOR is left out.
     #[arg(long, value_name = "FILE", env = "DECAP_METEOR")]
     pub meteor: Option<PathBuf>,
-    /// Make METEOR's data first, from the folder of Python's pycocoevalcap package.
+    /// Make METEOR's data from the folder of Python's pycocoevalcap package; with nothing to score,
+    /// that is all.
     #[arg(long, value_name = "DIR", requires = "meteor")]
     pub prepare_meteor: Option<PathBuf>,
     /// The folder of Python's pycocoevalcap package, for SPICE by its Java program.

@@ -21,6 +21,7 @@ use crate::stop::Stop;
 /// Where a photo is not there or cannot be read: a mean over some of them would mislead.
 pub fn scores(
     args: &ScoreArgs,
+    references_file: &Path,
     references: &References,
     scores: &Scores,
 ) -> Result<Option<ClipScores>, Failure> {
@@ -28,7 +29,7 @@ pub fn scores(
         return Ok(None);
     };
     let encoder = open_encoder(encoder, Precision::F32)?;
-    let paths = paths_in(&args.references, folder);
+    let paths = paths_in(references_file, folder);
     let captions: HashMap<&str, &Vec<String>> = references
         .images()
         .iter()

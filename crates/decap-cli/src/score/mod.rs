@@ -4,6 +4,8 @@ pub mod args;
 mod clip;
 mod output;
 
+use std::path::Path;
+
 use caption_metrics::{
     Bootstrap, Comparison, Diversity, DocumentFrequencies, Error, Interval, Meteor, MissingIds,
     Options, Predictions, References, Scores, Tokenization, TrainingCaptions, compare, diversity,
@@ -29,32 +31,52 @@ struct Findings {
     comparison: Option<Vec<Comparison>>,
 }
 
+impl Findings {
+    /// Scores over all images that are present, by the field's names.
+    fn values(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let clip = self.clip_scores.iter().flat_map(ClipScores::means);
+        self.scores.corpus.named().chain(clip)
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
-    if let (Some(package), Some(file)) = (&args.prepare_meteor, &args.meteor) {
-        caption_metrics::meteor::prepare(package, file)?;
-    }
-    let references = read_references(&args.references)?;
+    prepare_meteor(args)?;
+    // Without these there was only METEOR's data to make: the parser lets nothing else through.
+    let (Some(references), Some(predictions)) = (&args.references, &args.predictions) else {
+        return Ok(Outcome::AllWell);
+    };
+    let files = Files {
+        references,
+        predictions,
+    };
+    let references = read_references(references).map_err(of_file(files.references))?;
     if let Some(path) = &args.write_df {
         DocumentFrequencies::of_references(&references).write(path)?;
     }
-    let predictions = read_predictions(&args.predictions)?;
+    let predictions = read_predictions(predictions).map_err(of_file(files.predictions))?;
     let options = options(args)?;
-    let bootstrap = Bootstrap {
-        num_samples: args.draws,
-        ..Bootstrap::default()
+    let bootstrap = bootstrap(args)?;
+    let scores = score(&references, &predictions, &options).map_err(|error| files.blame(error))?;
+    report_what_is_missing(&scores, files.predictions);
+    let clip_scores = clip::scores(args, files.references, &references, &scores)?;
+    let mut intervals = match args.draws {
+        0 => Vec::new(),
+        _ => intervals(&scores, &bootstrap),
     };
-    let scores = score(&references, &predictions, &options)?;
-    report_what_is_missing(&scores, &args.predictions.display().to_string());
+    if args.draws > 0 {
+        intervals.extend(
+            clip_scores
+                .iter()
+                .flat_map(|clip| clip.intervals(&bootstrap)),
+        );
+    }
     let findings = Findings {
-        intervals: match args.draws {
-            0 => Vec::new(),
-            _ => intervals(&scores, &bootstrap),
-        },
-        diversity: measure_diversity(args, &predictions)?,
+        intervals,
+        diversity: measure_diversity(args, &scores)?,
         self_cider: measure_self_cider(args, &references)?,
-        clip_scores: clip::scores(args, &references, &scores)?,
-        comparison: compare_with(args, &references, &scores, &options, &bootstrap)?,
+        clip_scores,
+        comparison: compare_with(args, files, &references, &scores, &options, &bootstrap)?,
         scores,
     };
     output::print(&findings, args.json)?;
@@ -62,6 +84,32 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
         output::write_per_image(path, &findings)?;
     }
     Ok(Outcome::AllWell)
+}
+
+fn prepare_meteor(args: &ScoreArgs) -> Result<(), Failure> {
+    if let (Some(package), Some(file)) = (&args.prepare_meteor, &args.meteor) {
+        let prepared = caption_metrics::meteor::prepare(package, file)?;
+        eprintln!(
+            "{}: METEOR's data, {} words with synonyms and {} paraphrases of {} phrases",
+            file.display(),
+            prepared.num_synonym_words,
+            prepared.num_paraphrases,
+            prepared.num_phrases
+        );
+    }
+    Ok(())
+}
+
+fn bootstrap(args: &ScoreArgs) -> Result<Bootstrap, Failure> {
+    if args.compare.is_some() && args.draws == 0 {
+        let message =
+            "expected --draws of at least 1 with --compare, got 0: significance needs them";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    Ok(Bootstrap {
+        num_samples: args.draws,
+        ..Bootstrap::default()
+    })
 }
 
 fn options(args: &ScoreArgs) -> Result<Options, Failure> {
@@ -84,7 +132,8 @@ fn options(args: &ScoreArgs) -> Result<Options, Failure> {
     })
 }
 
-fn report_what_is_missing(scores: &Scores, predictions: &str) {
+fn report_what_is_missing(scores: &Scores, predictions: &Path) {
+    let predictions = predictions.display();
     if !scores.missing.is_empty() {
         let missing = &scores.missing;
         eprintln!(
@@ -97,7 +146,11 @@ fn report_what_is_missing(scores: &Scores, predictions: &str) {
     }
 }
 
-fn measure_diversity(args: &ScoreArgs, predictions: &Predictions) -> Result<Diversity, Failure> {
+/// How varied the captions are that were scored.
+fn measure_diversity(args: &ScoreArgs, scores: &Scores) -> Result<Diversity, Failure> {
+    let scored = scores.images.iter();
+    let scored = scored.map(|image| (image.id.clone(), image.prediction.clone()));
+    let predictions = Predictions::new(scored)?;
     let training = match args.training_text.is_empty() {
         true => None,
         false => {
@@ -105,14 +158,14 @@ fn measure_diversity(args: &ScoreArgs, predictions: &Predictions) -> Result<Dive
             Some(TrainingCaptions::new(captions.iter().map(String::as_str)))
         }
     };
-    Ok(diversity(predictions, training.as_ref()))
+    Ok(diversity(&predictions, training.as_ref()))
 }
 
 fn measure_self_cider(args: &ScoreArgs, references: &References) -> Result<Option<f64>, Failure> {
     let Some(path) = &args.several else {
         return Ok(None);
     };
-    let several = read_references(path)?;
+    let several = read_references(path).map_err(of_file(path))?;
     let captions: Vec<Vec<String>> = several
         .images()
         .iter()
@@ -135,6 +188,7 @@ fn measure_self_cider(args: &ScoreArgs, references: &References) -> Result<Optio
 /// The paired bootstrap against `--compare`; the second system is the other one.
 fn compare_with(
     args: &ScoreArgs,
+    files: Files<'_>,
     references: &References,
     scores: &Scores,
     options: &Options,
@@ -143,18 +197,58 @@ fn compare_with(
     let Some(path) = &args.compare else {
         return Ok(None);
     };
-    let other = score(references, &read_predictions(path)?, options)?;
-    report_what_is_missing(&other, &path.display().to_string());
-    Ok(Some(compare(scores, &other, bootstrap)?))
+    let predictions = read_predictions(path).map_err(of_file(path))?;
+    let files = Files {
+        predictions: path,
+        ..files
+    };
+    let other = score(references, &predictions, options).map_err(|error| files.blame(error))?;
+    report_what_is_missing(&other, path);
+    let comparison = compare(scores, &other, bootstrap);
+    Ok(Some(comparison.map_err(of_file(path))?))
+}
+
+/// What is scored against what.
+#[derive(Clone, Copy)]
+struct Files<'a> {
+    references: &'a Path,
+    predictions: &'a Path,
+}
+
+impl Files<'_> {
+    /// The error with the file whose fault it is, and what to do about it.
+    fn blame(self, error: Error) -> Failure {
+        let (references, predictions) = (self.references.display(), self.predictions.display());
+        match error {
+            Error::Mismatch(_) => Failure::Scoring(format!(
+                "{predictions} against {references}: {error}\n  \
+                 --allow-missing scores the ids that both sides have"
+            )),
+            Error::NoImages => Failure::Scoring(format!(
+                "{predictions} against {references}: {error}\n  \
+                 ids are compared letter by letter: do both files name images in the same way?"
+            )),
+            error => of_file(self.predictions)(error),
+        }
+    }
+}
+
+/// An error about what is in `path`, with what to do about it.
+fn of_file(path: &Path) -> impl Fn(Error) -> Failure {
+    move |error| {
+        let remedy = match &error {
+            Error::DuplicatePredictions(_) | Error::DuplicateIds(_) => "keep one entry of each id",
+            Error::EmptyReferences(_) => "add references, or take these ids out of both files",
+            // These name their file.
+            Error::Io { .. } | Error::Format { .. } => return error.into(),
+            _ => return Failure::Scoring(format!("{}: {error}", path.display())),
+        };
+        Failure::Scoring(format!("{}: {error}\n  {remedy}", path.display()))
+    }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Mismatch(_) => Self::Scoring(format!(
-                "{error}\n  --allow-missing scores the ids that both sides have"
-            )),
-            error => Self::Scoring(error.to_string()),
-        }
+        Self::Scoring(error.to_string())
     }
 }

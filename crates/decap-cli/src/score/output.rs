@@ -35,16 +35,10 @@ pub fn print(findings: &Findings, as_json: bool) -> Result<(), Failure> {
 /// The field's keys, fractions as pycocoevalcap prints them; what else was measured below them.
 fn record(findings: &Findings) -> Value {
     let scores = &findings.scores;
-    let mut record: Map<String, Value> = scores
-        .corpus
-        .named()
+    let mut record: Map<String, Value> = findings
+        .values()
         .map(|(name, value)| (name.to_owned(), json!(value)))
         .collect();
-    if let Some(clip_scores) = &findings.clip_scores {
-        let (clip, ref_clip) = clip_scores.means();
-        record.insert("CLIPScore".to_owned(), json!(clip));
-        record.insert("RefCLIPScore".to_owned(), json!(ref_clip));
-    }
     let absent: Vec<&str> = absent(findings).map(|(name, _)| name).collect();
     record.insert("absent".to_owned(), json!(absent));
     record.insert("images".to_owned(), json!(scores.images.len()));
@@ -67,8 +61,10 @@ fn record(findings: &Findings) -> Value {
             "mean_length": diversity.mean_length_words,
             "vocabulary": diversity.vocabulary_size,
             "distinct_captions": diversity.num_distinct_captions,
-            "distinct_1": diversity.distinct_1,
-            "distinct_2": diversity.distinct_2,
+            "distinct_1": diversity.distinct[0],
+            "distinct_2": diversity.distinct[1],
+            "distinct_3": diversity.distinct[2],
+            "distinct_4": diversity.distinct[3],
             "novel": diversity.novel,
             "self_cider": findings.self_cider,
         }),
@@ -93,7 +89,7 @@ fn compared(one: &Comparison) -> (String, Value) {
 }
 
 fn print_table(output: &mut dyn Write, findings: &Findings) -> std::io::Result<()> {
-    for (name, value) in findings.scores.corpus.named() {
+    for (name, value) in findings.values() {
         write!(output, "{name:<12} {:7.2}", value * 100.0)?;
         if let Some(one) = findings.intervals.iter().find(|one| one.metric == name) {
             write!(
@@ -104,11 +100,6 @@ fn print_table(output: &mut dyn Write, findings: &Findings) -> std::io::Result<(
             )?;
         }
         writeln!(output)?;
-    }
-    if let Some(clip_scores) = &findings.clip_scores {
-        let (clip, ref_clip) = clip_scores.means();
-        writeln!(output, "{:<12} {:7.2}", "CLIPScore", clip * 100.0)?;
-        writeln!(output, "{:<12} {:7.2}", "RefCLIPScore", ref_clip * 100.0)?;
     }
     for (name, why) in absent(findings) {
         writeln!(output, "{name:<12} {why}")?;
@@ -130,8 +121,9 @@ fn print_table(output: &mut dyn Write, findings: &Findings) -> std::io::Result<(
         "{:<12} {:7} words",
         "vocabulary", diversity.vocabulary_size
     )?;
-    writeln!(output, "{:<12} {:7.3}", "distinct-1", diversity.distinct_1)?;
-    writeln!(output, "{:<12} {:7.3}", "distinct-2", diversity.distinct_2)?;
+    for (share, order) in diversity.distinct.iter().zip(1..) {
+        writeln!(output, "distinct-{order:<3} {share:7.3}")?;
+    }
     if let Some(novel) = diversity.novel {
         writeln!(
             output,

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use caption_metrics::{
     Bootstrap, CLIP_SCORE_PROMPT, Comparison, Diversity, Interval, Meteor, Options, Predictions,
-    References, Scores, Spice, TrainingCaptions, clip_score, compare, diversity, intervals,
-    ref_clip_score, score,
+    References, Scores, Spice, TrainingCaptions, clip_score, compare, diversity, interval_of_mean,
+    intervals, ref_clip_score, score,
 };
 
 use super::captions::caption_photos;
@@ -57,7 +57,7 @@ pub struct System {
     pub captions: Vec<Caption>,
     /// Scores over all photos and of each, in the photos' order.
     pub scores: Scores,
-    /// Where the scores over all would lie on other photos of the kind.
+    /// The scores over all, CLIPScores too, and where they would lie on other photos of the kind.
     pub intervals: Vec<Interval>,
     /// How varied the captions are.
     pub diversity: Diversity,
@@ -161,9 +161,15 @@ impl<'a> Evaluator<'a> {
             ClipScoring::Off => None,
             ClipScoring::On => Some(self.clip_scores(captioner.encoder(), &captions)?),
         };
+        let mut intervals = intervals(&scores, &self.metrics.bootstrap);
+        intervals.extend(
+            clip_scores
+                .iter()
+                .flat_map(|c| c.intervals(&self.metrics.bootstrap)),
+        );
         Ok(System {
             options: options.clone(),
-            intervals: intervals(&scores, &self.metrics.bootstrap),
+            intervals,
             diversity: diversity(&predictions, self.metrics.training.as_ref()),
             captions,
             scores,
@@ -245,10 +251,21 @@ impl ClipScores {
         Ok(scores)
     }
 
-    /// The means of both.
-    pub fn means(&self) -> (f64, f64) {
+    /// The means of both, by the field's names.
+    pub fn means(&self) -> [(&'static str, f64); 2] {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        (mean(&self.clip), mean(&self.ref_clip))
+        [
+            ("CLIPScore", mean(&self.clip)),
+            ("RefCLIPScore", mean(&self.ref_clip)),
+        ]
+    }
+
+    /// The means of both, and where they would lie on other photos.
+    pub fn intervals(&self, bootstrap: &Bootstrap) -> [Interval; 2] {
+        [
+            interval_of_mean("CLIPScore", &self.clip, bootstrap),
+            interval_of_mean("RefCLIPScore", &self.ref_clip, bootstrap),
+        ]
     }
 }
 

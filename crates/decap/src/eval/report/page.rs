@@ -16,7 +16,7 @@ const CSS: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// Metrics by the field's name, and as the head of a column.
-const COLUMNS: [(&str, &str); 8] = [
+const COLUMNS: [(&str, &str); 10] = [
     ("Bleu_1", "BLEU-1"),
     ("Bleu_2", "BLEU-2"),
     ("Bleu_3", "BLEU-3"),
@@ -25,6 +25,8 @@ const COLUMNS: [(&str, &str); 8] = [
     ("ROUGE_L", "ROUGE-L"),
     ("CIDEr", "CIDEr"),
     ("SPICE", "SPICE"),
+    ("CLIPScore", "CLIPScore"),
+    ("RefCLIPScore", "RefCLIPScore"),
 ];
 
 /// Metrics on which two methods are compared.
@@ -124,17 +126,10 @@ impl Report<'_> {
             .into_iter()
             .filter(|(metric, _)| self.systems.iter().any(|s| s.interval(metric).is_some()))
             .collect();
-        let with_clip = self
-            .systems
-            .iter()
-            .any(|system| system.clip_scores.is_some());
         let mut html = String::from("<h2>Scores</h2>\n<div class=\"wide\"><table>\n<thead><tr>");
         html += "<th>method</th>";
         for (_, title) in &columns {
             html += &format!("<th>{title}</th>");
-        }
-        if with_clip {
-            html += "<th>CLIPScore</th><th>RefCLIPScore</th>";
         }
         html += "</tr></thead>\n<tbody>\n";
         for system in self.systems {
@@ -145,18 +140,10 @@ impl Report<'_> {
                     None => "<td></td>".to_owned(),
                 };
             }
-            if with_clip {
-                let means = system.clip_scores.as_ref().map(|scores| scores.means());
-                for mean in
-                    means.map_or([None; 2], |(clip, reference)| [Some(clip), Some(reference)])
-                {
-                    html += &figure_cell(mean.map(|mean| mean * 100.0));
-                }
-            }
             html += "</tr>\n";
         }
         for row in self.benchmark.map_or(&[][..], |benchmark| benchmark.rows()) {
-            html += &published_row(row, &columns, with_clip);
+            html += &published_row(row, &columns);
         }
         html += "</tbody></table></div>\n";
         html += &format!(
@@ -270,7 +257,7 @@ impl Report<'_> {
         let mut html = String::from(
             "<h2>Diversity</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>method</th>\
              <th>words a caption</th><th>vocabulary</th><th>distinct captions</th>\
-             <th>distinct-1</th><th>distinct-2</th>",
+             <th>distinct-1</th><th>distinct-2</th><th>distinct-3</th><th>distinct-4</th>",
         );
         let with_novel = self.systems.iter().any(|one| one.diversity.novel.is_some());
         if with_novel {
@@ -281,19 +268,20 @@ impl Report<'_> {
             options, diversity, ..
         } in self.systems
         {
+            let distinct = diversity
+                .distinct
+                .map(|share| format!("<td>{share:.3}</td>"));
+            let distinct = distinct.concat();
             let novel = diversity.novel.map_or_else(String::new, |novel| {
                 format!("<td>{:.1} %</td>", novel * 100.0)
             });
             let _infallible = writeln!(
                 html,
-                "<tr><td>{}</td><td>{:.1}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.3}</td>\
-                 {novel}</tr>",
+                "<tr><td>{}</td><td>{:.1}</td><td>{}</td><td>{}</td>{distinct}{novel}</tr>",
                 options.method.name(),
                 diversity.mean_length_words,
                 diversity.vocabulary_size,
-                diversity.num_distinct_captions,
-                diversity.distinct_1,
-                diversity.distinct_2
+                diversity.num_distinct_captions
             );
         }
         html += "</tbody></table></div>\n";
@@ -305,7 +293,6 @@ impl Report<'_> {
         let metrics: Vec<&str> = COLUMNS
             .into_iter()
             .map(|(metric, _)| metric)
-            .chain(["CLIPScore", "RefCLIPScore"])
             .filter(|metric| {
                 self.systems
                     .iter()
@@ -374,7 +361,7 @@ const PHOTOS: &str = r#"<h2>Photos</h2>
 <button id="more" type="button">Show more</button>
 "#;
 
-fn published_row(row: &PublishedRow, columns: &[(&str, &str)], with_clip: bool) -> String {
+fn published_row(row: &PublishedRow, columns: &[(&str, &str)]) -> String {
     let mut html = format!(
         "<tr class=\"published\"><td>{}<span class=\"interval\">{}</span></td>",
         escaped(row.system),
@@ -388,9 +375,6 @@ fn published_row(row: &PublishedRow, columns: &[(&str, &str)], with_clip: bool) 
             "SPICE" => row.spice,
             _ => None,
         });
-    }
-    if with_clip {
-        html += "<td></td><td></td>";
     }
     html + "</tr>\n"
 }

@@ -12,6 +12,12 @@ use crate::eval::Curve;
 /// The metric that curves show.
 const METRIC: &str = "CIDEr";
 
+/// The part of the lines' width that the legend takes beside them.
+const LEGEND_SHARE: f64 = 0.22;
+
+/// How far the intervals of two lines stand apart, as a part of the lines' width.
+const INTERVALS_APART: f64 = 0.008;
+
 /// CIDEr with its interval over the curve's choice, a line a method; the axis is logarithmic.
 pub(super) fn draw(curve: &Curve, path: &Path) -> Result<String> {
     let mut lines: Vec<(Method, Vec<Dot>)> = Vec::new();
@@ -40,7 +46,8 @@ pub(super) fn draw(curve: &Curve, path: &Path) -> Result<String> {
     let highest = dots().map(|dot| dot.high).fold(f64::NEG_INFINITY, f64::max);
     let axis = Places {
         low: smallest / 1.2,
-        high: largest * 1.2,
+        // Room for the legend beside the lines.
+        high: largest * (largest / smallest).powf(LEGEND_SHARE).max(1.3),
         places: {
             let mut places: Vec<f64> = dots().map(|dot| dot.x).collect();
             places.sort_by(f64::total_cmp);
@@ -63,12 +70,15 @@ pub(super) fn draw(curve: &Curve, path: &Path) -> Result<String> {
             .light_line_style(WHITE)
             .x_label_formatter(&|x| compact(*x))
             .y_labels(8)
+            .y_label_formatter(&|y| format!("{y:.1}").trim_end_matches(".0").to_owned())
             .x_desc(curve.over.title())
             .y_desc("CIDEr x 100, with intervals")
             .label_style(("sans-serif", 13))
             .draw()?;
-        for (method, dots) in &lines {
+        for (place, (method, dots)) in lines.iter().enumerate() {
             let colour = colour(*method);
+            let side = place as f64 - (lines.len() - 1) as f64 / 2.0;
+            let aside = (largest / smallest).powf(side * INTERVALS_APART);
             let series = LineSeries::new(
                 dots.iter().map(|dot| (dot.x, dot.value)),
                 colour.stroke_width(2),
@@ -80,8 +90,8 @@ pub(super) fn draw(curve: &Curve, path: &Path) -> Result<String> {
                     PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2))
                 });
             chart.draw_series(dots.iter().map(|dot| {
-                let ends = [(dot.x, dot.low), (dot.x, dot.high)];
-                PathElement::new(ends, colour.mix(0.45).stroke_width(1))
+                let ends = [(dot.x * aside, dot.low), (dot.x * aside, dot.high)];
+                PathElement::new(ends, colour.mix(0.6).stroke_width(1))
             }))?;
             chart.draw_series(
                 dots.iter()
@@ -90,7 +100,7 @@ pub(super) fn draw(curve: &Curve, path: &Path) -> Result<String> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
+            .position(SeriesLabelPosition::MiddleRight)
             .background_style(WHITE.mix(0.85))
             .border_style(RGBColor(200, 200, 200))
             .label_font(("sans-serif", 13))

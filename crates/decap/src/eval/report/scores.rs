@@ -40,12 +40,6 @@ impl Report<'_> {
 
     fn system(&self, system: &System) -> Value {
         let diversity = &system.diversity;
-        let mut scores = fractions(&system.intervals);
-        if let Some(clip_scores) = &system.clip_scores {
-            let (clip, ref_clip) = clip_scores.means();
-            scores.insert("CLIPScore".into(), json!(clip));
-            scores.insert("RefCLIPScore".into(), json!(ref_clip));
-        }
         let images = system
             .scores
             .images
@@ -68,13 +62,15 @@ impl Report<'_> {
         json!({
             "method": system.options.method.name(),
             "tau": shortest(system.options.tau),
-            "scores": scores,
+            "scores": fractions(&system.intervals),
             "intervals": intervals(&system.intervals),
             "diversity": {
                 "distinct_captions": diversity.num_distinct_captions,
                 "vocabulary": diversity.vocabulary_size,
-                "distinct_1": diversity.distinct_1,
-                "distinct_2": diversity.distinct_2,
+                "distinct_1": diversity.distinct[0],
+                "distinct_2": diversity.distinct[1],
+                "distinct_3": diversity.distinct[2],
+                "distinct_4": diversity.distinct[3],
                 "mean_length": diversity.mean_length_words,
                 "novel": diversity.novel,
             },
