@@ -3,8 +3,7 @@
 use crate::arch::{Kernel, Simd, dispatch, map_lanes};
 use crate::dispatch::KernelSet;
 use crate::gemm::{
-    Accumulate, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear, matmul_with,
-    with_f32_scratch,
+    Accumulate, MatrixView, MatrixViewMut, Precision, matmul_with, with_f32_scratch,
 };
 use crate::softmax::{exp_sum, maximum};
 use rayon::prelude::*;
@@ -103,9 +102,6 @@ pub struct LinearCrossEntropyGradients<'a> {
     pub embedding: &'a mut [f32],
 }
 
-/// Rows whose logits are in memory at a time.
-const LOGIT_ROWS: usize = 256;
-
 /// Cross-entropy of `logits = hidden embedding'` without ever holding all logits.
 ///
 /// `hidden` is `[rows, width]`, `embedding` `[classes, width]` (tied with the input embedding),
@@ -165,55 +161,199 @@ pub fn linear_cross_entropy_with(
     let counted: Vec<usize> = (0..targets.len())
         .filter(|&row| Some(targets[row]) != settings.ignore_index)
         .collect();
-    let row_loss = RowLoss {
-        set: KernelSet::active(),
-        label_smoothing: settings.label_smoothing,
-        factor: 1.0 / counted.len() as f32,
-    };
     let precision = match precision {
         Precision::F32 => Precision::F32,
         Precision::Bf16 | Precision::Int8 | Precision::Int8Bf16 => Precision::Bf16,
     };
-    let embedding = MatrixView::row_major(embedding, classes, width);
-    let output_layer = PackedMatrix::pack(embedding.transposed(), precision);
-    let mut total = 0.0;
-    for rows in counted.chunks(LOGIT_ROWS) {
-        let gathered: Vec<f32> = rows
-            .iter()
-            .flat_map(|row| &hidden[row * width..(row + 1) * width])
-            .copied()
-            .collect();
-        total += with_f32_scratch(rows.len() * classes, |logits| {
-            linear(&gathered, &output_layer, Epilogue::default(), logits);
-            let losses: Vec<f64> = logits
-                .par_chunks_exact_mut(classes)
-                .zip(rows)
-                .map(|(logits, &row)| row_loss.replace(logits, targets[row]))
-                .collect();
-            if let Some(gradients) = &mut gradients {
-                let logits = MatrixView::row_major(logits, rows.len(), classes);
-                let mut scattered = vec![0.0; rows.len() * width];
-                let view = MatrixViewMut::row_major(&mut scattered, rows.len(), width);
-                matmul_with(precision, logits, embedding, Accumulate::Overwrite, view);
-                for (row, values) in rows.iter().zip(scattered.chunks_exact(width)) {
-                    gradients.hidden[row * width..(row + 1) * width].copy_from_slice(values);
+    let hidden: Vec<f32> = counted
+        .iter()
+        .flat_map(|row| &hidden[row * width..(row + 1) * width])
+        .copied()
+        .collect();
+    let targets: Vec<usize> = counted.iter().map(|&row| targets[row] as usize).collect();
+    for &target in &targets {
+        assert!(target < classes, "target {target} of {classes} classes");
+    }
+    let blocks = Blocks {
+        set: KernelSet::active(),
+        precision,
+        hidden: MatrixView::row_major(&hidden, counted.len(), width),
+        embedding,
+        classes,
+        targets: &targets,
+    };
+    let rows = blocks.row_sums();
+    if let Some(gradients) = gradients {
+        let mut hidden_gradient = vec![0.0; hidden.len()];
+        blocks.add_gradients(&rows, settings, &mut hidden_gradient, gradients.embedding);
+        for (row, values) in counted.iter().zip(hidden_gradient.chunks_exact(width)) {
+            gradients.hidden[row * width..(row + 1) * width].copy_from_slice(values);
+        }
+    }
+    let smoothing = f64::from(settings.label_smoothing);
+    let losses = rows.iter().map(|row| {
+        let mean = row.total / classes as f64;
+        (1.0 - smoothing) * (row.log_sum() - row.target) + smoothing * (row.log_sum() - mean)
+    });
+    Loss {
+        mean: losses.sum::<f64>() / counted.len().max(1) as f64,
+        counted: counted.len(),
+    }
+}
+
+/// Classes whose logits are in memory at a time: those of a batch stay in the last-level cache.
+const BLOCK_CLASSES: usize = 2048;
+
+/// A cross-entropy whose logits are computed class by class, twice: for the sums of the rows, and for
+/// the gradients. That costs one product more than keeping them, and saves reading and writing logits
+/// and the gradient of the embedding over and over, which takes longer.
+struct Blocks<'a> {
+    set: KernelSet,
+    precision: Precision,
+    /// The rows that count, `[rows, width]`.
+    hidden: MatrixView<'a>,
+    /// `[classes, width]`
+    embedding: &'a [f32],
+    classes: usize,
+    /// `[rows]`
+    targets: &'a [usize],
+}
+
+/// What is known of the logits of a row.
+#[derive(Clone, Copy)]
+struct RowSums {
+    largest: f32,
+    /// Sum of `e^(logit - largest)`.
+    exponentials: f64,
+    /// Sum of the logits.
+    total: f64,
+    /// Logit of the target.
+    target: f64,
+}
+
+impl RowSums {
+    fn log_sum(&self) -> f64 {
+        f64::from(self.largest) + self.exponentials.ln()
+    }
+}
+
+impl Blocks<'_> {
+    fn row_sums(&self) -> Vec<RowSums> {
+        let nothing = RowSums {
+            largest: f32::NEG_INFINITY,
+            exponentials: 0.0,
+            total: 0.0,
+            target: 0.0,
+        };
+        let mut rows = vec![nothing; self.targets.len()];
+        self.for_each_block(|first, logits| {
+            let size = logits.len() / rows.len();
+            let pairs = rows.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
+            pairs.zip(self.targets).for_each(|((row, logits), &target)| {
+                if (first..first + size).contains(&target) {
+                    row.target = f64::from(logits[target - first]);
                 }
-                let view = MatrixViewMut::row_major(gradients.embedding, classes, width);
-                let gathered = MatrixView::row_major(&gathered, rows.len(), width);
-                matmul_with(
-                    precision,
-                    logits.transposed(),
-                    gathered,
-                    Accumulate::Add,
-                    view,
-                );
-            }
-            losses.iter().sum::<f64>()
+                dispatch(self.set, AddLogits { row, logits });
+            });
+        });
+        rows
+    }
+
+    /// Adds to the gradients of the hidden rows `[rows, width]` and of the embedding.
+    fn add_gradients(
+        &self,
+        rows: &[RowSums],
+        settings: CrossEntropy,
+        hidden_gradient: &mut [f32],
+        embedding_gradient: &mut [f32],
+    ) {
+        let width = self.hidden.columns();
+        let factor = 1.0 / rows.len() as f32;
+        let spread = settings.label_smoothing / self.classes as f32 * factor;
+        self.for_each_block(|first, logits| {
+            let size = logits.len() / rows.len();
+            let pairs = logits.par_chunks_exact_mut(size).zip(rows);
+            pairs.zip(self.targets).for_each(|((logits, row), &target)| {
+                let gradient = LogitGradients {
+                    log_sum: row.log_sum() as f32,
+                    factor,
+                    spread,
+                    logits,
+                };
+                dispatch(self.set, gradient);
+                if (first..first + size).contains(&target) {
+                    logits[target - first] -= (1.0 - settings.label_smoothing) * factor;
+                }
+            });
+            let logits = MatrixView::row_major(logits, rows.len(), size);
+            let block = first * width..(first + size) * width;
+            let embedding = MatrixView::row_major(&self.embedding[block.clone()], size, width);
+            let out = MatrixViewMut::row_major(hidden_gradient, rows.len(), width);
+            matmul_with(self.precision, logits, embedding, Accumulate::Add, out);
+            let out = MatrixViewMut::row_major(&mut embedding_gradient[block], size, width);
+            let logits = logits.transposed();
+            matmul_with(self.precision, logits, self.hidden, Accumulate::Add, out);
         });
     }
-    Loss {
-        mean: total / counted.len().max(1) as f64,
-        counted: counted.len(),
+
+    /// Calls `work(first_class, logits)` with the logits `[rows, some classes]` of all classes in turn.
+    fn for_each_block(&self, mut work: impl FnMut(usize, &mut [f32])) {
+        let (rows, width) = (self.targets.len(), self.hidden.columns());
+        if rows == 0 {
+            return;
+        }
+        for first in (0..self.classes).step_by(BLOCK_CLASSES) {
+            let size = BLOCK_CLASSES.min(self.classes - first);
+            let embedding = &self.embedding[first * width..(first + size) * width];
+            let embedding = MatrixView::row_major(embedding, size, width).transposed();
+            with_f32_scratch(rows * size, |logits| {
+                let out = MatrixViewMut::row_major(logits, rows, size);
+                matmul_with(self.precision, self.hidden, embedding, Accumulate::Overwrite, out);
+                work(first, logits);
+            });
+        }
+    }
+}
+
+/// Adds more logits of a row to its sums.
+struct AddLogits<'a> {
+    row: &'a mut RowSums,
+    logits: &'a mut [f32],
+}
+
+impl Kernel for AddLogits<'_> {
+    type Output = ();
+
+    /// The logits are replaced by exponentials, which nobody reads.
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let row = self.row;
+        row.total += sum(simd, self.logits);
+        let largest = maximum(simd, self.logits).max(row.largest);
+        row.exponentials *= f64::from(row.largest - largest).exp();
+        row.largest = largest;
+        row.exponentials += f64::from(exp_sum(simd, self.logits, 1.0, -largest));
+    }
+}
+
+/// Turns logits into their gradients, the target's own part aside.
+struct LogitGradients<'a> {
+    log_sum: f32,
+    factor: f32,
+    spread: f32,
+    logits: &'a mut [f32],
+}
+
+impl Kernel for LogitGradients<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (log_sum, factor) = (simd.splat(self.log_sum), simd.splat(self.factor));
+        let spread = simd.splat(-self.spread);
+        map_lanes!(simd, S, self.logits, |x| {
+            simd.mul_add(simd.exp(simd.sub(x, log_sum)), factor, spread)
+        });
     }
 }
 
