@@ -58,7 +58,9 @@ impl fmt::Display for Failure {
 pub fn remedy(error: &Error) -> Option<&'static str> {
     match error.kind() {
         "too_large" => Some("raise --max-file-mib or --max-megapixels if you trust this file"),
-        "mismatch" => Some("build the memory again with `decap memory build --encoder ...`"),
+        "mismatch" if error.to_string().contains("memory") => {
+            Some("build the memory again with `decap memory build --encoder ...`")
+        }
         "model" => Some("get a fresh copy of this file, or make it again"),
         "interrupted" => Some("the same command with --resume goes on from here"),
         _ => None,
