@@ -748,7 +748,7 @@ fn a_clip_and_a_model_made_with_it_say_what_they_are() {
     ];
     let of_model = [
         "recipe       imported from decap.pt, 0 steps",
-        "rows         36, 24 wide",
+        "rows         30, 24 wide",
         "vocabulary   520 tokens",
     ];
     for line in clip.iter().chain(&of_model) {
