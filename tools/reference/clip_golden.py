@@ -220,6 +220,18 @@ def tiny(out):
     )
     open_clip(out("open_clip"), config, dtype=torch.float16, pickle=True)
     openai(out("openai"), True, embed_dim=32, image_resolution=16, vision_layers=1, vision_width=64, vision_patch_size=8, context_length=12, vocab_size=FEW, transformer_width=64, transformer_heads=1, transformer_layers=1)
+    # The same forms in the other files that they come in.
+    small = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    text = dict(small, vocab_size=FEW, max_position_embeddings=12)
+    hugging_face(out("hugging_face_bin"), dict(small, image_size=16, patch_size=8), text, 24, dtype=torch.float16, pickle=True)
+    config = dict(
+        embed_dim=16,
+        quick_gelu=True,
+        vision_cfg=dict(image_size=16, layers=2, width=16, head_width=8, patch_size=8),
+        text_cfg=dict(context_length=12, vocab_size=FEW, width=16, heads=2, layers=2),
+    )
+    open_clip(out("open_clip_safetensors"), config)
+    openai(out("openai_state"), False, embed_dim=16, image_resolution=16, vision_layers=1, vision_width=64, vision_patch_size=8, context_length=12, vocab_size=FEW, transformer_width=64, transformer_heads=1, transformer_layers=1)
 
 
 def vit(width, layers, heads, patch, size=224):

@@ -71,6 +71,8 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
         return Some("make room on that disk, then run the same command again");
     }
     match error.kind() {
+        // A kind of model: its message names the way.
+        "unsupported" if matches!(error, Error::Unsupported { .. }) => None,
         "not_found" => Some("check that it is there, and its spelling"),
         "permission_denied" => Some("change its permissions, or run this as its owner"),
         "unsupported" => Some("convert it to JPEG, PNG or MP4, or leave it out"),

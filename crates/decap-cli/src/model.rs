@@ -1,14 +1,15 @@
 //! `decap model`: say what a model is.
 
+use std::fmt;
 use std::path::Path;
 
 use decap::Captioner;
-use decap::encoder::clip::Clip;
-use decap::encoder::{self, ENCODER_FILE, Encoder, ImageViews};
+use decap::encoder::{self, ENCODER_FILE, EncoderFacts};
 use decap::hub::HubReference;
 use decap::model::{MODEL_FILE, ModelDescription, Writing};
 use decap::weights::Folder;
-use serde_json::{Value, json};
+use indicatif::HumanCount;
+use serde::Serialize;
 
 use crate::args::ModelCommand;
 use crate::encoder::download;
@@ -36,54 +37,62 @@ fn pull(reference: &str) -> Result<(), Failure> {
 fn info(reference: &str, as_json: bool) -> Result<(), Failure> {
     download(reference)?;
     let path = Path::new(reference);
-    let folder = match path.is_file() {
-        true => Folder::disk(path),
-        false => encoder::find_folder(reference)?,
-    };
-    let is_clip = path.is_file()
-        || !folder.contains(MODEL_FILE) && !folder.contains(ENCODER_FILE) && Clip::is_clip(&folder);
-    let record = if is_clip {
-        json!({ "encoder": Clip::open(&folder.path(""))?.description()? })
-    } else if folder.contains(MODEL_FILE) {
-        let captioner = Captioner::open_folder(&folder)?;
-        json!({
-            "model": model_record(&captioner),
-            "encoder": encoder_record(captioner.encoder()),
-            "decoder": decoder_record(&captioner),
-            "memory": memory_record(&captioner),
-        })
-    } else {
-        json!({ "encoder": encoder_record(&*encoder::open_folder(&folder)?) })
-    };
-    if as_json {
-        println!("{record}");
-    } else {
-        print_record(&record);
+    if path.is_file() {
+        return print(&Facts::of_encoder(EncoderFacts::of(reference)?), as_json);
     }
-    Ok(())
+    let folder = encoder::find_folder(reference)?;
+    if folder.contains(ENCODER_FILE) || !folder.contains(MODEL_FILE) {
+        return print(
+            &Facts::of_encoder(EncoderFacts::of_folder(&folder)?),
+            as_json,
+        );
+    }
+    // All parts are opened, so that what is said of them is said of a model that works.
+    match Captioner::open_folder(&folder) {
+        Ok(captioner) => print(&Facts::of_model(&captioner, &folder)?, as_json),
+        Err(error) => {
+            // What the model says of itself helps to find what it lacks.
+            let facts = Facts {
+                model: Some(ModelFacts::of(&ModelDescription::read(&folder)?)),
+                ..Facts::default()
+            };
+            print(&facts, as_json)?;
+            Err(error.into())
+        }
+    }
 }
 
-fn model_record(captioner: &Captioner) -> Value {
-    let ModelDescription {
-        name,
-        tau,
-        writing,
-        provenance,
-        ..
-    } = captioner.description();
-    json!({
-        "name": name,
-        "tau": tau.to_string().parse::<f64>().unwrap_or_default(),
-        "writing": writing_of(writing),
-        "captions": provenance.captions,
-        "captions from": provenance.captions_from,
-        "preset": provenance.preset,
-        "steps": provenance.steps,
-        "made by": format!("decap {}", provenance.decap_version),
-    })
+/// What `model info` says: the sections that there are.
+#[derive(Default, Serialize)]
+struct Facts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<ModelFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoder: Option<EncoderFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decoder: Option<DecoderFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryFacts>,
 }
 
-/// How the model writes unless told otherwise, as it would be typed.
+/// What `model.json` says.
+#[derive(Serialize)]
+struct ModelFacts {
+    name: String,
+    /// Where the encoder was, and which it was.
+    encoder_reference: String,
+    encoder_fingerprint: String,
+    tau: f32,
+    /// How it writes unless told otherwise, as it would be typed.
+    writing: String,
+    captions: usize,
+    captions_from: String,
+    preset: String,
+    steps: u64,
+    decap_version: String,
+}
+
+/// How a model writes, as it would be typed.
 fn writing_of(writing: &Writing) -> String {
     let mut typed = format!(
         "--beam {} --max-length {}",
@@ -104,54 +113,181 @@ fn writing_of(writing: &Writing) -> String {
     typed
 }
 
-fn encoder_record(encoder: &Encoder) -> Value {
-    let towers = encoder.image_towers().iter().map(|tower| {
-        let preprocess = tower.preprocess();
-        format!("{} px to {} features", preprocess.size, tower.width())
-    });
-    json!({
-        "name": encoder.name(),
-        "fingerprint": encoder.fingerprint(),
-        "width": encoder.width(),
-        "image tower": towers.collect::<Vec<_>>().join(" + "),
-        "image views": match encoder.image_views() {
-            ImageViews::Plain => "plain",
-            ImageViews::Mirrored => "plain and mirrored",
-        },
-    })
+#[derive(Serialize)]
+struct DecoderFacts {
+    parameters: usize,
+    width: usize,
+    layers: usize,
+    heads: usize,
+    positions: usize,
+    vocabulary: usize,
+    prefix_width: usize,
 }
 
-fn decoder_record(captioner: &Captioner) -> Value {
-    let config = captioner.decoder().config();
-    json!({
-        "parameters": config.num_parameters(),
-        "width": config.width,
-        "layers": config.num_layers,
-        "heads": config.num_heads,
-        "vocabulary": config.vocabulary_size,
-        "prefix width": config.prefix_width,
-    })
+#[derive(Serialize)]
+struct MemoryFacts {
+    rows: usize,
+    width: usize,
+    dtype: &'static str,
+    bytes: usize,
+    source: String,
 }
 
-fn memory_record(captioner: &Captioner) -> Value {
-    let memory = captioner.memory();
-    json!({
-        "rows": memory.len(),
-        "dtype": memory.rows().dtype().name(),
-        "bytes": memory.rows().as_bytes().len(),
-        "source": memory.info().source,
-    })
-}
-
-/// Sections, and a line a field.
-fn print_record(record: &Value) {
-    for (section, fields) in record.as_object().into_iter().flatten() {
-        println!("{section}");
-        for (name, value) in fields.as_object().into_iter().flatten() {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            println!("  {name:<14} {text}");
+impl Facts {
+    fn of_encoder(encoder: EncoderFacts) -> Self {
+        Self {
+            encoder: Some(encoder),
+            ..Self::default()
         }
+    }
+
+    fn of_model(captioner: &Captioner, folder: &Folder) -> Result<Self, Failure> {
+        let description = captioner.description();
+        Ok(Self {
+            model: Some(ModelFacts::of(description)),
+            encoder: Some(EncoderFacts::for_model(&description.encoder, folder)?),
+            decoder: Some(DecoderFacts::of(captioner)),
+            memory: Some(MemoryFacts::of(captioner)),
+        })
+    }
+}
+
+impl ModelFacts {
+    fn of(description: &ModelDescription) -> Self {
+        let ModelDescription {
+            name,
+            encoder,
+            tau,
+            writing,
+            provenance,
+            ..
+        } = description;
+        Self {
+            name: name.clone(),
+            encoder_reference: encoder.reference.clone(),
+            encoder_fingerprint: encoder.fingerprint.clone(),
+            tau: *tau,
+            writing: writing_of(writing),
+            captions: provenance.captions,
+            captions_from: provenance.captions_from.clone(),
+            preset: provenance.preset.clone(),
+            steps: provenance.steps,
+            decap_version: provenance.decap_version.clone(),
+        }
+    }
+}
+
+impl DecoderFacts {
+    fn of(captioner: &Captioner) -> Self {
+        let config = captioner.decoder().config();
+        Self {
+            parameters: config.num_parameters(),
+            width: config.width,
+            layers: config.num_layers,
+            heads: config.num_heads,
+            positions: config.num_positions,
+            vocabulary: config.vocabulary_size,
+            prefix_width: config.prefix_width,
+        }
+    }
+}
+
+impl MemoryFacts {
+    fn of(captioner: &Captioner) -> Self {
+        let memory = captioner.memory();
+        Self {
+            rows: memory.len(),
+            width: memory.width(),
+            dtype: memory.rows().dtype().name(),
+            bytes: memory.rows().as_bytes().len(),
+            source: memory.info().source.clone(),
+        }
+    }
+}
+
+/// Prints one JSON object, or sections with a line a fact.
+fn print(facts: &Facts, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        // Written directly: a detour over `Value` would write 0.03 as 0.029999999329447746.
+        let record = serde_json::to_string(facts).map_err(std::io::Error::from)?;
+        println!("{record}");
+        return Ok(());
+    }
+    print_section("model", facts.model.as_ref());
+    print_section("encoder", facts.encoder.as_ref());
+    print_section("decoder", facts.decoder.as_ref());
+    print_section("memory", facts.memory.as_ref());
+    Ok(())
+}
+
+fn print_section(title: &str, section: Option<&impl fmt::Display>) {
+    if let Some(section) = section {
+        println!("{title}");
+        for line in section.to_string().lines() {
+            println!("  {line}");
+        }
+    }
+}
+
+impl fmt::Display for ModelFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "name         {}", self.name)?;
+        writeln!(
+            f,
+            "made with    encoder {} ({:.12})",
+            self.encoder_reference, self.encoder_fingerprint
+        )?;
+        writeln!(
+            f,
+            "captions     {} from {}",
+            HumanCount(self.captions as u64),
+            self.captions_from
+        )?;
+        writeln!(f, "recipe       {}, {} steps", self.preset, self.steps)?;
+        writeln!(
+            f,
+            "writing      {}, tau {}",
+            self.writing, self.tau
+        )?;
+        write!(f, "made by      decap {}", self.decap_version)
+    }
+}
+
+impl fmt::Display for DecoderFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            parameters,
+            width,
+            layers,
+            heads,
+            positions,
+            vocabulary,
+            prefix_width,
+        } = self;
+        writeln!(f, "parameters   {}", HumanCount(*parameters as u64))?;
+        writeln!(
+            f,
+            "shape        {layers} layers of {width} ({heads} heads), {positions} positions"
+        )?;
+        writeln!(f, "vocabulary   {} tokens", HumanCount(*vocabulary as u64))?;
+        write!(f, "prefix       from embeddings {prefix_width} wide")
+    }
+}
+
+impl fmt::Display for MemoryFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "rows         {}, {} wide",
+            HumanCount(self.rows as u64),
+            self.width
+        )?;
+        writeln!(
+            f,
+            "stored as    {} ({:.1} MiB)",
+            self.dtype,
+            self.bytes as f64 / f64::from(1 << 20)
+        )?;
+        write!(f, "source       {}", self.source)
     }
 }

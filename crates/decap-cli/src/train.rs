@@ -1,6 +1,6 @@
 //! `decap train`: a captioner from caption files.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use decap::Precision;
@@ -142,13 +142,21 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
     })
 }
 
-/// A folder by its full path, so that the model finds it from anywhere; a name as it is.
+/// A folder or file by its full path, so that the model finds it from anywhere; a name as it is.
 pub fn encoder_reference(typed: &str) -> String {
-    let path = PathBuf::from(typed);
-    match path.canonicalize() {
-        Ok(full) if path.is_dir() => full.to_string_lossy().into_owned(),
-        _ => typed.to_owned(),
-    }
+    let path = Path::new(typed);
+    let full = if path.is_dir() {
+        path.canonicalize()
+    } else if path.is_file() {
+        // In a Hub cache a file is a link, whose target lacks the files beside it.
+        std::path::absolute(path)
+    } else {
+        return typed.to_owned();
+    };
+    full.map_or_else(
+        |_| typed.to_owned(),
+        |full| full.to_string_lossy().into_owned(),
+    )
 }
 
 /// Draws the bar and says what was measured.

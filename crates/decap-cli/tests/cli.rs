@@ -693,7 +693,94 @@ fn a_model_says_what_it_is() {
     let record = &json_lines(&stdout(&output))[0];
     assert_eq!(record["model"]["name"], "tiny");
     assert!(record["memory"]["rows"].as_u64().unwrap() > 1000);
-    assert!(stdout(&decap(&["model", "info"])).contains("fingerprint"));
+    assert_eq!(record["model"]["tau"].to_string(), "0.03");
+    let parameters = |name: &str| record[name]["parameters"].as_u64().unwrap();
+    assert!(parameters("encoder") > 50_000_000 && parameters("decoder") > 5_000_000);
+    let shown = stdout(&decap(&["model", "info"]));
+    for line in [
+        "form         ONNX towers",
+        "rows         20,000",
+        "made with    encoder tiny",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+}
+
+#[test]
+fn a_clip_and_a_model_made_with_it_say_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data");
+    // A file is named relative to here, and found again from elsewhere.
+    let here = folder.path().join("here");
+    fs::create_dir(&here).unwrap();
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "vocab.json",
+        "merges.txt",
+    ] {
+        fs::copy(data.join("clip/hugging_face").join(name), here.join(name)).unwrap();
+    }
+    let (checkpoint, captions) = (
+        data.join("import/decap.pt"),
+        data.join("import/captions.json"),
+    );
+    let args = [
+        "import",
+        text(&checkpoint),
+        "--captions",
+        text(&captions),
+        "--encoder",
+        "model.safetensors",
+        "--out",
+        "../model",
+        "--cache",
+        "../cache",
+    ];
+    let output = command(&args).current_dir(&here).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let model = folder.path().join("model");
+    let shown = stdout(&decap(&["model", "info", text(&model)]));
+    let clip = [
+        "form         Hugging Face (safetensors)",
+        "embedding    24 wide, logit scale",
+        "image tower  2 layers of 32 (2 heads, hidden 64, quick_gelu), 18 px in patches of 8",
+    ];
+    let of_model = [
+        "recipe       imported from decap.pt, 0 steps",
+        "rows         30, 24 wide",
+        "vocabulary   520 tokens",
+    ];
+    for line in clip.iter().chain(&of_model) {
+        assert!(shown.contains(line), "{shown} lacks {line}");
+    }
+    let file = here.join("model.safetensors");
+    let shown = stdout(&decap(&["model", "info", text(&file)]));
+    assert!(clip.iter().all(|line| shown.contains(line)), "{shown}");
+    // Without its encoder, the model still says which one that was.
+    fs::remove_file(&file).unwrap();
+    let output = decap(&["model", "info", text(&model)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stdout(&output).contains("made with    encoder "),
+        "{}",
+        stdout(&output)
+    );
+    assert!(
+        stderr(&output).contains("model.safetensors"),
+        "{}",
+        stderr(&output)
+    );
+    // A kind that is not read names the way, and no other remedy.
+    fs::write(here.join("config.json"), r#"{"model_type": "siglip"}"#).unwrap();
+    fs::copy(data.join("clip/hugging_face/model.safetensors"), &file).unwrap();
+    let output = decap(&["model", "info", text(&here)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).ends_with("use an ONNX export of other encoders\n"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 /// The tiny CLIP of the library's tests, in the form of Hugging Face.

@@ -37,6 +37,15 @@ pub enum Error {
         /// What is wrong, with the tensor's name where there is one.
         message: String,
     },
+    /// A model, encoder or checkpoint that may well be sound, but is of a kind that is not read; the
+    /// message says which kind is.
+    #[error("{}: {message}", path.display())]
+    Unsupported {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is, and what would be read.
+        message: String,
+    },
     /// Two parts that do not belong together: a memory of another encoder, another width.
     #[error("{0}")]
     Mismatch(String),
@@ -97,6 +106,14 @@ impl Error {
         }
     }
 
+    /// An [`Error::Unsupported`] about `path`.
+    pub fn unsupported(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Self::Unsupported {
+            path: path.as_ref().to_path_buf(),
+            message: message.into(),
+        }
+    }
+
     /// A short stable word for programs: the `kind` of a JSON error record.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -113,6 +130,7 @@ impl Error {
                 InputFault::Text(_) => "invalid_text",
             },
             Self::Model { .. } => "model",
+            Self::Unsupported { .. } => "unsupported",
             Self::Mismatch(_) => "mismatch",
             Self::Usage(_) => "usage",
             Self::Unavailable(_) => "unavailable",

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use decap::decoder::{DecoderWeights, ImportOptions, WeightsDtype, open_weights};
+use decap::decoder::{DecoderConfig, DecoderWeights, ImportOptions, WeightsDtype, open_weights};
 use decap::memory::{MemoryDtype, MemoryOptions};
 use decap::model::Writing;
 use decap::train::{ModelRecipe, Start, TrainOptions, import_model};
@@ -34,6 +34,11 @@ fn data(name: &str) -> PathBuf {
 }
 
 fn imported(folder: &Path) {
+    import(&data("import/decap.pt"), folder).unwrap();
+}
+
+/// Imports `checkpoint` with the tiny CLIP into `model` in `folder`.
+fn import(checkpoint: &Path, folder: &Path) -> decap::Result<()> {
     let reference = data("clip/hugging_face");
     let reference = reference.to_str().unwrap();
     let encoder = decap::encoder::open(reference).unwrap();
@@ -58,14 +63,13 @@ fn imported(folder: &Path) {
     };
     import_model(
         &encoder,
-        &data("import/decap.pt"),
+        checkpoint,
         captions.texts(),
         &recipe,
         &folder.join("model"),
         |_| (),
         &AtomicBool::new(false),
     )
-    .unwrap();
 }
 
 #[test]
@@ -130,4 +134,36 @@ fn what_was_imported_is_exported_unchanged() {
     let again = DecoderWeights::import(&path, &options).unwrap();
     let original = DecoderWeights::import(&data("import/decap.pt"), &options).unwrap();
     assert!(again.tensors().eq(original.tensors()));
+}
+
+#[test]
+fn a_decoder_for_another_width_names_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = DecoderConfig {
+        vocabulary_size: 520,
+        prefix_width: 16,
+        width: 24,
+        num_layers: 1,
+        num_heads: 4,
+        num_positions: 40,
+        start_token: Some(512),
+        end_token: 513,
+        ..DecoderConfig::default()
+    };
+    let checkpoint = folder.path().join("narrow.pt");
+    let weights = DecoderWeights::random(&config, 1).unwrap();
+    weights.export_torch(&checkpoint).unwrap();
+    let error = import(&checkpoint, folder.path()).unwrap_err();
+    assert_eq!(error.kind(), "mismatch");
+    let message = error.to_string();
+    for part in [
+        "narrow.pt",
+        "width 24",
+        "`hugging_face`",
+        "one for 16",
+        "name the encoder",
+    ] {
+        assert!(message.contains(part), "{message} lacks {part}");
+    }
+    assert!(!folder.path().join("model/model.json").exists());
 }

@@ -204,9 +204,10 @@ impl Run<'_> {
     /// Reports an error that names its own path.
     fn report(&mut self, error: &Error) -> Result<(), Failure> {
         let path = match error {
-            Error::Io { path, .. } | Error::Input { path, .. } | Error::Model { path, .. } => {
-                path.clone()
-            }
+            Error::Io { path, .. }
+            | Error::Input { path, .. }
+            | Error::Model { path, .. }
+            | Error::Unsupported { path, .. } => path.clone(),
             _ => PathBuf::new(),
         };
         self.report_at(&path, error)

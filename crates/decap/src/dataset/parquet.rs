@@ -173,6 +173,23 @@ mod tests {
         assert_eq!(read_captions(&path).unwrap().texts(), ["one", "two"]);
     }
 
+    /// `tools/reference/dataset_golden.py` wrote it, with the library that data sets are written with.
+    #[test]
+    fn a_file_of_the_hub_is_read() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dataset/hub.parquet");
+        let captions = read_captions(path).unwrap();
+        let expected = [
+            "a dog in picture 0",
+            "café 0",
+            "a dog in picture 1",
+            "café 1",
+            "the second alone",
+            "a dog in picture 5",
+            "café 5",
+        ];
+        assert_eq!(captions.texts(), expected);
+    }
+
     #[test]
     fn other_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();

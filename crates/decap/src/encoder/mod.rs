@@ -3,6 +3,7 @@
 pub mod clip;
 mod deferred;
 mod description;
+mod facts;
 mod head;
 mod onnx;
 mod open;
@@ -13,6 +14,7 @@ pub(crate) use description::hexadecimal;
 pub use description::{
     ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
 };
+pub use facts::{EncoderFacts, OnnxFacts, OnnxImageFacts, OnnxTextFacts};
 pub use head::{Head, HiddenLayer, LearnedHead};
 #[cfg(feature = "hub")]
 pub(crate) use onnx::EXPORT_FILES;

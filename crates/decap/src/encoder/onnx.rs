@@ -11,3 +11,14 @@ pub(crate) use export::{EXPORTED_IMAGE_TOWER, describe_export, is_export};
 pub use image_tower::{OnnxImageOptions, OnnxImageTower};
 pub use session::Pooling;
 pub use text_tower::{LetterCase, OnnxTextOptions, OnnxTextTower, Padding, TooLong};
+
+use crate::error::Result;
+use crate::weights::Folder;
+
+/// Counts the weights of the network in the file `name` of `folder`.
+///
+/// # Errors
+/// As [`OnnxTextTower::open`].
+pub(crate) fn parameters(folder: &Folder, name: &str) -> Result<usize> {
+    Ok(session::Session::open(folder, name)?.parameters())
+}

@@ -1,6 +1,6 @@
 //! An encoder from what it is called: a folder, a model's folder, the bundled one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::clip::Clip;
@@ -21,6 +21,10 @@ pub const BUNDLED: &str = "tiny";
 /// The folder within a model's in which it may carry its encoder.
 const WITHIN_MODEL: &str = "encoder";
 
+/// Models that may stand between a reference and its encoder: a model names the model that it took
+/// its encoder from, and a folder that names itself must come to an end.
+const MAX_MODELS: usize = 8;
+
 /// Opens the encoder that `reference` names: `tiny`, an encoder's folder, a model's folder, or a
 /// CLIP's folder or file.
 ///
@@ -35,11 +39,7 @@ pub fn open(reference: &str) -> Result<Arc<Encoder>> {
 /// # Errors
 /// As [`open`].
 pub fn open_with(reference: &str, precision: Precision) -> Result<Arc<Encoder>> {
-    let path = Path::new(reference);
-    if path.is_file() {
-        return open_clip(path, precision);
-    }
-    open_folder_with(&find_folder(reference)?, precision)
+    Place::named(reference)?.open(precision)
 }
 
 /// Opens the encoder in `folder`, or of the model in `folder`.
@@ -55,31 +55,7 @@ pub fn open_folder(folder: &Folder) -> Result<Arc<Encoder>> {
 /// # Errors
 /// As [`open`].
 pub fn open_folder_with(folder: &Folder, precision: Precision) -> Result<Arc<Encoder>> {
-    if folder.contains(ENCODER_FILE) {
-        let encoder = open_towers(folder, EncoderDescription::read(folder)?)?;
-        return Ok(Arc::new(encoder.opening_photos_in(precision)));
-    }
-    if folder.contains(MODEL_FILE) {
-        let reference = ModelDescription::read(folder)?.encoder;
-        return open_for_model(&reference, folder, precision);
-    }
-    if onnx::is_export(folder) && !Clip::has_weights(folder) {
-        let encoder = open_towers(folder, onnx::describe_export(folder)?)?;
-        return Ok(Arc::new(encoder.opening_photos_in(precision)));
-    }
-    if let Folder::Disk(path) = folder
-        && Clip::is_clip(folder)
-    {
-        return open_clip(path, precision);
-    }
-    Err(Error::model(
-        folder.path(""),
-        format!(
-            "expected an encoder ({ENCODER_FILE}), a CLIP (config.json, open_clip_config.json), an \
-             ONNX export ({}) or a model ({MODEL_FILE}), found none",
-            onnx::EXPORTED_IMAGE_TOWER
-        ),
-    ))
+    Place::within(folder)?.open(precision)
 }
 
 /// Opens the encoder that the model in `folder` was made with.
@@ -91,26 +67,154 @@ pub fn open_for_model(
     folder: &Folder,
     precision: Precision,
 ) -> Result<Arc<Encoder>> {
-    let within = folder.folder(WITHIN_MODEL);
-    let encoder = match folder {
-        _ if within.contains(ENCODER_FILE) => open_folder_with(&within, precision)?,
-        Folder::Disk(path) if path.join(&reference.reference).is_dir() => {
-            open_folder_with(&Folder::disk(path.join(&reference.reference)), precision)?
-        }
-        _ => open_with(&reference.reference, precision)?,
-    };
-    if encoder.fingerprint() != reference.fingerprint {
-        return Err(Error::Mismatch(format!(
-            "{}: expected encoder `{}` ({:.12}), found `{}` ({:.12}) at `{}`",
-            folder.path(MODEL_FILE).display(),
-            reference.name,
-            reference.fingerprint,
-            encoder.name(),
-            encoder.fingerprint(),
-            reference.reference,
-        )));
+    Place::for_model(reference, folder)?.open(precision)
+}
+
+/// What an encoder is opened from.
+pub(super) struct Place {
+    pub(super) source: PlaceSource,
+    /// The models on the way to it, the nearest to the encoder first: each says which encoder it
+    /// expects.
+    expected: Vec<(PathBuf, EncoderReference)>,
+}
+
+/// The files of an encoder.
+pub(super) enum PlaceSource {
+    /// A CLIP's folder or file.
+    Clip(PathBuf),
+    /// ONNX towers and what describes them.
+    Onnx(Folder, EncoderDescription),
+}
+
+impl Place {
+    /// As [`open`].
+    pub(super) fn named(reference: &str) -> Result<Self> {
+        Self::named_by(reference, 0)
     }
-    Ok(encoder)
+
+    /// As [`open_folder`].
+    pub(super) fn within(folder: &Folder) -> Result<Self> {
+        Self::below(folder, 0)
+    }
+
+    /// As [`open_for_model`].
+    pub(super) fn for_model(reference: &EncoderReference, folder: &Folder) -> Result<Self> {
+        Self::of_model(reference, folder, 1)
+    }
+
+    fn named_by(reference: &str, models: usize) -> Result<Self> {
+        let path = Path::new(reference);
+        if path.is_file() {
+            return Ok(PlaceSource::Clip(path.to_owned()).into());
+        }
+        Self::below(&find_folder(reference)?, models)
+    }
+
+    fn below(folder: &Folder, models: usize) -> Result<Self> {
+        if folder.contains(ENCODER_FILE) {
+            let description = EncoderDescription::read(folder)?;
+            return Ok(PlaceSource::Onnx(folder.clone(), description).into());
+        }
+        if folder.contains(MODEL_FILE) {
+            let reference = ModelDescription::read(folder)?.encoder;
+            return Self::of_model(&reference, folder, models + 1);
+        }
+        if onnx::is_export(folder) && !Clip::has_weights(folder) {
+            let description = onnx::describe_export(folder)?;
+            return Ok(PlaceSource::Onnx(folder.clone(), description).into());
+        }
+        if let Folder::Disk(path) = folder
+            && Clip::is_clip(folder)
+        {
+            return Ok(PlaceSource::Clip(path.clone()).into());
+        }
+        Err(Error::model(
+            folder.path(""),
+            format!(
+                "expected an encoder ({ENCODER_FILE}), a CLIP (config.json, open_clip_config.json), an \
+                 ONNX export ({}) or a model ({MODEL_FILE}), found none",
+                onnx::EXPORTED_IMAGE_TOWER
+            ),
+        ))
+    }
+
+    /// As [`open_for_model`]; `models` counts the models on the way here.
+    fn of_model(reference: &EncoderReference, folder: &Folder, models: usize) -> Result<Self> {
+        let model = folder.path(MODEL_FILE);
+        if models > MAX_MODELS {
+            return Err(Error::model(
+                model,
+                format!(
+                    "`encoder.reference`: expected an encoder, got `{}`, another model, {MAX_MODELS} \
+                     times over",
+                    reference.reference
+                ),
+            ));
+        }
+        let within = folder.folder(WITHIN_MODEL);
+        let mut place = match folder {
+            _ if within.contains(ENCODER_FILE) => Self::below(&within, models)?,
+            Folder::Disk(path) if path.join(&reference.reference).is_dir() => {
+                Self::below(&Folder::disk(path.join(&reference.reference)), models)?
+            }
+            Folder::Disk(path) if path.join(&reference.reference).is_file() => {
+                PlaceSource::Clip(path.join(&reference.reference)).into()
+            }
+            _ => Self::named_by(&reference.reference, models)?,
+        };
+        place.expected.push((model, reference.clone()));
+        Ok(place)
+    }
+
+    fn open(self, precision: Precision) -> Result<Arc<Encoder>> {
+        let encoder = match self.source {
+            PlaceSource::Clip(path) => {
+                let encoder = Clip::open(&path)?
+                    .with_precision(precision)
+                    .into_encoder()?;
+                encoder.with_precision(precision)
+            }
+            PlaceSource::Onnx(folder, description) => {
+                open_towers(&folder, description)?.opening_photos_in(precision)
+            }
+        };
+        check_expected(&self.expected, encoder.name(), encoder.fingerprint())?;
+        Ok(Arc::new(encoder))
+    }
+
+    /// Refuses the encoder of this name and fingerprint where a model expects another.
+    pub(super) fn check(&self, name: &str, fingerprint: &str) -> Result<()> {
+        check_expected(&self.expected, name, fingerprint)
+    }
+}
+
+impl From<PlaceSource> for Place {
+    fn from(source: PlaceSource) -> Self {
+        Self {
+            source,
+            expected: Vec::new(),
+        }
+    }
+}
+
+fn check_expected(
+    expected: &[(PathBuf, EncoderReference)],
+    name: &str,
+    fingerprint: &str,
+) -> Result<()> {
+    for (model, reference) in expected {
+        if fingerprint != reference.fingerprint {
+            return Err(Error::Mismatch(format!(
+                "{}: expected encoder `{}` ({:.12}), found `{name}` ({fingerprint:.12}) at `{}`; \
+                 put the expected one there, or make the model again with the one that is there",
+                model.display(),
+                reference.name,
+                reference.fingerprint,
+                reference.reference,
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The folder that `reference` names: the bundled model for `tiny`, a folder on disk, or (with the
@@ -143,11 +247,6 @@ pub fn find_folder(reference: &str) -> Result<Folder> {
         false => std::io::ErrorKind::NotFound,
     };
     Err(Error::io(path, kind.into()))
-}
-
-fn open_clip(path: &Path, precision: Precision) -> Result<Arc<Encoder>> {
-    let encoder = Clip::open(path)?.with_precision(precision).into_encoder()?;
-    Ok(Arc::new(encoder.with_precision(precision)))
 }
 
 fn open_towers(folder: &Folder, description: EncoderDescription) -> Result<Encoder> {
@@ -197,4 +296,74 @@ fn open_towers(folder: &Folder, description: EncoderDescription) -> Result<Encod
         }),
         tau: description.tau,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tiny CLIP of the tests.
+    fn clip() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/clip/hugging_face")
+    }
+
+    /// Writes the description of a model that was made with the encoder at `reference`.
+    fn write_model(folder: &Path, reference: &str, fingerprint: &str) {
+        let encoder = EncoderReference {
+            reference: reference.to_owned(),
+            name: "clip".to_owned(),
+            fingerprint: fingerprint.to_owned(),
+        };
+        let description = ModelDescription::new("model", encoder, 0.01);
+        std::fs::create_dir_all(folder).unwrap();
+        description.write(folder).unwrap();
+    }
+
+    #[test]
+    fn an_encoder_is_found_by_way_of_models() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        let fingerprint = Clip::open(&clip()).unwrap().fingerprint().unwrap();
+        write_model(&first, &clip().to_string_lossy(), &fingerprint);
+        // Relative to the model's own folder.
+        write_model(&second, "../first", &fingerprint);
+        let encoder = open(&second.to_string_lossy()).unwrap();
+        assert_eq!(encoder.fingerprint(), fingerprint);
+        write_model(&first, &clip().to_string_lossy(), "another");
+        let error = open(&second.to_string_lossy()).err().unwrap();
+        assert_eq!(error.kind(), "mismatch");
+        assert!(
+            error
+                .to_string()
+                .contains("first/model.json: expected encoder `clip` (another)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_of_weights_is_found_beside_its_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/clip/openai/model.pt");
+        let fingerprint = Clip::open(&weights).unwrap().fingerprint().unwrap();
+        std::fs::copy(&weights, folder.path().join("clip.pt")).unwrap();
+        write_model(folder.path(), "clip.pt", &fingerprint);
+        let encoder = open(&folder.path().to_string_lossy()).unwrap();
+        assert_eq!(encoder.fingerprint(), fingerprint);
+    }
+
+    #[test]
+    fn models_that_name_each_other_come_to_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        write_model(&first, "../second", "0");
+        write_model(&second, "../first", "0");
+        let error = open(&first.to_string_lossy()).err().unwrap();
+        assert_eq!(error.kind(), "model");
+        assert!(
+            error.to_string().contains("another model, 8 times over"),
+            "{error}"
+        );
+        write_model(&first, ".", "0");
+        assert!(open(&first.to_string_lossy()).is_err());
+    }
 }

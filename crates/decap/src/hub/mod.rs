@@ -5,6 +5,10 @@
 //! `snapshots/COMMIT/FILE` and `refs/REVISION`. A file has its place only when all of it has arrived
 //! and its length, and for large files its SHA-256, are right.
 //!
+//! The HTTP client is `ureq`; what the Hub needs beside it is here and not taken from `hf-hub`, whose
+//! 1.0 takes up no download that broke off, compares no SHA-256 of what it downloads, does not know
+//! `HF_HUB_OFFLINE`, and brings an asynchronous runtime (tokio, reqwest, hf-xet).
+//!
 //! Connections are made by rustls with the roots of Mozilla compiled in (`webpki-roots`): the same
 //! everywhere, without the system's store. Behind a proxy that signs with a root of its own, point
 //! `HF_ENDPOINT` at a mirror or fetch the folder with another tool: the cache is shared.
@@ -125,6 +129,10 @@ impl Hub {
             Error::Model { path, message } if path.starts_with(&snapshot) => {
                 let file = path.strip_prefix(&snapshot).unwrap_or(&path);
                 Error::model(Path::new(&reference.repository).join(file), message)
+            }
+            Error::Unsupported { path, message } if path.starts_with(&snapshot) => {
+                let file = path.strip_prefix(&snapshot).unwrap_or(&path);
+                Error::unsupported(Path::new(&reference.repository).join(file), message)
             }
             error => error,
         })?;

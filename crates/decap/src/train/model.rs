@@ -127,7 +127,8 @@ pub fn import_model(
     let config = weights.config();
     if config.prefix_width != encoder.width() {
         return Err(Error::Mismatch(format!(
-            "{}: expected a decoder for embeddings of width {}, as encoder `{}` makes, got one for {}",
+            "{}: expected a decoder for embeddings of width {}, as encoder `{}` makes, got one for {}; \
+             name the encoder that the decoder was trained with",
             checkpoint.display(),
             encoder.width(),
             encoder.name(),

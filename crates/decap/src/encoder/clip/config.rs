@@ -5,6 +5,8 @@ mod hugging_face;
 mod open_clip;
 mod openai;
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use decap_kernels::Activation;
@@ -14,6 +16,31 @@ use crate::error::{Error, Result};
 use crate::weights::{Checkpoint, Folder};
 
 const RESNET: &str = "expected a ViT image tower, got a ResNet; use an ONNX export of ResNet CLIPs";
+
+/// Why a configuration or checkpoint is no CLIP of ours.
+#[derive(Debug, PartialEq)]
+enum Refusal {
+    /// Its values make no sense.
+    Broken(String),
+    /// It is of another kind, which is not read natively.
+    Unsupported(String),
+}
+
+impl Refusal {
+    /// As an error about the file at `path`.
+    fn at(self, path: &Path) -> Error {
+        match self {
+            Self::Broken(message) => Error::model(path, message),
+            Self::Unsupported(message) => Error::unsupported(path, message),
+        }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Self::Broken(message)
+    }
+}
 
 /// Largest width, depth, image and vocabulary that a configuration may claim. The largest public
 /// CLIP (bigG/14) has 1664, 48, 224 and 49,408.
@@ -99,11 +126,11 @@ impl ClipConfig {
     /// Reads Hugging Face's `config.json`.
     ///
     /// # Errors
-    /// [`Error::Model`] where it is another kind of model or its numbers make no CLIP.
+    /// [`Error::Unsupported`] where it is of another kind of model, [`Error::Model`] where its numbers
+    /// make no CLIP.
     pub fn read_hugging_face(folder: &Folder) -> Result<Self> {
         let file: Value = folder.json("config.json")?;
-        hugging_face::read(&file)
-            .map_err(|message| Error::model(folder.path("config.json"), message))
+        hugging_face::read(&file).map_err(|refusal| refusal.at(&folder.path("config.json")))
     }
 
     /// Reads OpenCLIP's `open_clip_config.json`.
@@ -113,15 +140,16 @@ impl ClipConfig {
     pub fn read_open_clip(folder: &Folder) -> Result<Self> {
         let name = "open_clip_config.json";
         let file: Value = folder.json(name)?;
-        open_clip::read(&file).map_err(|message| Error::model(folder.path(name), message))
+        open_clip::read(&file).map_err(|refusal| refusal.at(&folder.path(name)))
     }
 
     /// Infers the sizes from the shapes of an OpenAI checkpoint, as `clip.model.build_model` does.
     ///
     /// # Errors
-    /// [`Error::Model`] where it is no ViT CLIP of OpenAI's.
+    /// [`Error::Unsupported`] where it is a ResNet or wider than OpenAI's, [`Error::Model`] where its
+    /// shapes make no CLIP.
     pub fn infer(checkpoint: &Checkpoint) -> Result<Self> {
-        openai::infer(checkpoint).map_err(|message| Error::model(checkpoint.path(), message))
+        openai::infer(checkpoint).map_err(|refusal| refusal.at(checkpoint.path()))
     }
 
     fn check(self) -> Result<Self, String> {
@@ -200,11 +228,17 @@ impl ClipConfig {
     /// The form that a checkpoint's names tell, or a message that names what is missing.
     pub(super) fn naming_of(checkpoint: &Checkpoint) -> Result<Naming> {
         Naming::of(checkpoint).ok_or_else(|| {
-            Error::model(
-                checkpoint.path(),
+            let is_decoder = checkpoint
+                .names()
+                .any(|name| name.ends_with("clip_project.model.0.weight"));
+            let message = if is_decoder {
+                "expected the tensors of a CLIP, got a DeCap decoder: it becomes a model by being \
+                 imported together with the CLIP that it was trained with"
+            } else {
                 "expected the tensors of a CLIP (`visual.conv1.weight` or \
-                 `vision_model.embeddings.patch_embedding.weight`), got neither",
-            )
+                 `vision_model.embeddings.patch_embedding.weight`), got neither"
+            };
+            Error::unsupported(checkpoint.path(), message)
         })
     }
 }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use decap_kernels::Activation;
 use serde::Serialize;
 
 use super::config::TransformerConfig;
 use super::{Clip, ClipForm};
 use crate::encoder::Preprocess;
+use crate::encoder::facts::grouped;
 use crate::error::Result;
 use crate::weights::CheckpointForm;
 
@@ -95,20 +97,23 @@ impl TowerDescription {
             layers: config.layers,
             heads: config.heads,
             hidden_width: config.hidden_width,
-            activation: format!("{:?}", config.activation),
+            activation: match config.activation {
+                // As configurations call them.
+                Activation::QuickGelu => "quick_gelu".to_owned(),
+                Activation::Gelu => "gelu".to_owned(),
+                Activation::GeluNew => "gelu_new".to_owned(),
+                other => format!("{other:?}"),
+            },
         }
     }
 }
 
 impl fmt::Display for ClipDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "encoder      {} ({} form, {})",
-            self.name, self.form, self.weights_form
-        )?;
+        writeln!(f, "name         {}", self.name)?;
+        writeln!(f, "form         {} ({})", self.form, self.weights_form)?;
         writeln!(f, "weights      {}", self.weights.display())?;
-        writeln!(f, "parameters   {}", self.parameters)?;
+        writeln!(f, "parameters   {}", grouped(self.parameters))?;
         writeln!(
             f,
             "embedding    {} wide, logit scale {:.2}",
@@ -122,7 +127,9 @@ impl fmt::Display for ClipDescription {
         writeln!(
             f,
             "text tower   {}, {} tokens of {}",
-            self.text_tower, self.context_length, self.vocabulary_size
+            self.text_tower,
+            self.context_length,
+            grouped(self.vocabulary_size)
         )?;
         write!(f, "fingerprint  {}", self.fingerprint)
     }

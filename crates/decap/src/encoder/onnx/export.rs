@@ -45,7 +45,7 @@ pub(crate) fn describe_export(folder: &Folder) -> Result<EncoderDescription> {
         false => TokenizerConfig::default(),
     };
     let family = Family::of(&config.model_type).ok_or_else(|| {
-        Error::model(
+        Error::unsupported(
             folder.path(CONFIG),
             format!(
                 "expected the ONNX export of a clip, siglip or siglip2, got model type {:?}; \

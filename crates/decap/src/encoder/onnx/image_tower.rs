@@ -79,6 +79,11 @@ impl OnnxImageTower {
         Ok(tower)
     }
 
+    /// How many weights the network has.
+    pub fn parameters(&self) -> usize {
+        self.session.parameters()
+    }
+
     /// The width of the features, where the file tells those of all outputs.
     fn declared_width(&self) -> Option<usize> {
         self.outputs

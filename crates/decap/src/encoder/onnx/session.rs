@@ -64,6 +64,11 @@ impl Session {
         Error::model(&self.path, message)
     }
 
+    /// How many weights the network has.
+    pub(super) fn parameters(&self) -> usize {
+        self.model.total_params()
+    }
+
     /// The declared inputs: node and name.
     pub(super) fn inputs(&self) -> Vec<(NodeId, String)> {
         self.named(self.model.input_ids())

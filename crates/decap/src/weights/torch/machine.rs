@@ -368,7 +368,10 @@ impl<'a> Machine<'a> {
 
     fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
         let global = Global::allowed(module, name).ok_or_else(|| {
-            format!("refused to load the Python object `{module}.{name}`: only tensors and plain values are read")
+            format!(
+                "refused to load the Python object `{module}.{name}`: only tensors and plain values \
+                 are read, as in a state dict or a safetensors file"
+            )
         })?;
         self.push(Object::Global(global))
     }

@@ -4,9 +4,9 @@ use decap_kernels::Activation;
 use serde_json::{Map, Value};
 
 use super::fields::{number, object, size};
-use super::{ClipConfig, ImageConfig, RESNET, TextConfig, TextPooling, TransformerConfig};
+use super::{ClipConfig, ImageConfig, RESNET, Refusal, TextConfig, TextPooling, TransformerConfig};
 
-pub(super) fn read(file: &Value) -> Result<ClipConfig, String> {
+pub(super) fn read(file: &Value) -> Result<ClipConfig, Refusal> {
     let file = object(file, "open_clip_config.json")?;
     let model = match file.get("model_cfg") {
         Some(model) => object(model, "model_cfg")?,
@@ -21,14 +21,14 @@ pub(super) fn read(file: &Value) -> Result<ClipConfig, String> {
     let (vision, text) = (part("vision_cfg")?, part("text_cfg")?);
     for (part, key) in [(vision, "timm_model_name"), (text, "hf_model_name")] {
         if let Some(name) = part.get(key).and_then(Value::as_str) {
-            return Err(format!(
+            return Err(Refusal::Unsupported(format!(
                 "expected OpenCLIP's own ViT and text transformer, got `{key}` {name:?}; \
                  use an ONNX export of it"
-            ));
+            )));
         }
     }
     if vision.get("layers").is_some_and(Value::is_array) {
-        return Err(RESNET.to_owned());
+        return Err(Refusal::Unsupported(RESNET.to_owned()));
     }
     refuse_options(vision, VISION_DEFAULTS)?;
     refuse_options(text, TEXT_DEFAULTS)?;
@@ -57,7 +57,7 @@ pub(super) fn read(file: &Value) -> Result<ClipConfig, String> {
     let vision_width = size(vision, "width", 768)?;
     let vision_heads = vision_width / size(vision, "head_width", 64)?.max(1);
     let text_width = size(text, "width", 512)?;
-    ClipConfig {
+    let config = ClipConfig {
         width: size(model, "embed_dim", 512)?,
         image: ImageConfig {
             transformer: transformer(vision, vision_width, vision_heads)?,
@@ -70,8 +70,8 @@ pub(super) fn read(file: &Value) -> Result<ClipConfig, String> {
             vocabulary_size: size(text, "vocab_size", 49408)?,
             pooling: TextPooling::LargestId,
         },
-    }
-    .check()
+    };
+    Ok(config.check()?)
 }
 
 /// Keys of `vision_cfg` that are read, or whose value must be this one.
@@ -111,16 +111,19 @@ const TEXT_DEFAULTS: &[(&str, Option<&str>)] = &[
 ];
 
 /// Refuses options that change the tower and are not implemented; off, null and 0 are no change.
-fn refuse_options(part: &Map<String, Value>, known: &[(&str, Option<&str>)]) -> Result<(), String> {
+fn refuse_options(
+    part: &Map<String, Value>,
+    known: &[(&str, Option<&str>)],
+) -> Result<(), Refusal> {
     for (key, value) in part {
         let is_off = value.is_null() || *value == Value::Bool(false) || value.as_f64() == Some(0.0);
         let is_known = known.iter().any(|(name, required)| {
             name == key && required.is_none_or(|required| value == required)
         });
         if !is_off && !is_known {
-            return Err(format!(
+            return Err(Refusal::Unsupported(format!(
                 "expected a plain CLIP, got option `{key}` = {value}; use an ONNX export of it"
-            ));
+            )));
         }
     }
     Ok(())

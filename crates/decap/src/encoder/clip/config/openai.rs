@@ -3,16 +3,17 @@
 use decap_kernels::Activation;
 
 use super::{
-    ClipConfig, ImageConfig, MAX_LAYERS, RESNET, TextConfig, TextPooling, TransformerConfig,
+    ClipConfig, ImageConfig, MAX_LAYERS, RESNET, Refusal, TextConfig, TextPooling,
+    TransformerConfig,
 };
 use crate::weights::Checkpoint;
 
 /// Widest image tower that OpenAI published; a wider one needs OpenCLIP's configuration.
 const WIDEST_OPENAI: usize = 1024;
 
-pub(super) fn infer(checkpoint: &Checkpoint) -> Result<ClipConfig, String> {
+pub(super) fn infer(checkpoint: &Checkpoint) -> Result<ClipConfig, Refusal> {
     if checkpoint.contains("visual.layer1.0.conv1.weight") {
-        return Err(RESNET.to_owned());
+        return Err(Refusal::Unsupported(RESNET.to_owned()));
     }
     let shape = |name: &str, axes: usize| match checkpoint.shape(name) {
         Some(shape) if shape.len() == axes => Ok(shape),
@@ -24,17 +25,16 @@ pub(super) fn infer(checkpoint: &Checkpoint) -> Result<ClipConfig, String> {
     let patches = shape("visual.conv1.weight", 4)?;
     let (width, patch_size) = (patches[0], patches[3]);
     if width > WIDEST_OPENAI {
-        return Err(format!(
+        return Err(Refusal::Unsupported(format!(
             "expected an image tower of OpenAI's, at most {WIDEST_OPENAI} wide, got {width}: \
              OpenCLIP weights need their open_clip_config.json beside them"
-        ));
+        )));
     }
     let positions = shape("visual.positional_embedding", 2)?[0];
     let grid = positions.saturating_sub(1).isqrt();
     if grid * grid + 1 != positions {
-        return Err(format!(
-            "expected positions for a square of patches, got {positions}"
-        ));
+        let message = format!("expected positions for a square of patches, got {positions}");
+        return Err(message.into());
     }
     let text_width = shape("ln_final.weight", 1)?[0];
     let projection = shape("text_projection", 2)?;
@@ -56,7 +56,7 @@ pub(super) fn infer(checkpoint: &Checkpoint) -> Result<ClipConfig, String> {
             layer_norm_epsilon: 1e-5,
         }
     };
-    ClipConfig {
+    let config = ClipConfig {
         width: projection[1],
         image: ImageConfig {
             transformer: transformer("visual.", width),
@@ -69,6 +69,6 @@ pub(super) fn infer(checkpoint: &Checkpoint) -> Result<ClipConfig, String> {
             vocabulary_size: shape("token_embedding.weight", 2)?[0],
             pooling: TextPooling::LargestId,
         },
-    }
-    .check()
+    };
+    Ok(config.check()?)
 }
