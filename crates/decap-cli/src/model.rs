@@ -244,11 +244,7 @@ impl fmt::Display for ModelFacts {
             self.captions_from
         )?;
         writeln!(f, "recipe       {}, {} steps", self.preset, self.steps)?;
-        writeln!(
-            f,
-            "writing      {}, tau {}",
-            self.writing, self.tau
-        )?;
+        writeln!(f, "writing      {}, tau {}", self.writing, self.tau)?;
         write!(f, "made by      decap {}", self.decap_version)
     }
 }

@@ -249,12 +249,14 @@ impl Blocks<'_> {
         self.for_each_block(|first, logits| {
             let size = logits.len() / rows.len();
             let pairs = rows.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
-            pairs.zip(self.targets).for_each(|((row, logits), &target)| {
-                if (first..first + size).contains(&target) {
-                    row.target = f64::from(logits[target - first]);
-                }
-                dispatch(self.set, AddLogits { row, logits });
-            });
+            pairs
+                .zip(self.targets)
+                .for_each(|((row, logits), &target)| {
+                    if (first..first + size).contains(&target) {
+                        row.target = f64::from(logits[target - first]);
+                    }
+                    dispatch(self.set, AddLogits { row, logits });
+                });
         });
         rows
     }
@@ -273,18 +275,20 @@ impl Blocks<'_> {
         self.for_each_block(|first, logits| {
             let size = logits.len() / rows.len();
             let pairs = logits.par_chunks_exact_mut(size).zip(rows);
-            pairs.zip(self.targets).for_each(|((logits, row), &target)| {
-                let gradient = LogitGradients {
-                    log_sum: row.log_sum() as f32,
-                    factor,
-                    spread,
-                    logits,
-                };
-                dispatch(self.set, gradient);
-                if (first..first + size).contains(&target) {
-                    logits[target - first] -= (1.0 - settings.label_smoothing) * factor;
-                }
-            });
+            pairs
+                .zip(self.targets)
+                .for_each(|((logits, row), &target)| {
+                    let gradient = LogitGradients {
+                        log_sum: row.log_sum() as f32,
+                        factor,
+                        spread,
+                        logits,
+                    };
+                    dispatch(self.set, gradient);
+                    if (first..first + size).contains(&target) {
+                        logits[target - first] -= (1.0 - settings.label_smoothing) * factor;
+                    }
+                });
             let logits = MatrixView::row_major(logits, rows.len(), size);
             let block = first * width..(first + size) * width;
             let embedding = MatrixView::row_major(&self.embedding[block.clone()], size, width);
@@ -308,7 +312,13 @@ impl Blocks<'_> {
             let embedding = MatrixView::row_major(embedding, size, width).transposed();
             with_f32_scratch(rows * size, |logits| {
                 let out = MatrixViewMut::row_major(logits, rows, size);
-                matmul_with(self.precision, self.hidden, embedding, Accumulate::Overwrite, out);
+                matmul_with(
+                    self.precision,
+                    self.hidden,
+                    embedding,
+                    Accumulate::Overwrite,
+                    out,
+                );
                 work(first, logits);
             });
         }

@@ -37,6 +37,7 @@ mod attention;
 mod cross_entropy;
 mod dispatch;
 mod gemm;
+mod huge_pages;
 mod layer_norm;
 pub mod mapped_file;
 mod parallel;
@@ -60,6 +61,7 @@ pub use gemm::{
     Accumulate, Activations, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear,
     linear_from, linear_into, matmul, matmul_with,
 };
+pub use huge_pages::prefer_huge_pages;
 pub use layer_norm::{
     LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_into,
     layer_norm_saving,

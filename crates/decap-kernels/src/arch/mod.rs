@@ -147,6 +147,22 @@ macro_rules! map_lanes {
 }
 pub(crate) use map_lanes;
 
+/// Has values fetched from memory that are read soon.
+#[inline(always)]
+pub(crate) fn fetch<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks(64 / size_of::<T>()) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: nothing is read, and every x86-64 processor has the instruction.
+        #[allow(unused_unsafe)] // not of every compiler
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}
+
 /// The bits of the nearest bf16, ties to even; a number that is none stays none.
 #[inline(always)]
 pub(crate) fn bf16_bits(value: f32) -> u32 {

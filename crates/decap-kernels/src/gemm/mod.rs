@@ -10,7 +10,6 @@ mod linear;
 mod matrix_unit;
 mod output;
 mod panels;
-mod pool;
 mod product;
 pub(crate) mod tile;
 mod view;

@@ -1,6 +1,6 @@
 //! Packed operands: 32-bit words, each one f32, two bf16 or four bytes, aligned to cache lines.
 
-use super::pool::Pooled;
+use crate::huge_pages::{Pooled, prefer_huge_pages};
 use std::cell::RefCell;
 
 const LINE_WORDS: usize = 16;
@@ -38,11 +38,15 @@ impl Words {
         }
     }
 
-    /// Makes room for at least `len` words; only of a buffer that was not pooled.
+    /// Makes room for at least `len` words, all zero if there was less; only of a buffer that was not
+    /// pooled.
     pub(crate) fn grow(&mut self, len: usize) {
         let lines = len.div_ceil(LINE_WORDS);
         match self {
-            Self::Lines(all) if all.len() < lines => all.resize(lines, Line([0; LINE_WORDS])),
+            Self::Lines(all) if all.len() < lines => {
+                *all = vec![Line([0; LINE_WORDS]); lines];
+                prefer_huge_pages(all);
+            }
             Self::Lines(_) => {}
             Self::Pooled(pooled) => assert!(len <= pooled.as_slice().len(), "growth of weights"),
         }

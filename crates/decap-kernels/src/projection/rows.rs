@@ -1,7 +1,7 @@
 //! The rows of a memory, in the formats in which they are stored.
 
 use crate::arch::scalar::f16_to_f32;
-use crate::arch::{Kernel, Simd, dispatch};
+use crate::arch::{Kernel, Simd, dispatch, fetch};
 use crate::dispatch::KernelSet;
 use crate::gemm::with_f32_scratch;
 use crate::parallel::rows_per_chunk;
@@ -93,6 +93,8 @@ pub(super) trait Source: Copy {
     /// `at + LANES` must not be above [`Source::len`].
     unsafe fn load<S: Simd>(self, simd: S, at: usize) -> S::V;
     fn value(self, at: usize) -> f32;
+    /// Has the values `at..at + count` fetched from memory, as many of them as there are.
+    fn fetch(self, at: usize, count: usize);
 }
 
 macro_rules! source {
@@ -111,6 +113,11 @@ macro_rules! source {
             fn value(self, at: usize) -> f32 {
                 let $value = self[at];
                 $widen
+            }
+            #[inline(always)]
+            fn fetch(self, at: usize, count: usize) {
+                let end = self.len().min(at + count);
+                fetch(&self[at.min(end)..end]);
             }
         }
     };
@@ -251,6 +258,7 @@ pub fn quantize_rows(rows: ExactRows<'_>, width: usize) -> (Vec<i8>, Vec<f32>) {
     assert!(width > 0 && len.is_multiple_of(width), "rows to quantize");
     let set = KernelSet::active();
     let mut bytes = vec![0; len];
+    crate::huge_pages::prefer_huge_pages(&bytes);
     let mut scales = vec![0.0; len / width];
     let chunk = rows_per_chunk(width);
     bytes

@@ -16,6 +16,9 @@ const MANY_QUERIES: usize = 4;
 /// Rows at a time for a few queries: they stay in L1 between their scores and their mixture.
 const FEW_BLOCK: usize = 16;
 
+/// Rows that are fetched before their turn.
+const FETCH_ROWS: usize = 2 * FEW_BLOCK;
+
 /// Rows at a time for many queries: they stay in L2.
 const MANY_BLOCK: usize = 128;
 
@@ -213,6 +216,8 @@ impl<R: Source> Kernel for Few<'_, '_, R> {
         let mut slack = [0.0; FEW_BLOCK];
         for first_row in self.rows.clone().step_by(FEW_BLOCK) {
             let len = FEW_BLOCK.min(self.rows.end - first_row);
+            self.source
+                .fetch((first_row + FETCH_ROWS) * width, FEW_BLOCK * width);
             if let (Some(scales), Some(_)) = (scales, exact) {
                 for (slack, scale) in slack.iter_mut().zip(&scales[first_row..first_row + len]) {
                     *slack = scale * byte_slack;

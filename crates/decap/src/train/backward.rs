@@ -3,7 +3,7 @@
 use decap_kernels::{
     Accumulate, CrossEntropy, LayerNormGradients, LinearCrossEntropyGradients, Loss, MatrixView,
     MatrixViewMut, Precision, RowStatistics, gelu_new_backward, layer_norm_backward,
-    linear_cross_entropy_with, matmul, matmul_with,
+    linear_cross_entropy_with, matmul, matmul_with, prefer_huge_pages,
 };
 use rayon::prelude::*;
 
@@ -68,7 +68,11 @@ impl Gradients {
 
     fn resize(&mut self, weights: &DecoderWeights, batch: &Batch) {
         let (rows, width) = (batch.rows(), weights.config().width);
-        self.values.resize(weights.values.len(), 0.0);
+        if self.values.len() != weights.values.len() {
+            self.values = vec![0.0; weights.values.len()];
+            prefer_huge_pages(&self.values);
+            prefer_huge_pages(&weights.values);
+        }
         self.values
             .par_chunks_mut(1 << 16)
             .for_each(|chunk| chunk.fill(0.0));

@@ -1,6 +1,6 @@
 //! AdamW over all parameters at once, with gradient clipping.
 
-use decap_kernels::{AdamW, adamw_step, sum_of_squares};
+use decap_kernels::{AdamW, adamw_step, prefer_huge_pages, sum_of_squares};
 
 use super::options::{EpsilonPlacement, TrainOptions};
 
@@ -17,9 +17,14 @@ pub(super) struct Optimizer {
 impl Optimizer {
     /// Moments of zero for so many parameters.
     pub fn new(parameters: usize) -> Self {
+        let zeros = || {
+            let values = vec![0.0; parameters];
+            prefer_huge_pages(&values);
+            values
+        };
         Self {
-            first_moments: vec![0.0; parameters],
-            second_moments: vec![0.0; parameters],
+            first_moments: zeros(),
+            second_moments: zeros(),
         }
     }
 

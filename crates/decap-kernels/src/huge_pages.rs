@@ -1,10 +1,29 @@
-//! Memory for weights: large pieces in huge pages, from which matrices are cut.
+//! Memory in huge pages: pieces from which the matrices of weights are cut, and advice for the rest.
 //!
-//! A network of a hundred matrices is read from end to end for every photo or token. In pages of
-//! 2 MiB, not 4 KiB, that runs half as fast again.
+//! A network of a hundred matrices is read from end to end for every photo or token, and a training
+//! step passes over all parameters four times. In pages of 2 MiB, not 4 KiB, that runs half as fast
+//! again.
 
 use memmap2::MmapMut;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Asks the system to hold `values` in huge pages, where it has them. Best called before they are first
+/// written; changes nothing but speed.
+pub fn prefer_huge_pages<T>(values: &[T]) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        let start = values.as_ptr().addr().next_multiple_of(HUGE_PAGE_BYTES);
+        let end = values.as_ptr_range().end.addr() / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+        if start < end {
+            let start = values.as_ptr().with_addr(start).cast_mut().cast();
+            // SAFETY: the pages lie within `values`, and the advice changes neither their bytes nor who
+            // may look at them. Advice that is not taken is no harm.
+            unsafe { libc::madvise(start, end - start.addr(), libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = values;
+}
 
 /// Bytes of a piece; a larger matrix has a piece of its own.
 const PIECE_BYTES: usize = 32 << 20;
@@ -96,6 +115,17 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_changes_no_value() {
+        let mut values = vec![0.0_f32; 3 << 20];
+        prefer_huge_pages(&values);
+        assert!(values.iter().all(|value| *value == 0.0));
+        values.fill(1.5);
+        prefer_huge_pages(&values[5..]);
+        assert!(values.iter().all(|value| *value == 1.5));
+        prefer_huge_pages::<u8>(&[]);
+    }
 
     #[test]
     fn parts_do_not_overlap_and_outlive_each_other() {
