@@ -106,6 +106,31 @@ fn int8_bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
     }
 }
 
+/// Rounds two rows to bf16 and puts them into the halves of words: `low` and `high` side by side.
+pub(crate) fn pair_rows(low: &[f32], high: &[f32], words: &mut [u32]) {
+    assert!(has_dot_products(), "bf16 rounding called without it");
+    assert!(low.len() == words.len() && high.len() == words.len());
+    // SAFETY: the assertion above checked every feature that the function enables.
+    unsafe { pair(low, high, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2")]
+fn pair(low: &[f32], high: &[f32], words: &mut [u32]) {
+    let rows = low.chunks(LANES).zip(high.chunks(LANES));
+    for ((low, high), words) in rows.zip(words.chunks_mut(LANES)) {
+        let mask = ((1u32 << low.len()) - 1) as __mmask16;
+        let [low, high] = [low, high].map(|row| {
+            // SAFETY: the mask covers as many values as the row has.
+            let row = _mm512_cvtneps_pbh(unsafe { _mm512_maskz_loadu_ps(mask, row.as_ptr()) });
+            // SAFETY: both types are 256 bits without invalid values.
+            _mm512_cvtepu16_epi32(unsafe { std::mem::transmute::<__m256bh, __m256i>(row) })
+        });
+        let pairs = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
+        // SAFETY: the words are as many as the values.
+        unsafe { _mm512_mask_storeu_epi32(words.as_mut_ptr().cast(), mask, pairs) };
+    }
+}
+
 /// The four bytes of each word as two pairs of bf16, exactly: the upper half of an f32 holds them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]

@@ -340,9 +340,7 @@ impl Packing<'_> {
                 let row = |part| across.row_slice(value + part, lines.start, lines.len());
                 let there = per_word.min(self.operand.columns().saturating_sub(value));
                 if self.layout.format == Format::Bf16 && there == 2 {
-                    for ((word, low), high) in merged.iter_mut().zip(row(0)).zip(row(1)) {
-                        *word = bf16_bits(*low) | (bf16_bits(*high) << 16);
-                    }
+                    pair_rows(self.set, row(0), row(1), &mut merged[..lines.len()]);
                     continue;
                 }
                 merged.fill(0);
@@ -426,9 +424,7 @@ impl Packing<'_> {
             if self.layout.format == Format::Bf16 && value + 1 < self.operand.columns() {
                 let low = across.row_slice(value, lines.start, lines.len());
                 let high = across.row_slice(value + 1, lines.start, lines.len());
-                for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
-                    *word = bf16_bits(*low) | (bf16_bits(*high) << 16);
-                }
+                pair_rows(self.set, low, high, words);
                 continue;
             }
             words.fill(0);
@@ -507,6 +503,20 @@ fn convert<S: Simd>(simd: S, format: Format, values: &[f32], factor: f32, words:
                 *word = bytes(four, factor) ^ 0x8080_8080;
             }
         }
+    }
+}
+
+/// Rounds two rows to bf16, `low` for the low halves of the words and `high` for the others.
+#[inline(always)]
+fn pair_rows(set: KernelSet, low: &[f32], high: &[f32], words: &mut [u32]) {
+    #[cfg(target_arch = "x86_64")]
+    if set >= KernelSet::Avx512Bf16 {
+        return crate::arch::avx512_dot::pair_rows(low, high, words);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = set;
+    for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
+        *word = bf16_bits(*low) | (bf16_bits(*high) << 16);
     }
 }
 
