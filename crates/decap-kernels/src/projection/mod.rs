@@ -82,11 +82,24 @@ pub fn project_with(
         1.0 / tau,
         top_k,
     );
-    let parts: Vec<_> = (0..rows.div_ceil(CHUNK_ROWS))
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|chunk| scan.run(chunk * CHUNK_ROWS..rows.min((chunk + 1) * CHUNK_ROWS)))
-        .collect();
+    // Later rows know what the largest score is at least, and fewer of them need to be scored exactly.
+    // Which ones depends on the number of rows alone.
+    let chunks = rows.div_ceil(CHUNK_ROWS);
+    let mut parts = Vec::with_capacity(chunks);
+    let mut floors = vec![f32::NEG_INFINITY; queries.len() / width];
+    for stage in [0..chunks.min(2), 2..chunks.min(8), 8..chunks] {
+        let run = |chunk| {
+            let rows = chunk * CHUNK_ROWS..rows.min((chunk + 1) * CHUNK_ROWS);
+            scan.run(rows, &floors)
+        };
+        let stage: Vec<_> = stage.into_par_iter().with_max_len(1).map(run).collect();
+        for part in &stage {
+            for (floor, part) in floors.iter_mut().zip(part) {
+                *floor = floor.max(part.largest);
+            }
+        }
+        parts.extend(stage);
+    }
     let mut mixed = vec![0.0; queries.len()];
     let top = mixed
         .par_chunks_exact_mut(width)

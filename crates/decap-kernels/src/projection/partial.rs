@@ -13,6 +13,8 @@ const MATTERS: f32 = -3.0;
 /// The softmax of one query over some of the rows.
 pub(super) struct Partial {
     pub(super) largest: f32,
+    /// What the largest score over all rows is at least.
+    floor: f32,
     /// Sum of `e^(score - largest)`.
     pub(super) sum: f64,
     /// Sum of `e^(score - largest) m`, `[width]`.
@@ -34,9 +36,10 @@ pub(super) struct Rescore<'a> {
 }
 
 impl Partial {
-    pub(super) fn new(width: usize, top_k: usize) -> Self {
+    pub(super) fn new(width: usize, top_k: usize, floor: f32) -> Self {
         Self {
             largest: f32::NEG_INFINITY,
+            floor,
             sum: 0.0,
             mixed: vec![0.0; width],
             top: Vec::with_capacity(top_k.min(1024) + 1),
@@ -127,7 +130,7 @@ impl Partial {
         // Rounding of f32 sums, far above what it can be.
         let rounding = 1e-5 * length;
         let widest = maximum(simd, slack) * length + rounding;
-        let mut largest = self.largest;
+        let mut largest = self.largest.max(self.floor);
         let bar = (largest + MATTERS).min(self.worst_of_top(top_k));
         if maximum(simd, scores) + widest < bar {
             return exact;

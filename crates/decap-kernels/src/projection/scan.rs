@@ -73,12 +73,11 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The partial softmax of each query over `rows`.
-    pub(super) fn run(&self, rows: Range<usize>) -> Vec<Partial> {
-        let count = self.lengths.len();
-        let mut partials: Vec<Partial> = (0..count)
-            .map(|_| Partial::new(self.width, self.top_k))
-            .collect();
+    /// The partial softmax of each query over `rows`; `floors` are what the largest scores over all rows
+    /// are at least.
+    pub(super) fn run(&self, rows: Range<usize>, floors: &[f32]) -> Vec<Partial> {
+        let new = |&floor| Partial::new(self.width, self.top_k, floor);
+        let mut partials: Vec<Partial> = floors.iter().map(new).collect();
         let Some(packed) = &self.packed else {
             match self.memory {
                 MemoryRows::F32(source) => self.few(rows, source, &mut partials),
