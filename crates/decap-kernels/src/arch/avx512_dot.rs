@@ -15,8 +15,8 @@ const AHEAD: usize = 2048;
 #[target_feature(enable = "avx512f")]
 fn fetch_ahead(step: &[u32]) {
     for line in [AHEAD, AHEAD + LANES] {
-        // SAFETY: nothing is read, which no address forbids.
         #[allow(unused_unsafe)] // not of every compiler
+        // SAFETY: nothing is read, which no address forbids.
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(step.as_ptr().wrapping_add(line).cast())
         };

@@ -83,7 +83,7 @@ pub(super) enum PlaceSource {
     /// A CLIP's folder or file.
     Clip(PathBuf),
     /// ONNX towers and what describes them.
-    Onnx(Folder, EncoderDescription),
+    Onnx(Folder, Box<EncoderDescription>),
 }
 
 impl Place {
@@ -113,7 +113,7 @@ impl Place {
     fn below(folder: &Folder, models: usize) -> Result<Self> {
         if folder.contains(ENCODER_FILE) {
             let description = EncoderDescription::read(folder)?;
-            return Ok(PlaceSource::Onnx(folder.clone(), description).into());
+            return Ok(PlaceSource::Onnx(folder.clone(), Box::new(description)).into());
         }
         if folder.contains(MODEL_FILE) {
             let reference = ModelDescription::read(folder)?.encoder;
@@ -121,7 +121,7 @@ impl Place {
         }
         if onnx::is_export(folder) && !Clip::has_weights(folder) {
             let description = onnx::describe_export(folder)?;
-            return Ok(PlaceSource::Onnx(folder.clone(), description).into());
+            return Ok(PlaceSource::Onnx(folder.clone(), Box::new(description)).into());
         }
         if let Folder::Disk(path) = folder
             && Clip::is_clip(folder)
@@ -175,7 +175,7 @@ impl Place {
                 encoder.with_precision(precision)
             }
             PlaceSource::Onnx(folder, description) => {
-                open_towers(&folder, description)?.opening_photos_in(precision)
+                open_towers(&folder, *description)?.opening_photos_in(precision)
             }
         };
         check_expected(&self.expected, encoder.name(), encoder.fingerprint())?;
