@@ -4,24 +4,22 @@
 #   towers.sh PYTHON DATA WORK
 #
 # WORK/towers then holds image_tower.onnx, minilm_small.onnx, tokenizer.json and a description of each.
-# Distilling takes STEPS steps of 2 x 32 views (default 500; twenty minutes on two idle cores) and resumes from its
+# Distilling takes STEPS steps of 2 x 32 views (default 1,000; half an hour on two idle cores) and resumes from its
 # checkpoint.
 set -euo pipefail
 python=$1 data=$2 work=$3
 cd "$(dirname "$0")"
 mkdir -p "$work/towers"
 
-for teacher in yolox picodet; do
-    for mirror in "" --mirror; do
-        [ -f "$work/teachers/$teacher${mirror:+_mirror}.npz" ] ||
-            "$python" teachers.py --data "$data" --out "$work/teachers" --teacher $teacher $mirror
-    done
+for mirror in "" --mirror; do
+    [ -f "$work/teachers/yolox${mirror:+_mirror}.npz" ] ||
+        "$python" teachers.py --data "$data" --out "$work/teachers" --teacher yolox $mirror
 done
 [ -f "$work/texts/pairs.npy" ] || "$python" texts.py --data "$data" --out "$work/texts" --corpora
-"$python" views.py --data "$data" --out "$work/views" --views 2
-"$python" distil.py --data "$data" --views "$work/views" --num-views 2 --teachers "$work/teachers" \
-    --texts "$work/texts" --out "$work/distilled" --teacher-names yolox yolox_mirror picodet picodet_mirror \
-    --steps "${STEPS:-500}" --resume
+"$python" views.py --data "$data" --out "$work/views" --views 3
+"$python" distil.py --data "$data" --views "$work/views" --num-views 3 --teachers "$work/teachers" \
+    --texts "$work/texts" --out "$work/distilled" --teacher-names yolox yolox_mirror \
+    --steps "${STEPS:-1000}" --resume
 
 "$python" export_image.py --what tower --checkpoint "$work/distilled/last.pt" --out "$work/distilled" --name tower
 cp "$work/distilled/tower_int8.onnx" "$work/towers/image_tower.onnx"

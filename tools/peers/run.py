@@ -1,7 +1,7 @@
 """Times decap and its peers in turns on this machine, and writes a table and a chart.
 
 usage: python tools/peers/run.py --out bench/runs/DATE-MACHINE [--decap target/release/decap] [--rounds 3] [--seconds 2]
-                                 [--work NAME]... [--minutes M] [--report] [--readme README.md]
+                                 [--work NAME]... [--contender NAME]... [--minutes M] [--report] [--readme README.md]
 
 A round runs every contender of a work one after the other (A B C A B C), each in a process of its own, so that a
 change of the machine's speed meets all of them. A figure is the median of the rounds' medians. What was measured is
@@ -27,6 +27,8 @@ AVX2 = {"MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_C
 CONTENDERS = {
     "decap": ("decap", "auto", "", {}),
     "decap f32": ("decap", "f32", "", {}),
+    "decap int8": ("decap", "int8", "", {}),
+    "decap avx512": ("decap", "auto", "", {"DECAP_KERNELS": "avx512"}),
     "decap avx2": ("decap", "auto", "", {"DECAP_KERNELS": "avx2"}),
     "PyTorch f32": ("torch", "f32", "", {}),
     "PyTorch f32, no cache": ("torch", "f32", "plain", {}),
@@ -39,18 +41,18 @@ CONTENDERS = {
     "ONNX Runtime int8": ("ort", "int8", "", {}),
 }
 
-OURS = ["decap", "decap f32", "decap avx2"]
+OURS = ["decap", "decap f32", "decap avx512", "decap avx2"]
 TORCH = ["PyTorch f32", "PyTorch f32, AVX2", "PyTorch bf16"]
 ORT = ["ONNX Runtime f32", "ONNX Runtime int8"]
 # work -> contenders
 WORKS = {
     "photo_to_caption": OURS + TORCH + ["PyTorch f32, no cache"],
     "photos_to_captions_256": ["decap", "decap f32", "PyTorch f32", "PyTorch bf16"],
-    "image_tower_b1": OURS + TORCH + ["PyTorch autocast"] + ORT,
-    "image_tower_b16": OURS + TORCH + ["PyTorch autocast"] + ORT,
+    "image_tower_b1": OURS + ["decap int8"] + TORCH + ["PyTorch autocast"] + ORT,
+    "image_tower_b16": OURS + ["decap int8"] + TORCH + ["PyTorch autocast"] + ORT,
     "text_tower_64x16": OURS + TORCH + ["PyTorch f32, untrimmed"] + ORT,
     "text_tower_64x77": OURS + TORCH + ORT,
-    "train_step_64x20": ["decap", "decap f32", "decap avx2", "PyTorch f32", "PyTorch f32, AVX2", "PyTorch autocast"],
+    "train_step_64x20": OURS + [ "PyTorch f32", "PyTorch f32, AVX2", "PyTorch autocast"],
     "project_500k_q1": OURS + TORCH,
     "project_500k_q32": OURS + TORCH,
     "decode_15": OURS + TORCH + ["PyTorch f32, no cache", "PyTorch bf16, no cache"],
@@ -61,9 +63,9 @@ TARGETS = [
     ("photo_to_caption", "decap", "PyTorch bf16", 3),
     ("photos_to_captions_256", "decap", "PyTorch bf16", 1.5),
     ("image_tower_b1", "decap", "PyTorch bf16", 1.6),
-    ("image_tower_b1", "decap", "ONNX Runtime int8", 1),
+    ("image_tower_b1", "decap int8", "ONNX Runtime int8", 1),
     ("image_tower_b16", "decap", "PyTorch bf16", 1.2),
-    ("image_tower_b16", "decap", "ONNX Runtime int8", 1),
+    ("image_tower_b16", "decap int8", "ONNX Runtime int8", 1),
     ("text_tower_64x16", "decap", "PyTorch bf16", 1.1),
     ("text_tower_64x16", "decap", "PyTorch f32, untrimmed", 15),
     ("train_step_64x20", "decap", "PyTorch f32", 3),
@@ -108,7 +110,7 @@ def run(arguments):
     for work in arguments.work or WORKS:
         for turn in range(arguments.rounds):
             for contender in WORKS[work]:
-                if (work, contender, turn) in done:
+                if (work, contender, turn) in done or contender not in (arguments.contender or CONTENDERS):
                     continue
                 if arguments.minutes and time.monotonic() - began > 60 * arguments.minutes:
                     print("time is over: run it again to go on", file=sys.stderr)
@@ -144,14 +146,14 @@ def report(arguments):
             mine, theirs = medians[work][ours], medians[work][peer]
             ratio = theirs / mine
             verdict = f"{target}" if ratio >= target else f"{target}, missed"
-            lines.append(f"| {LABELS[work]} | {mine:.1f} | {peer} | {theirs:.1f} | **{ratio:.2f}** | {verdict} |")
+            lines.append(f"| {LABELS[work]} | {mine:.1f}{ours.removeprefix('decap')} | {peer} | {theirs:.1f} | **{ratio:.2f}** | {verdict} |")
     if arguments.readme:
         put_into(arguments.readme, lines, arguments.out)
     lines += ["", "Held to one set of instructions (at least 1 for f32, 0.77 for AVX2):", ""]
-    lines += ["| work | PyTorch f32 / decap | PyTorch f32 / decap f32 | PyTorch f32 on AVX2 / decap on AVX2 |", "|---|---|---|---|"]
+    lines += ["| work | PyTorch f32 / decap f32 | PyTorch f32 / decap on AVX-512 | PyTorch f32 on AVX2 / decap on AVX2 |", "|---|---|---|---|"]
     for work, times in medians.items():
         ratio = lambda peer, mine: f"{times[peer] / times[mine]:.2f}" if {peer, mine} <= times.keys() else ""
-        cells = [ratio("PyTorch f32", "decap"), ratio("PyTorch f32", "decap f32"), ratio("PyTorch f32, AVX2", "decap avx2")]
+        cells = [ratio("PyTorch f32", "decap f32"), ratio("PyTorch f32", "decap avx512"), ratio("PyTorch f32, AVX2", "decap avx2")]
         lines.append(f"| {LABELS[work]} | " + " | ".join(cells) + " |")
     lines += ["", "All figures, ms:", "", "| work | " + " | ".join(CONTENDERS) + " |", "|---" * (len(CONTENDERS) + 1) + "|"]
     for work, times in medians.items():
@@ -225,6 +227,7 @@ def main():
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=2)
     arguments.add_argument("--work", action="append", choices=list(WORKS))
+    arguments.add_argument("--contender", action="append", choices=list(CONTENDERS))
     arguments.add_argument("--minutes", type=float)
     arguments.add_argument("--report", action="store_true")
     arguments.add_argument("--readme", type=Path)
