@@ -190,7 +190,8 @@ fn an_interrupted_captioning_is_taken_up_where_it_was() {
     let mut args = vec!["caption", text(&photos), "--output", text(&out)];
     args.extend(["--batch", "2", "--beam", "1"]);
     let mut child = start(&args);
-    while fs::read_to_string(&partial).is_ok_and(|lines| lines.is_empty()) || !partial.exists() {
+    let is_begun = || fs::read_to_string(&partial).is_ok_and(|lines| lines.contains('\n'));
+    while !is_begun() {
         std::thread::yield_now();
         assert!(child.try_wait().unwrap().is_none(), "it ended too early");
     }
