@@ -24,6 +24,7 @@ use crate::dispatch::KernelSet;
 pub(crate) use linear::linear_on;
 use linear::with_packed_input;
 pub(crate) use output::{Output, OutputBlock};
+#[cfg(target_arch = "x86_64")]
 pub(crate) use panels::TILE_STEPS;
 use panels::{Grouping, Layout, Order, Packing};
 use product::Product;

@@ -1,7 +1,9 @@
 //! A product of two packed operands: the loops around the tiles, and the threads.
 
 use super::linear::Epilogue;
-use super::output::{Output, OutputBlock, Pieces};
+#[cfg(target_arch = "x86_64")]
+use super::output::Pieces;
+use super::output::{Output, OutputBlock};
 use super::panels::Layout;
 use super::tile::{Accumulate, Tile, TileKernel};
 use crate::dispatch::KernelSet;
