@@ -30,8 +30,13 @@ impl Words {
         words
     }
 
-    /// [`Words::zeroed`] for weights, which are made once and read for long.
+    /// [`Words::zeroed`] for weights, which are made once and read for long. Small ones, as the queries
+    /// of a projection are for the time of a call, are not worth a huge page.
     pub(crate) fn pooled(len: usize) -> Self {
+        const LEAST: usize = 1 << 16;
+        if len < LEAST {
+            return Self::zeroed(len);
+        }
         match Pooled::zeroed(len) {
             Some(pooled) => Self::Pooled(pooled),
             None => Self::zeroed(len),
