@@ -151,7 +151,7 @@ class Batches:
         return torch.from_numpy(self.caption_vectors[np.concatenate([flat, others])]).float(), mine
 
 
-def losses(out, batch, contrast, text, original, args):
+def losses(out, batch, contrast, text, original, args, half):
     heat_t, size_t = batch["maps"].unbind(1)
     strongest_t = heat_t.amax((2, 3))
     total_t = (heat_t.sum((2, 3)) + SUM_FLOOR).log()
@@ -161,15 +161,15 @@ def losses(out, batch, contrast, text, original, args):
         "strongest": 0.2 * F.binary_cross_entropy_with_logits(out["strongest"], strongest_t, reduction="none").sum(1).mean(),
         "total": 4.0 * F.smooth_l1_loss(out["total"], total_t, beta=0.3),
     }
-    if args.words_weight:
+    if args.words_weight[half]:
         cross = F.binary_cross_entropy_with_logits(out["words"], batch["words"], reduction="none").sum(1)
-        parts["words"] = args.words_weight * (cross * batch["has_words"]).sum() / (batch["has_words"].sum() + 1e-6)
-    if args.joint_weight and contrast is not None:
+        parts["words"] = args.words_weight[half] * (cross * batch["has_words"]).sum() / (batch["has_words"].sum() + 1e-6)
+    if args.joint_weight[half] and contrast is not None:
         vectors, mine = contrast
         scores = F.normalize(out["joint"], dim=-1) @ F.normalize(text(vectors), dim=-1).T / 0.07
         captioned = mine.any(1)
         log_prob = scores.logsumexp(1) - scores.masked_fill(~mine, -1e4).logsumexp(1)
-        parts["joint"] = args.joint_weight * log_prob[captioned].mean()
+        parts["joint"] = args.joint_weight[half] * log_prob[captioned].mean()
     if args.classes_weight:
         soft = original(batch["pooled"]).softmax(-1)
         parts["classes"] = args.classes_weight * F.kl_div(out["classes"].log_softmax(-1), soft, reduction="batchmean")
@@ -215,8 +215,9 @@ def main():
     parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument("--num-words", type=int, default=500)
     parser.add_argument("--joint-width", type=int, default=256)
-    parser.add_argument("--words-weight", type=float, default=0.05)
-    parser.add_argument("--joint-weight", type=float, default=0.2)
+    halves = {"type": float, "nargs": 2, "metavar": ("FIRST", "SECOND")}
+    parser.add_argument("--words-weight", **halves, default=(0.05, 0.03), help="in the first and the second half of the steps")
+    parser.add_argument("--joint-weight", **halves, default=(0.2, 0.05), help="likewise: it soon fits the training captions by heart")
     parser.add_argument("--classes-weight", type=float, default=0.2)
     parser.add_argument("--weak-weight", type=float, default=0.5)
     parser.add_argument("--negatives", type=int, default=2048)
@@ -314,7 +315,7 @@ def train(rank, args, model, text, begun, state):
             group["lr"] = rate * group["peak"]
         rows, views = batches.draw(args.batch)
         batch = batches.load(model, rows, views)
-        parts = losses(model(batch["middle"]), batch, batches.contrast(rows, args.negatives), text, original, args)
+        parts = losses(model(batch["middle"]), batch, batches.contrast(rows, args.negatives), text, original, args, half=int(part > 0.5))
         loss = sum(parts.values())
         optimizer.zero_grad()
         loss.backward()

@@ -4,7 +4,7 @@
 #   towers.sh PYTHON DATA WORK
 #
 # WORK/towers then holds image_tower.onnx, minilm_small.onnx, tokenizer.json and a description of each.
-# Distilling takes STEPS steps of 2 x 32 views (default 1,000; half an hour on two idle cores) and resumes from its
+# Distilling takes STEPS steps of 2 x 32 views (default 1,500; half an hour on two idle cores) and resumes from its
 # checkpoint.
 set -euo pipefail
 python=$1 data=$2 work=$3
@@ -19,7 +19,7 @@ done
 "$python" views.py --data "$data" --out "$work/views" --views 3
 "$python" distil.py --data "$data" --views "$work/views" --num-views 3 --teachers "$work/teachers" \
     --texts "$work/texts" --out "$work/distilled" --teacher-names yolox yolox_mirror \
-    --steps "${STEPS:-1000}" --resume
+    --steps "${STEPS:-1500}" --resume
 
 "$python" export_image.py --what tower --checkpoint "$work/distilled/last.pt" --out "$work/distilled" --name tower
 cp "$work/distilled/tower_int8.onnx" "$work/towers/image_tower.onnx"

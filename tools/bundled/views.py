@@ -7,6 +7,7 @@ area, mirrored half the time. Whole and cropped alike are squashed to a square.
 """
 
 import argparse
+import multiprocessing
 import os
 import sys
 
@@ -97,34 +98,48 @@ def main():
     parser.add_argument("--net", default="lite0")
     parser.add_argument("--side", type=int, default=288)
     parser.add_argument("--views", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
     os.makedirs(args.out, exist_ok=True)
     photos = read_photos(os.path.join(args.data, "pairs"), cache=os.path.join(args.out, "fingerprints.npy"))
     model = os.path.join(args.out, f"front_{args.net}.onnx")
     f3, pooled = export_front(args.net, args.side, model)
+    shape = (len(photos), args.views, args.side, f3[1], pooled[1])
+    open_store(args.out, *shape)
+    spawn = multiprocessing.get_context("spawn")
+    others = [spawn.Process(target=fill, args=(rank, args, photos, model, shape)) for rank in range(args.processes)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert all(other.exitcode == 0 for other in others)
+
+
+def fill(rank, args, photos, model, shape):
+    """Every `processes`-th batch of eight photos, on one thread: two such processes are faster than two threads."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = args.threads
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options)
-    store = open_store(args.out, len(photos), args.views, args.side, f3[1], pooled[1])
+    store = open_store(args.out, *shape)
     # COCO first: training can begin on what is there.
     order = [i for i, p in enumerate(photos) if p["role"] in ("train", "dev")]
     order.sort(key=lambda i: not photos[i]["set"].startswith("coco"))
     for view in range(args.views):
-        for start in range(0, len(order), 8):
+        for start in range(8 * rank, len(order), 8 * args.processes):
             rows = [i for i in order[start : start + 8] if not store["done"][view, i]]
-            if photos and rows:
-                batch = []
-                for i in rows:
-                    random = np.random.default_rng((view, i))
-                    image, geometry = cut(Image.open(photos[i]["path"]).convert("RGB"), view, random)
-                    batch.append(pixels_of(image, args.side))
-                    store["geometry"][view, i] = geometry
-                front, pool = session.run(None, {"pixels": np.stack(batch)})
-                store["front"][view, rows] = front.transpose(0, 2, 3, 1)
-                store["pooled"][view, rows] = pool
-                store["done"][view, rows] = 1
-            if start % 800 == 0:
+            if not rows:
+                continue
+            batch = []
+            for i in rows:
+                random = np.random.default_rng((view, i))
+                image, geometry = cut(Image.open(photos[i]["path"]).convert("RGB"), view, random)
+                batch.append(pixels_of(image, args.side))
+                store["geometry"][view, i] = geometry
+            front, pool = session.run(None, {"pixels": np.stack(batch)})
+            store["front"][view, rows] = front.transpose(0, 2, 3, 1)
+            store["pooled"][view, rows] = pool
+            store["done"][view, rows] = 1
+            if start % 800 < 8:
                 print(view, start, len(order), file=sys.stderr, flush=True)
 
 

@@ -76,7 +76,7 @@ thread_local! {
 }
 
 /// Makes all eight registers of this thread 16 rows of 64 bytes.
-fn configure() {
+pub(super) fn configure() {
     if CONFIGURED.with(Cell::get) {
         return;
     }
@@ -213,7 +213,7 @@ struct Pass {
 impl Pass {
     /// Checks the sizes: `a` is `[steps / 16, TILE_ROWS, 16]`, `b` `[steps, COLUMNS]`, `sums`
     /// `[TILE_ROWS, COLUMNS]`, words.
-    fn new(a: &[u32], b: &[u32], ahead: &[u32], start: Start<'_>, sums: &mut [u32]) -> Self {
+    fn new<T>(a: &[u32], b: &[u32], ahead: &[T], start: Start<'_>, sums: &mut [u32]) -> Self {
         assert!(is_supported(), "matrix unit called without it");
         let steps = b.len() / COLUMNS;
         assert!(steps > 0 && steps.is_multiple_of(STEPS) && b.len() == steps * COLUMNS);
@@ -235,7 +235,7 @@ impl Pass {
             first_stride,
             a: a.as_ptr(),
             b: b.as_ptr(),
-            ahead: ahead.as_ptr(),
+            ahead: ahead.as_ptr().cast(),
             count: steps / STEPS,
             sums,
         }
@@ -248,11 +248,11 @@ macro_rules! multiply {
         /// Adds the product of `a` `[steps / 16, TILE_ROWS, 16]` and `b` `[steps, COLUMNS]` to what
         /// `sums` `[TILE_ROWS, COLUMNS]` start with, and fetches `ahead` from memory meanwhile. Only the
         /// first sixteen rows are computed when `rows` is no more.
-        pub(crate) fn $name(
+        pub(crate) fn $name<T>(
             rows: usize,
             a: &[u32],
             b: &[u32],
-            ahead: &[u32],
+            ahead: &[T],
             start: Start<'_>,
             sums: &mut [u32],
         ) {
@@ -375,7 +375,7 @@ fn to_floats(sums: &mut [u32]) {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(words: &[u32]) -> __m512i {
+pub(super) fn load(words: &[u32]) -> __m512i {
     let words = &words[..LANES];
     // SAFETY: the slice has sixteen words.
     unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
@@ -383,7 +383,7 @@ fn load(words: &[u32]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(values: __m512i, words: &mut [u32]) {
+pub(super) fn store(values: __m512i, words: &mut [u32]) {
     let words = &mut words[..LANES];
     // SAFETY: the slice has sixteen words.
     unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), values) }
@@ -444,7 +444,7 @@ mod tests {
                 let what = format!("{rows} rows, {steps} steps");
                 let (a, b) = (pairs(steps * TILE_ROWS, 1), pairs(steps * COLUMNS, 2));
                 let mut sums = vec![7; TILE_ROWS * COLUMNS];
-                multiply_bf16(rows, &a, &b, &[], Start::Zero, &mut sums);
+                multiply_bf16::<u32>(rows, &a, &b, &[], Start::Zero, &mut sums);
                 let expected = twin(&a, &[0; COLUMNS], &b, dot_bf16);
                 assert_eq!(sums[..computed], expected[..computed], "bf16, {what}");
                 multiply_bf16(rows, &a, &b, &b, Start::Sums, &mut sums);

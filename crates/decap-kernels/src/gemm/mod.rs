@@ -30,8 +30,7 @@ use panels::{Grouping, Layout, Order, Packing};
 use product::Product;
 pub(crate) use product::Threads;
 use tile::tile_columns;
-pub(crate) use words::with_f32_scratch;
-use words::with_scratch;
+pub(crate) use words::{Words, as_f32_mut, with_f32_scratch, with_scratch};
 
 /// Columns of the second operand are packed in runs of about this many words.
 const RUN_WORDS: usize = 1 << 22;

@@ -5,6 +5,8 @@
 //! chunks are merged in order. Chunks are cut by the number of rows alone, so the result does not
 //! depend on the number of threads.
 
+#[cfg(target_arch = "x86_64")]
+mod groups;
 mod partial;
 mod rows;
 mod scan;
@@ -13,7 +15,7 @@ pub use rows::{ExactRows, MemoryRows, quantize_rows};
 
 use crate::dispatch::KernelSet;
 use crate::gemm::Precision;
-use partial::merge;
+use partial::{Floor, Partial, merge};
 use rayon::prelude::*;
 use scan::Scan;
 
@@ -52,7 +54,8 @@ pub fn project(
 ///
 /// With `Bf16` (or `Int8`, which is the same here) operands of the scan are rounded to bf16. Each
 /// rounded score has a proven bound (Cauchy and Schwarz: the length of the query times the length of
-/// what rounding took from the row, and the other way round); every row that by its bound may weigh
+/// what rounding took from the row, and the other way round; on the matrix unit queries and weights are
+/// rounded to sixteen bits instead, and byte rows not at all); every row that by its bound may weigh
 /// more than e^-3 of the largest, or be among the `top_k`, is scored and mixed again exactly. The
 /// others keep their rounded score and row. For unit vectors and `tau` 1/100 a rounded score is off
 /// by at most 0.4, and by less than 0.01 typically.
@@ -86,19 +89,17 @@ pub fn project_with(
     // Which ones depends on the number of rows alone.
     let chunks = rows.div_ceil(CHUNK_ROWS);
     let mut parts = Vec::with_capacity(chunks);
-    let mut floors = vec![f32::NEG_INFINITY; queries.len() / width];
+    let mut floors = vec![Floor::NONE; queries.len() / width];
     for stage in [0..chunks.min(2), 2..chunks.min(8), 8..chunks] {
         let run = |chunk| {
             let rows = chunk * CHUNK_ROWS..rows.min((chunk + 1) * CHUNK_ROWS);
             scan.run(rows, &floors)
         };
         let stage: Vec<_> = stage.into_par_iter().with_max_len(1).map(run).collect();
-        for part in &stage {
-            for (floor, part) in floors.iter_mut().zip(part) {
-                *floor = floor.max(part.largest);
-            }
-        }
         parts.extend(stage);
+        for (query, floor) in floors.iter_mut().enumerate() {
+            *floor = Floor::of(parts.iter().map(|part: &Vec<Partial>| &part[query]), top_k);
+        }
     }
     let mut mixed = vec![0.0; queries.len()];
     let top = mixed
@@ -236,34 +237,66 @@ mod tests {
 
     #[test]
     fn bounded_scans_find_the_exact_best_rows_under_every_set() {
-        let (rows, width) = (9000, 70);
-        let memory = unit_rows(rows, width, 8);
-        let (bytes, scales) = quantize_rows(ExactRows::F32(&memory), width);
-        let stored = MemoryRows::Int8Exact {
-            rows: &bytes,
-            scales: &scales,
-            exact: ExactRows::F32(&memory),
-        };
-        for count in [1, 3, 9] {
-            let queries = unit_rows(count, width, 9);
-            let exact = project(&queries, MemoryRows::F32(&memory), width, 0.01, 4);
-            for set in KernelSet::supported() {
-                for (what, precision, memory) in [
-                    ("bf16", Precision::Bf16, MemoryRows::F32(&memory)),
-                    ("int8", Precision::F32, stored),
-                    ("int8 in bf16", Precision::Bf16, stored),
-                ] {
-                    let run = || project_with(precision, &queries, memory, width, 0.01, 4);
-                    let got = with_kernels(set, run);
-                    let what = format!("{set} {what} {count}");
-                    assert_close(&got.mixed, &exact.mixed, BOUNDED_TOLERANCE, &what);
-                    for (got, exact) in got.top.iter().zip(&exact.top) {
-                        assert_eq!(got.len(), exact.len(), "{what}");
-                        for (got, exact) in got.iter().zip(exact) {
-                            assert_eq!(got.0, exact.0, "{what}");
-                            assert!((got.1 - exact.1).abs() < BOUNDED_TOLERANCE, "{what}");
+        // Rows of whole lines and not, last blocks that are full and not.
+        for (rows, width) in [(9000, 70), (9000, 128), (4096, 64), (31, 192)] {
+            let memory = unit_rows(rows, width, 8);
+            let (bytes, scales) = quantize_rows(ExactRows::F32(&memory), width);
+            let stored = MemoryRows::Int8Exact {
+                rows: &bytes,
+                scales: &scales,
+                exact: ExactRows::F32(&memory),
+            };
+            for count in [1, 3, 9, 33] {
+                let queries = unit_rows(count, width, 9);
+                let exact = project(&queries, MemoryRows::F32(&memory), width, 0.01, 4);
+                for set in KernelSet::supported() {
+                    for (what, precision, memory) in [
+                        ("bf16", Precision::Bf16, MemoryRows::F32(&memory)),
+                        ("int8", Precision::F32, stored),
+                        ("int8 in bf16", Precision::Bf16, stored),
+                    ] {
+                        let run = || project_with(precision, &queries, memory, width, 0.01, 4);
+                        let got = with_kernels(set, run);
+                        let what = format!("{set} {what} {count} {rows}x{width}");
+                        assert_close(&got.mixed, &exact.mixed, BOUNDED_TOLERANCE, &what);
+                        for (got, exact) in got.top.iter().zip(&exact.top) {
+                            assert_eq!(got.len(), exact.len(), "{what}");
+                            for (got, exact) in got.iter().zip(exact) {
+                                assert_eq!(got.0, exact.0, "{what}");
+                                assert!((got.1 - exact.1).abs() < BOUNDED_TOLERANCE, "{what}");
+                            }
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// Queries and weights are rounded to sixteen bits.
+    const SIXTEEN_BITS: f32 = 5e-4;
+
+    #[test]
+    fn byte_rows_in_bf16_agree_with_f32_under_every_set() {
+        for (rows, width) in [(5000, 64), (300, 512), (7, 128)] {
+            let memory = unit_rows(rows, width, 11);
+            let (bytes, scales) = quantize_rows(ExactRows::F32(&memory), width);
+            let stored = MemoryRows::Int8 {
+                rows: &bytes,
+                scales: &scales,
+            };
+            for count in [4, 17] {
+                let queries = unit_rows(count, width, 12);
+                let exact = project(&queries, stored, width, 0.05, 3);
+                for set in KernelSet::supported() {
+                    // Elsewhere queries and weights are rounded to bf16.
+                    let tolerance = match set {
+                        KernelSet::Amx => SIXTEEN_BITS,
+                        _ => 0.02,
+                    };
+                    let run = || project_with(Precision::Bf16, &queries, stored, width, 0.05, 3);
+                    let got = with_kernels(set, run);
+                    let what = format!("{set} {count} {rows}x{width}");
+                    assert_close(&got.mixed, &exact.mixed, tolerance, &what);
                 }
             }
         }

@@ -13,14 +13,46 @@ const MATTERS: f32 = -3.0;
 /// The softmax of one query over some of the rows.
 pub(super) struct Partial {
     pub(super) largest: f32,
-    /// What the largest score over all rows is at least.
-    floor: f32,
+    /// What is known of all rows.
+    floor: Floor,
     /// Sum of `e^(score - largest)`.
     pub(super) sum: f64,
     /// Sum of `e^(score - largest) m`, `[width]`.
     pub(super) mixed: Vec<f32>,
     /// Scores and rows, best first.
     pub(super) top: Vec<(f32, usize)>,
+}
+
+/// What rows before these say of the scores over all rows, of one query.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Floor {
+    /// The largest score is at least this.
+    pub(super) largest: f32,
+    /// As many rows as are asked for have at least this score.
+    pub(super) top: f32,
+}
+
+impl Floor {
+    pub(super) const NONE: Self = Self {
+        largest: f32::NEG_INFINITY,
+        top: f32::NEG_INFINITY,
+    };
+
+    /// What `parts` say.
+    pub(super) fn of<'a>(parts: impl Iterator<Item = &'a Partial> + Clone, top_k: usize) -> Self {
+        let largest = parts.clone().map(|part| part.largest);
+        let mut tops: Vec<f32> = parts
+            .flat_map(|part| part.top.iter().map(|(score, _)| *score))
+            .collect();
+        tops.sort_by(|a, b| b.total_cmp(a));
+        Self {
+            largest: largest.fold(f32::NEG_INFINITY, f32::max),
+            top: match top_k {
+                0 => f32::NEG_INFINITY,
+                top_k => tops.get(top_k - 1).copied().unwrap_or(f32::NEG_INFINITY),
+            },
+        }
+    }
 }
 
 /// What turns a rounded score into an exact one.
@@ -36,7 +68,7 @@ pub(super) struct Rescore<'a> {
 }
 
 impl Partial {
-    pub(super) fn new(width: usize, top_k: usize, floor: f32) -> Self {
+    pub(super) fn new(width: usize, top_k: usize, floor: Floor) -> Self {
         Self {
             largest: f32::NEG_INFINITY,
             floor,
@@ -67,7 +99,7 @@ impl Partial {
                         self.keep_top(top_k, score, first_row + index);
                     }
                 }
-                self.raise(simd, largest);
+                self.raise(simd, largest, &mut []);
             }
             Some(rescore) => {
                 exact = self.rescore(simd, top_k, first_row, scores, rescore);
@@ -75,7 +107,7 @@ impl Partial {
                 let largest = exact
                     .iter()
                     .fold(largest, |largest, (_, score)| largest.max(*score));
-                self.raise(simd, largest);
+                self.raise(simd, largest, &mut []);
             }
         }
         let offset = simd.splat(self.largest);
@@ -89,24 +121,60 @@ impl Partial {
             sum = simd.add(sum, simd.load_partial(weights));
         }
         self.sum += f64::from(simd.sum(sum));
-        if let Some(Rescore {
-            query, exact: rows, ..
-        }) = rescore
-        {
+        if let Some(rescore) = rescore {
             for (row, score) in exact {
-                let weight = (score - self.largest).exp();
-                self.sum += f64::from(weight);
-                let start = row * query.len();
-                match rows {
-                    ExactRows::F32(rows) => {
-                        add_rows(simd, &mut self.mixed, rows, [start], [weight]);
-                    }
-                    ExactRows::F16(rows) => {
-                        add_rows(simd, &mut self.mixed, rows, [start], [weight]);
-                    }
-                }
+                self.add_exact(simd, rescore.exact, row, score);
             }
         }
+    }
+
+    /// Takes in a row that was scored exactly.
+    #[inline(always)]
+    pub(super) fn add_exact<S: Simd>(
+        &mut self,
+        simd: S,
+        rows: ExactRows<'_>,
+        row: usize,
+        score: f32,
+    ) {
+        let weight = (score - self.largest).exp();
+        self.sum += f64::from(weight);
+        let start = row * self.mixed.len();
+        match rows {
+            ExactRows::F32(rows) => add_rows(simd, &mut self.mixed, rows, [start], [weight]),
+            ExactRows::F16(rows) => add_rows(simd, &mut self.mixed, rows, [start], [weight]),
+        }
+    }
+
+    /// What a score must reach for its row to be scored exactly, when some score is known to be `least` at least.
+    #[inline(always)]
+    pub(super) fn bar(&self, top_k: usize, least: f32) -> f32 {
+        let largest = self.largest.max(self.floor.largest).max(least);
+        (largest + MATTERS).min(self.worst_of_top(top_k))
+    }
+
+    /// The exact score of a row whose score may be `most`, where that matters; it may go to the best.
+    #[inline(always)]
+    pub(super) fn score_again<S: Simd>(
+        &mut self,
+        simd: S,
+        top_k: usize,
+        row: usize,
+        most: f32,
+        rescore: &Rescore<'_>,
+    ) -> Option<f32> {
+        if most < self.bar(top_k, f32::NEG_INFINITY) {
+            return None;
+        }
+        let start = row * rescore.query.len();
+        let dot = match rescore.exact {
+            ExactRows::F32(rows) => dot_row(simd, rescore.query, rows, start),
+            ExactRows::F16(rows) => dot_row(simd, rescore.query, rows, start),
+        };
+        let score = dot * rescore.inverse_tau;
+        self.floor.largest = self.floor.largest.max(score);
+        self.keep_top(top_k, score, row);
+        Some(score)
     }
 
     /// Scores exactly what may matter, and takes it out of `scores`; returns rows and exact scores.
@@ -119,45 +187,28 @@ impl Partial {
         scores: &mut [f32],
         rescore: Rescore<'_>,
     ) -> Vec<(usize, f32)> {
-        let Rescore {
-            query,
-            slack,
-            length,
-            inverse_tau,
-            ..
-        } = rescore;
+        let Rescore { slack, length, .. } = rescore;
         let mut exact = Vec::new();
         // Rounding of f32 sums, far above what it can be.
         let rounding = 1e-5 * length;
         let widest = maximum(simd, slack) * length + rounding;
-        let mut largest = self.largest.max(self.floor);
-        let bar = (largest + MATTERS).min(self.worst_of_top(top_k));
-        if maximum(simd, scores) + widest < bar {
+        if maximum(simd, scores) + widest < self.bar(top_k, f32::NEG_INFINITY) {
             return exact;
         }
         for (index, score) in scores.iter_mut().enumerate() {
             let most = *score + slack[index] * length + rounding;
-            if most < (largest + MATTERS).min(self.worst_of_top(top_k)) {
-                continue;
-            }
             let row = first_row + index;
-            let start = row * query.len();
-            let dot = match rescore.exact {
-                ExactRows::F32(rows) => dot_row(simd, query, rows, start),
-                ExactRows::F16(rows) => dot_row(simd, query, rows, start),
-            };
-            let exact_score = dot * inverse_tau;
-            largest = largest.max(exact_score);
-            self.keep_top(top_k, exact_score, row);
-            exact.push((row, exact_score));
-            *score = f32::NEG_INFINITY;
+            if let Some(again) = self.score_again(simd, top_k, row, most, &rescore) {
+                exact.push((row, again));
+                *score = f32::NEG_INFINITY;
+            }
         }
         exact
     }
 
-    /// Makes `largest` the reference of the sums, when it is larger than the one so far.
+    /// Makes `largest` the reference of the sums, and of `more` of them, when it is larger than the one so far.
     #[inline(always)]
-    fn raise<S: Simd>(&mut self, simd: S, largest: f32) {
+    pub(super) fn raise<S: Simd>(&mut self, simd: S, largest: f32, more: &mut [f32]) {
         if largest > self.largest {
             let distance = self.largest - largest;
             let factor = if distance > NEGLIGIBLE {
@@ -168,23 +219,24 @@ impl Partial {
             self.sum *= f64::from(factor);
             let factor = simd.splat(factor);
             map_lanes!(simd, S, self.mixed, |value| simd.mul(value, factor));
+            map_lanes!(simd, S, more, |value| simd.mul(value, factor));
             self.largest = largest;
         }
     }
 
     /// The score that a row must pass to be among the best.
     #[inline(always)]
-    fn worst_of_top(&self, top_k: usize) -> f32 {
+    pub(super) fn worst_of_top(&self, top_k: usize) -> f32 {
         match self.top.last() {
             _ if top_k == 0 => f32::INFINITY,
-            Some(last) if self.top.len() == top_k => last.0,
-            _ => f32::NEG_INFINITY,
+            Some(last) if self.top.len() == top_k => last.0.max(self.floor.top),
+            _ => self.floor.top,
         }
     }
 
     /// Inserts a score into the best ones; rows come in ascending order, so that ties stay behind.
     #[inline(always)]
-    fn keep_top(&mut self, top_k: usize, score: f32, row: usize) {
+    pub(super) fn keep_top(&mut self, top_k: usize, score: f32, row: usize) {
         if score > self.worst_of_top(top_k) {
             let place = self.top.partition_point(|better| better.0 >= score);
             self.top.insert(place, (score, row));

@@ -73,6 +73,20 @@ impl<'a> MemoryRows<'a> {
         len / width
     }
 
+    /// Byte rows, their scales and what they were made from, where rows are bytes.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn bytes(self) -> Option<(&'a [i8], &'a [f32], Option<ExactRows<'a>>)> {
+        match self {
+            Self::F32(_) | Self::F16(_) => None,
+            Self::Int8 { rows, scales } => Some((rows, scales, None)),
+            Self::Int8Exact {
+                rows,
+                scales,
+                exact,
+            } => Some((rows, scales, Some(exact))),
+        }
+    }
+
     /// The rows to score and mix exactly; none when the scanned rows are not floats.
     pub(super) fn exact(self) -> Option<ExactRows<'a>> {
         match self {

@@ -1,7 +1,11 @@
 //! One pass over some rows of a memory, for a few queries or for many.
 
-use super::partial::{Partial, Rescore, mix};
+#[cfg(target_arch = "x86_64")]
+use super::groups::{Group, Groups};
+use super::partial::{Floor, Partial, Rescore, mix};
 use super::rows::{Decode, MemoryRows, Source, dot_rows};
+#[cfg(target_arch = "x86_64")]
+use crate::arch::amx_scan::GROUP;
 use crate::arch::{Kernel, Simd, dispatch, dot};
 use crate::dispatch::KernelSet;
 use crate::gemm::{
@@ -26,15 +30,18 @@ const MANY_BLOCK: usize = 128;
 pub(super) struct Scan<'a> {
     set: KernelSet,
     precision: Precision,
-    queries: &'a [f32],
+    pub(super) queries: &'a [f32],
     /// Lengths of the queries divided by tau.
     lengths: Vec<f32>,
     memory: MemoryRows<'a>,
-    width: usize,
-    inverse_tau: f32,
-    top_k: usize,
+    pub(super) width: usize,
+    pub(super) inverse_tau: f32,
+    pub(super) top_k: usize,
     /// Of many queries: the queries as the weights of a linear layer.
     packed: Option<PackedMatrix>,
+    /// Of byte rows, where the matrix unit scans them.
+    #[cfg(target_arch = "x86_64")]
+    groups: Vec<Group>,
 }
 
 impl<'a> Scan<'a> {
@@ -60,12 +67,28 @@ impl<'a> Scan<'a> {
             let weights = MatrixView::row_major(queries, count, width).transposed();
             PackedMatrix::pack(weights, precision)
         };
+        let lengths: Vec<f32> = queries.chunks_exact(width).map(length).collect();
+        // A few queries wait for memory, not for the processor.
+        let is_many = count >= MANY_QUERIES;
+        #[cfg(target_arch = "x86_64")]
+        let groups = {
+            let is_rounded = precision == Precision::Bf16 && memory.bytes().is_some();
+            let fits = is_rounded && set == KernelSet::Amx && Group::takes(width);
+            let queries = queries.chunks(GROUP * width).zip(lengths.chunks(GROUP));
+            let group = |(queries, lengths)| Group::new(queries, lengths, width, inverse_tau);
+            let groups = queries.filter(|_| is_many && fits).map(group);
+            groups.collect::<Vec<_>>()
+        };
+        #[cfg(target_arch = "x86_64")]
+        let is_many = is_many && groups.is_empty();
         Self {
             set,
             precision,
-            packed: (count >= MANY_QUERIES).then(as_weights),
+            packed: is_many.then(as_weights),
+            #[cfg(target_arch = "x86_64")]
+            groups,
             queries,
-            lengths: queries.chunks_exact(width).map(length).collect(),
+            lengths,
             memory,
             width,
             inverse_tau,
@@ -73,11 +96,26 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The partial softmax of each query over `rows`; `floors` are what the largest scores over all rows
-    /// are at least.
-    pub(super) fn run(&self, rows: Range<usize>, floors: &[f32]) -> Vec<Partial> {
+    /// The partial softmax of each query over `rows`; `floors` are what rows before
+    /// these say.
+    pub(super) fn run(&self, rows: Range<usize>, floors: &[Floor]) -> Vec<Partial> {
         let new = |&floor| Partial::new(self.width, self.top_k, floor);
         let mut partials: Vec<Partial> = floors.iter().map(new).collect();
+        #[cfg(target_arch = "x86_64")]
+        if let (false, Some((bytes, scales, exact))) = (self.groups.is_empty(), self.memory.bytes())
+        {
+            let groups = Groups {
+                scan: self,
+                groups: &self.groups,
+                bytes,
+                scales,
+                exact,
+                rows,
+                partials: &mut partials,
+            };
+            dispatch(self.set, groups);
+            return partials;
+        }
         let Some(packed) = &self.packed else {
             match self.memory {
                 MemoryRows::F32(source) => self.few(rows, source, &mut partials),

@@ -1,0 +1,494 @@
+//! A scan of byte rows for groups of sixteen queries, on the matrix unit and sixteen lanes, a query a lane.
+//!
+//! The unit multiplies bytes, so queries and weights come as two bytes each: `256 high + low`.
+
+use super::Simd;
+use super::amx::{self, COLUMNS, TILE_ROWS, load, store};
+use super::avx512::Avx512;
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+/// Queries of a group.
+pub(crate) const GROUP: usize = 16;
+
+/// Rows that the second product takes in one step of the unit.
+pub(crate) const ROWS: usize = 64;
+
+/// The first value of each query, the second of each query, and so on.
+pub(crate) type Lanes = [f32; GROUP];
+
+/// Bytes of a row of a tile, and of a row of two tiles.
+const TILE_BYTES: usize = 64;
+const PAIR_BYTES: usize = COLUMNS * size_of::<u32>();
+
+/// Dot products of `rows`, `[rows, width]`, with a group of queries, `[width / 4, 2 GROUP]` words of four
+/// bytes: `sums`, `[rows, 2 GROUP]` integers, of the high bytes and then of the low ones.
+pub(crate) fn dot_rows(rows: &[i8], width: usize, queries: &[u32], sums: &mut [u32]) {
+    assert!(amx::is_supported(), "matrix unit called without it");
+    assert!(width > 0 && width.is_multiple_of(TILE_BYTES) && queries.len() == width / 4 * COLUMNS);
+    assert!(
+        rows.len().is_multiple_of(TILE_ROWS * width) && sums.len() == rows.len() / width * COLUMNS
+    );
+    amx::configure();
+    let tiles = rows.chunks_exact(TILE_ROWS * width);
+    for (rows, sums) in tiles.zip(sums.chunks_exact_mut(TILE_ROWS * COLUMNS)) {
+        // SAFETY: the unit is there and configured. A tile of rows is 16 rows of 64 bytes, `width` apart,
+        // at two places 16 rows apart; `width / 64` steps of 64 bytes stay inside the 32 rows. Each step
+        // reads 16 rows of 128 bytes of the queries, of which there are `width / 4`, and 32 rows of 128
+        // bytes of sums are written.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "2:",
+                "tileloadd tmm4, [{a} + {width}*1]",
+                "tileloadd tmm6, [{b} + {stride}*1]",
+                "tdpbssd tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {stride}*1 + 64]",
+                "tdpbssd tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{low} + {width}*1]",
+                "tdpbssd tmm2, tmm5, tmm6",
+                "tdpbssd tmm3, tmm5, tmm7",
+                "add {a}, 64",
+                "add {low}, 64",
+                "add {b}, 2048",
+                "dec {count}",
+                "jnz 2b",
+                "tilestored [{sums} + {stride}*1], tmm0",
+                "tilestored [{sums} + {stride}*1 + 64], tmm1",
+                "add {sums}, 2048",
+                "tilestored [{sums} + {stride}*1], tmm2",
+                "tilestored [{sums} + {stride}*1 + 64], tmm3",
+                a = inout(reg) rows.as_ptr() => _,
+                low = inout(reg) rows.as_ptr().wrapping_add(GROUP * width) => _,
+                width = in(reg) width,
+                b = inout(reg) queries.as_ptr() => _,
+                stride = in(reg) PAIR_BYTES,
+                count = inout(reg) width / TILE_BYTES => _,
+                sums = inout(reg) sums.as_mut_ptr() => _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+/// Puts four rows into the bytes of words, as the second operand of a product over rows: panels
+/// `[width / 32, rows / 4, 32]` of `rows`, `[rows, width]`, whose columns [`add_in_natural_order`] sorts.
+pub(crate) fn interleave(rows: &[i8], width: usize, words: &mut [u32]) {
+    assert!(amx::is_supported(), "matrix unit called without it");
+    assert!(
+        width.is_multiple_of(TILE_BYTES)
+            && rows.len().is_multiple_of(4 * width)
+            && 4 * words.len() == rows.len()
+    );
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { interleave_lanes(rows, width, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn interleave_lanes(rows: &[i8], width: usize, words: &mut [u32]) {
+    let panel = rows.len() / width / 4 * COLUMNS;
+    for (step, four) in rows.chunks_exact(4 * width).enumerate() {
+        for (index, panels) in words.chunks_exact_mut(2 * panel).enumerate() {
+            let at = |row: usize| load_bytes(&four[row * width + index * TILE_BYTES..]);
+            let [a, b, c, d] = [at(0), at(1), at(2), at(3)];
+            let [ab, cd] = [_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d)];
+            let (first, second) = panels.split_at_mut(panel);
+            let first = &mut first[step * COLUMNS..][..COLUMNS];
+            store(_mm512_unpacklo_epi16(ab, cd), &mut first[..GROUP]);
+            store(_mm512_unpackhi_epi16(ab, cd), &mut first[GROUP..]);
+            let [ab, cd] = [_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d)];
+            let second = &mut second[step * COLUMNS..][..COLUMNS];
+            store(_mm512_unpacklo_epi16(ab, cd), &mut second[..GROUP]);
+            store(_mm512_unpackhi_epi16(ab, cd), &mut second[GROUP..]);
+        }
+    }
+}
+
+/// Adds values in the order of columns that [`interleave`] leaves to values in natural order.
+pub(crate) fn add_in_natural_order(interleaved: &[f32], natural: &mut [f32]) {
+    assert!(interleaved.len() == natural.len() && natural.len().is_multiple_of(TILE_BYTES));
+    for (from, to) in interleaved
+        .chunks_exact(TILE_BYTES)
+        .zip(natural.chunks_exact_mut(TILE_BYTES))
+    {
+        for (place, to) in to.chunks_exact_mut(4).enumerate() {
+            let from = &from[(place % 4) * GROUP + place / 4 * 4..][..4];
+            for (to, from) in to.iter_mut().zip(from) {
+                *to += from;
+            }
+        }
+    }
+}
+
+/// Turns sums of [`dot_rows`] into `scores`, `[rows, GROUP]`, by a factor of each row and one of each query;
+/// returns the largest of each query.
+pub(crate) fn scores(
+    sums: &[u32],
+    row_factors: &[f32],
+    factors: &Lanes,
+    scores: &mut [f32],
+) -> Lanes {
+    assert!(amx::is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { scores_of_lanes(sums, row_factors, factors, scores) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn scores_of_lanes(
+    sums: &[u32],
+    row_factors: &[f32],
+    factors: &Lanes,
+    scores: &mut [f32],
+) -> Lanes {
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    let factors = simd.load(factors);
+    let mut largest = simd.splat(f32::NEG_INFINITY);
+    let rows = sums.chunks_exact(COLUMNS).zip(row_factors);
+    for ((sums, &row_factor), scores) in rows.zip(scores.chunks_exact_mut(GROUP)) {
+        let sum = wide_sum(load(&sums[..GROUP]), load(&sums[GROUP..]));
+        let score = simd.mul(sum, simd.mul(factors, simd.splat(row_factor)));
+        largest = simd.max(largest, score);
+        simd.store(score, scores);
+    }
+    lanes(simd, largest)
+}
+
+/// `256 high + low`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn wide_sum(high: __m512i, low: __m512i) -> __m512 {
+    let [high, low] = [_mm512_cvtepi32_ps(high), _mm512_cvtepi32_ps(low)];
+    _mm512_fmadd_ps(high, _mm512_set1_ps(256.0), low)
+}
+
+/// The largest of `scores`, `[rows, GROUP]`, of each query.
+pub(crate) fn largest(scores: &[f32]) -> Lanes {
+    assert!(amx::is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { largest_of_lanes(scores) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn largest_of_lanes(scores: &[f32]) -> Lanes {
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    let mut largest = simd.splat(f32::NEG_INFINITY);
+    for scores in scores.chunks_exact(GROUP) {
+        largest = simd.max(largest, simd.load(scores));
+    }
+    lanes(simd, largest)
+}
+
+/// Finds rows of which a score plus `row_slack * slack` is at least `bar`; a bit a query.
+pub(crate) fn at_least(
+    scores: &[f32],
+    row_slack: &[f32],
+    slack: &Lanes,
+    bar: &Lanes,
+    found: &mut Vec<(usize, u16)>,
+) {
+    assert!(amx::is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { at_least_lanes(scores, row_slack, slack, bar, found) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn at_least_lanes(
+    scores: &[f32],
+    row_slack: &[f32],
+    slack: &Lanes,
+    bar: &Lanes,
+    found: &mut Vec<(usize, u16)>,
+) {
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    let (slack, bar) = (simd.load(slack), simd.load(bar));
+    for (row, (scores, &row_slack)) in scores.chunks_exact(GROUP).zip(row_slack).enumerate() {
+        let most = simd.mul_add(slack, simd.splat(row_slack), simd.load(scores));
+        let queries = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(most, bar);
+        if queries != 0 {
+            found.push((row, queries));
+        }
+    }
+}
+
+/// Turns `scores`, `[rows, GROUP]`, into weights `e^(score - largest)`, 0 where that is below e^`negligible`,
+/// times a factor of each row; returns the sums before that factor and the largest after it.
+pub(crate) fn weigh(
+    scores: &mut [f32],
+    row_factors: &[f32],
+    largest: &Lanes,
+    negligible: f32,
+) -> (Lanes, Lanes) {
+    assert!(amx::is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { weigh_lanes(scores, row_factors, largest, negligible) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn weigh_lanes(
+    scores: &mut [f32],
+    row_factors: &[f32],
+    largest: &Lanes,
+    negligible: f32,
+) -> (Lanes, Lanes) {
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    let (offset, negligible) = (simd.load(largest), simd.splat(negligible));
+    let (mut sum, mut heaviest) = (simd.zero(), simd.zero());
+    for (scores, &factor) in scores.chunks_exact_mut(GROUP).zip(row_factors) {
+        let distance = simd.sub(simd.load(scores), offset);
+        let weight = simd.exp(distance);
+        let weight = simd.select_less(distance, negligible, simd.zero(), weight);
+        sum = simd.add(sum, weight);
+        let weight = simd.mul(weight, simd.splat(factor));
+        heaviest = simd.max(heaviest, weight);
+        simd.store(weight, scores);
+    }
+    (lanes(simd, sum), lanes(simd, heaviest))
+}
+
+/// Rounds `weights`, `[rows, GROUP]`, times a factor of each query, to two bytes: the first operand
+/// `[rows / 64, 2 GROUP, 16]` of a product over rows, of the high bytes and then of the low ones.
+pub(crate) fn pack_weights(weights: &[f32], factors: &Lanes, words: &mut [u32]) {
+    assert!(amx::is_supported(), "matrix unit called without it");
+    assert!(
+        weights.len().is_multiple_of(ROWS * GROUP)
+            && words.len() == weights.len() / ROWS * 2 * GROUP
+    );
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { pack_lanes(weights, factors, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn pack_lanes(weights: &[f32], factors: &Lanes, words: &mut [u32]) {
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    let factors = simd.load(factors);
+    let byte = _mm512_set1_epi32(0xff);
+    for (weights, words) in weights
+        .chunks_exact(ROWS * GROUP)
+        .zip(words.chunks_exact_mut(2 * GROUP * GROUP))
+    {
+        let mut high = [_mm512_setzero_si512(); GROUP];
+        let mut low = high;
+        let fours = weights.chunks_exact(4 * GROUP);
+        for ((high, low), four) in high.iter_mut().zip(&mut low).zip(fours) {
+            let round =
+                |row: usize| _mm512_cvtps_epi32(simd.mul(simd.load(&four[row * GROUP..]), factors));
+            let [a, b, c, d] = [round(0), round(1), round(2), round(3)];
+            // Of words 0x0000hhll: (a and b, c and d) side by side, then their bytes.
+            let [ab, cd] = [
+                _mm512_or_si512(a, _mm512_slli_epi32::<16>(b)),
+                _mm512_or_si512(c, _mm512_slli_epi32::<16>(d)),
+            ];
+            let bytes = _mm512_or_si512(byte, _mm512_slli_epi32::<16>(byte));
+            let (low_ab, low_cd) = (_mm512_and_si512(ab, bytes), _mm512_and_si512(cd, bytes));
+            let (high_ab, high_cd) = (_mm512_srli_epi16::<8>(ab), _mm512_srli_epi16::<8>(cd));
+            // Bytes in the order a, c, b, d; rows of the second operand lie in that of a, b, c, d.
+            *low = in_row_order(_mm512_or_si512(low_ab, _mm512_slli_epi16::<8>(low_cd)));
+            *high = in_row_order(_mm512_or_si512(high_ab, _mm512_slli_epi16::<8>(high_cd)));
+        }
+        transpose(&mut high);
+        transpose(&mut low);
+        for (row, words) in high
+            .into_iter()
+            .chain(low)
+            .zip(words.chunks_exact_mut(GROUP))
+        {
+            store(row, words);
+        }
+    }
+}
+
+/// Swaps the middle bytes of each word.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn in_row_order(words: __m512i) -> __m512i {
+    let order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    _mm512_shuffle_epi8(words, _mm512_broadcast_i32x4(order))
+}
+
+/// Transposes sixteen rows of sixteen words.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose(rows: &mut [__m512i; GROUP]) {
+    // Words, then pairs of them, inside quarters of four rows; then the quarters.
+    let mut pairs = *rows;
+    for (pairs, rows) in pairs.chunks_exact_mut(4).zip(rows.chunks_exact(4)) {
+        let [ab, cd] = [
+            _mm512_unpacklo_epi32(rows[0], rows[1]),
+            _mm512_unpacklo_epi32(rows[2], rows[3]),
+        ];
+        pairs[0] = _mm512_unpacklo_epi64(ab, cd);
+        pairs[1] = _mm512_unpackhi_epi64(ab, cd);
+        let [ab, cd] = [
+            _mm512_unpackhi_epi32(rows[0], rows[1]),
+            _mm512_unpackhi_epi32(rows[2], rows[3]),
+        ];
+        pairs[2] = _mm512_unpacklo_epi64(ab, cd);
+        pairs[3] = _mm512_unpackhi_epi64(ab, cd);
+    }
+    // `pairs[4 i + j]` holds words 4 l + j of rows 4 i .. 4 i + 4 in its quarter l.
+    for j in 0..4 {
+        let [a, b, c, d] = [pairs[j], pairs[4 + j], pairs[8 + j], pairs[12 + j]];
+        let [ab_even, ab_odd] = [
+            _mm512_shuffle_i32x4::<0x88>(a, b),
+            _mm512_shuffle_i32x4::<0xdd>(a, b),
+        ];
+        let [cd_even, cd_odd] = [
+            _mm512_shuffle_i32x4::<0x88>(c, d),
+            _mm512_shuffle_i32x4::<0xdd>(c, d),
+        ];
+        rows[j] = _mm512_shuffle_i32x4::<0x88>(ab_even, cd_even);
+        rows[4 + j] = _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd);
+        rows[8 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_even, cd_even);
+        rows[12 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd);
+    }
+}
+
+/// Adds the sums of a product over rows, `[2 GROUP, COLUMNS]` integers, times a factor of each query, to
+/// columns `first..` of `mixed`, `[queries, width]`.
+pub(crate) fn add_sums(
+    sums: &[u32],
+    factors: &[f32],
+    first: usize,
+    width: usize,
+    mixed: &mut [f32],
+) {
+    assert!(amx::is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { add_lanes(sums, factors, first, width, mixed) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn add_lanes(sums: &[u32], factors: &[f32], first: usize, width: usize, mixed: &mut [f32]) {
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    let (high, low) = sums.split_at(GROUP * COLUMNS);
+    let rows = high.chunks_exact(COLUMNS).zip(low.chunks_exact(COLUMNS));
+    for (((high, low), &factor), mixed) in rows.zip(factors).zip(mixed.chunks_exact_mut(width)) {
+        let factor = simd.splat(factor);
+        let mixed = &mut mixed[first..first + COLUMNS];
+        for at in [0, GROUP] {
+            let sum = wide_sum(load(&high[at..]), load(&low[at..]));
+            let sum = simd.mul_add(sum, factor, simd.load(&mixed[at..]));
+            simd.store(sum, &mut mixed[at..]);
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn lanes(simd: Avx512, vector: __m512) -> Lanes {
+    let mut lanes = [0.0; GROUP];
+    simd.store(vector, &mut lanes);
+    lanes
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_bytes(bytes: &[i8]) -> __m512i {
+    let bytes = &bytes[..TILE_BYTES];
+    // SAFETY: the slice has 64 bytes.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::amx::Start;
+
+    fn bytes(len: usize, seed: usize) -> Vec<i8> {
+        let byte = |i: usize| ((i + seed).wrapping_mul(0x9E37_79B9) >> 11) as i8;
+        (0..len).map(byte).collect()
+    }
+
+    #[test]
+    fn scores_agree_with_plain_sums() {
+        if !amx::is_supported() {
+            println!("skipped: this processor or system has no AMX");
+            return;
+        }
+        let (rows, width) = (64, 128);
+        let (values, queries) = (bytes(rows * width, 1), bytes(2 * GROUP * width, 2));
+        let mut words = vec![0; width / 4 * COLUMNS];
+        for (column, query) in queries.chunks_exact(width).enumerate() {
+            for (at, &byte) in query.iter().enumerate() {
+                words[at / 4 * COLUMNS + column] |= u32::from(byte as u8) << (8 * (at % 4));
+            }
+        }
+        let mut sums = vec![7; rows * COLUMNS];
+        dot_rows(&values, width, &words, &mut sums);
+        let row_factors: Vec<f32> = (0..rows).map(|row| 1.0 + row as f32).collect();
+        let factors = std::array::from_fn(|lane| 0.5 + lane as f32);
+        let mut found = vec![0.0; rows * GROUP];
+        let largest = scores(&sums, &row_factors, &factors, &mut found);
+        let dot = |row: usize, query: usize| -> i32 {
+            let row = &values[row * width..][..width];
+            let query = &queries[query * width..][..width];
+            row.iter()
+                .zip(query)
+                .map(|(&a, &b)| i32::from(a) * i32::from(b))
+                .sum()
+        };
+        for lane in 0..GROUP {
+            let mut most = f32::NEG_INFINITY;
+            for row in 0..rows {
+                let sum = (256 * dot(row, lane) + dot(row, GROUP + lane)) as f32;
+                let expected = sum * (factors[lane] * row_factors[row]);
+                assert_eq!(
+                    found[row * GROUP + lane],
+                    expected,
+                    "row {row}, query {lane}"
+                );
+                most = most.max(expected);
+            }
+            assert_eq!(largest[lane], most);
+        }
+    }
+
+    #[test]
+    fn mixtures_agree_with_plain_sums() {
+        if !amx::is_supported() {
+            println!("skipped: this processor or system has no AMX");
+            return;
+        }
+        let (rows, width) = (2 * ROWS, 64);
+        let values = bytes(rows * width, 3);
+        let weights: Vec<f32> = bytes(rows * GROUP, 4)
+            .iter()
+            .map(|&byte| f32::from(byte as u8) * 257.0)
+            .collect();
+        let mut panels = vec![0; rows * width / 4];
+        interleave(&values, width, &mut panels);
+        let mut packed = vec![0; rows / ROWS * 2 * GROUP * GROUP];
+        pack_weights(&weights, &[1.0; GROUP], &mut packed);
+        let mut mixed = vec![0.0; GROUP * width];
+        let mut sums = vec![0; TILE_ROWS * COLUMNS];
+        for (index, panel) in panels.chunks_exact(rows / 4 * COLUMNS).enumerate() {
+            amx::multiply_int8::<i8>(TILE_ROWS, &packed, panel, &[], Start::Zero, &mut sums);
+            add_sums(&sums, &[1.0; GROUP], index * COLUMNS, width, &mut mixed);
+        }
+        for (query, mixed) in mixed.chunks_exact(width).enumerate() {
+            let mut natural = vec![0.0; width];
+            add_in_natural_order(mixed, &mut natural);
+            for (column, &got) in natural.iter().enumerate() {
+                let product = |row: usize| {
+                    f64::from(weights[row * GROUP + query])
+                        * f64::from(values[row * width + column])
+                };
+                let expected: f64 = (0..rows).map(product).sum();
+                // Two f32 roundings.
+                assert!(
+                    (f64::from(got) - expected).abs() <= expected.abs() * 2e-7,
+                    "query {query}, column {column}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! A scan of byte rows on the matrix unit, for groups of sixteen queries.
+//!
+//! Queries are rounded to sixteen bits of their largest value and weights to sixteen bits of the heaviest of a
+//! block; both are two bytes, and the unit multiplies bytes with the rows as they are stored.
+
+use super::partial::{NEGLIGIBLE, Partial, Rescore};
+use super::rows::ExactRows;
+use super::scan::Scan;
+use crate::arch::amx::{self, COLUMNS, Start, TILE_ROWS};
+use crate::arch::amx_scan::{self, GROUP, Lanes, ROWS};
+use crate::arch::{Kernel, Simd};
+use crate::gemm::{Words, as_f32_mut, with_f32_scratch, with_scratch};
+use std::ops::Range;
+
+/// Rows at a time: they and what is made of them stay in the second-level cache.
+const BLOCK: usize = 4 * ROWS;
+
+/// Sixteen bits of a query: two signed bytes reach 127 * 256.
+const QUERY_STEPS: f32 = 127.0 * 256.0;
+
+/// Sixteen bits of a weight.
+const WEIGHT_STEPS: f32 = 65535.0;
+
+/// At most sixteen queries, ready for the matrix unit.
+pub(super) struct Group {
+    /// `[width / 4, 2 GROUP]` words of four bytes: the high bytes of each query, then the low ones.
+    bytes: Words,
+    /// What a sum of bytes is worth as a score, without the scale of the row.
+    factors: Lanes,
+    /// Most by which a score of a row may be off, over the scale of the row, and however small that is.
+    slack: Lanes,
+    rounding: Lanes,
+    /// Lengths of the queries divided by tau.
+    lengths: Lanes,
+}
+
+impl Group {
+    /// Whether rows of this width can be scanned so.
+    pub(super) fn takes(width: usize) -> bool {
+        // Sums of high bytes are exact as f32 that far.
+        width.is_multiple_of(ROWS) && width <= 1024
+    }
+
+    /// Rounds `queries`, `[at most GROUP, width]`.
+    pub(super) fn new(queries: &[f32], lengths: &[f32], width: usize, inverse_tau: f32) -> Self {
+        let mut group = Self {
+            bytes: Words::zeroed(width / 4 * COLUMNS),
+            factors: [0.0; GROUP],
+            slack: [0.0; GROUP],
+            rounding: [0.0; GROUP],
+            lengths: [0.0; GROUP],
+        };
+        let words = group.bytes.as_mut_slice();
+        for (lane, (query, &length)) in queries.chunks_exact(width).zip(lengths).enumerate() {
+            let largest = query
+                .iter()
+                .fold(0.0, |largest: f32, value| largest.max(value.abs()));
+            let step = if largest > 0.0 {
+                largest / QUERY_STEPS
+            } else {
+                1.0
+            };
+            let mut lost = 0.0;
+            for (at, &value) in query.iter().enumerate() {
+                let steps = (value / step).round_ties_even();
+                lost += f64::from(value - steps * step).powi(2);
+                let steps = steps as i32;
+                let high = (steps + 128) >> 8;
+                for (column, byte) in [(lane, high), (GROUP + lane, steps - 256 * high)] {
+                    let word = &mut words[at / 4 * COLUMNS + column];
+                    *word |= u32::from(byte as i8 as u8) << (8 * (at % 4));
+                }
+            }
+            group.factors[lane] = step * inverse_tau;
+            // Cauchy and Schwarz twice: what rounding took from the row times the query, and the row times what
+            // rounding took from the query. A row of bytes is at most 127 sqrt(width) scales long.
+            let root = (width as f32).sqrt();
+            group.slack[lane] = root * (0.5 * length + 127.0 * (lost.sqrt() as f32) * inverse_tau);
+            // Rounding of f32 sums, far above what it can be.
+            group.rounding[lane] = 1e-5 * length;
+            group.lengths[lane] = length;
+        }
+        group
+    }
+}
+
+/// Groups of queries over some byte rows.
+pub(super) struct Groups<'a, 'b> {
+    pub(super) scan: &'a Scan<'b>,
+    pub(super) groups: &'a [Group],
+    pub(super) bytes: &'b [i8],
+    pub(super) scales: &'b [f32],
+    /// What to score again from, where the bytes are rounded rows.
+    pub(super) exact: Option<ExactRows<'b>>,
+    pub(super) rows: Range<usize>,
+    pub(super) partials: &'a mut [Partial],
+}
+
+impl Kernel for Groups<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let width = self.scan.width;
+        let count = self.partials.len();
+        with_f32_scratch(count * width, |mixed| {
+            mixed.fill(0.0);
+            with_scratch(BLOCK * width / 4, |interleaved| {
+                for first in self.rows.clone().step_by(BLOCK) {
+                    let rows = first..self.rows.end.min(first + BLOCK);
+                    let values = &self.bytes[rows.start * width..rows.end * width];
+                    let whole = rows.len().next_multiple_of(ROWS);
+                    let interleaved = &mut interleaved[..whole * width / 4];
+                    if rows.len() == whole {
+                        self.run_block(simd, rows, values, interleaved, mixed);
+                        continue;
+                    }
+                    let mut padded = vec![0; whole * width];
+                    padded[..values.len()].copy_from_slice(values);
+                    self.run_block(simd, rows, &padded, interleaved, mixed);
+                }
+            });
+            for (partial, mixed) in self.partials.iter_mut().zip(mixed.chunks_exact(width)) {
+                amx_scan::add_in_natural_order(mixed, &mut partial.mixed);
+            }
+        });
+    }
+}
+
+impl Groups<'_, '_> {
+    /// A block of `values`, rows that are filled up to whole tiles with zeros.
+    #[inline(always)]
+    fn run_block<S: Simd>(
+        &mut self,
+        simd: S,
+        rows: Range<usize>,
+        values: &[i8],
+        interleaved: &mut [u32],
+        mixed: &mut [f32],
+    ) {
+        let width = self.scan.width;
+        amx_scan::interleave(values, width, interleaved);
+        let mut next = &self.bytes[rows.end * width..];
+        let whole = values.len() / width;
+        with_scratch(whole * (COLUMNS + GROUP) + TILE_ROWS * COLUMNS, |scratch| {
+            let (sums, scratch) = scratch.split_at_mut(whole * COLUMNS);
+            let (scores, tile) = scratch.split_at_mut(whole * GROUP);
+            let scores = as_f32_mut(scores);
+            for (index, group) in self.groups.iter().enumerate() {
+                let members = index * GROUP..self.partials.len().min((index + 1) * GROUP);
+                amx_scan::dot_rows(values, width, group.bytes.as_slice(), sums);
+                let mixed = &mut mixed[members.start * width..members.end * width];
+                let factors = self.weigh(simd, group, members, rows.clone(), sums, scores, mixed);
+                let Some(factors) = factors else { continue };
+                // The sums are used up; their place takes the packed weights.
+                let packed = &mut sums[..whole / ROWS * 2 * GROUP * GROUP];
+                let inverse = factors.map(|factor| if factor > 0.0 { 1.0 / factor } else { 0.0 });
+                amx_scan::pack_weights(scores, &inverse, packed);
+                let panels = interleaved.chunks_exact(whole / 4 * COLUMNS);
+                for (index, panel) in panels.enumerate() {
+                    // A panel is as large as the part of the next rows that is fetched during it.
+                    let ahead = next.get(4 * index * panel.len()..).unwrap_or_default();
+                    amx::multiply_int8(TILE_ROWS, packed, panel, ahead, Start::Zero, tile);
+                    amx_scan::add_sums(tile, &factors, index * COLUMNS, width, mixed);
+                }
+                next = &[];
+            }
+        });
+    }
+
+    /// Turns sums of bytes into scores and those into weights; returns the steps in which to round those of each
+    /// query, or none where all are 0.
+    #[allow(clippy::too_many_arguments)] // the parts of one block
+    #[inline(always)]
+    fn weigh<S: Simd>(
+        &mut self,
+        simd: S,
+        group: &Group,
+        members: Range<usize>,
+        rows: Range<usize>,
+        sums: &[u32],
+        scores: &mut [f32],
+        mixed: &mut [f32],
+    ) -> Option<Lanes> {
+        let Scan {
+            width,
+            top_k,
+            inverse_tau,
+            queries,
+            ..
+        } = *self.scan;
+        let scales = &self.scales[rows.clone()];
+        let (scores, padding) = scores.split_at_mut(rows.len() * GROUP);
+        let partials = &mut self.partials[members.clone()];
+        let mut largest = amx_scan::scores(sums, scales, &group.factors, scores);
+        let widest = scales
+            .iter()
+            .fold(0.0, |widest: f32, &scale| widest.max(scale));
+        let slack = match self.exact {
+            Some(_) => group.slack,
+            None => [0.0; GROUP],
+        };
+        let mut bars = [f32::INFINITY; GROUP];
+        for (lane, partial) in partials.iter_mut().enumerate() {
+            bars[lane] = match self.exact {
+                Some(_) => {
+                    let least = largest[lane] - widest * slack[lane] - group.rounding[lane];
+                    partial.bar(top_k, least) - group.rounding[lane]
+                }
+                None => partial.worst_of_top(top_k),
+            };
+        }
+        let mut found = Vec::new();
+        amx_scan::at_least(scores, scales, &slack, &bars, &mut found);
+        let mut exact = Vec::new();
+        for (row, lanes) in found {
+            for (lane, partial) in partials.iter_mut().enumerate() {
+                if lanes & (1 << lane) == 0 {
+                    continue;
+                }
+                let score = &mut scores[row * GROUP + lane];
+                let Some(exact_rows) = self.exact else {
+                    partial.keep_top(top_k, *score, rows.start + row);
+                    continue;
+                };
+                let query = &queries[(members.start + lane) * width..][..width];
+                let rescore = Rescore {
+                    query,
+                    exact: exact_rows,
+                    inverse_tau,
+                    slack: &[],
+                    length: group.lengths[lane],
+                };
+                let most = *score + scales[row] * slack[lane] + group.rounding[lane];
+                if let Some(again) =
+                    partial.score_again(simd, top_k, rows.start + row, most, &rescore)
+                {
+                    exact.push((lane, rows.start + row, again));
+                    *score = f32::NEG_INFINITY;
+                }
+            }
+        }
+        if !exact.is_empty() {
+            largest = amx_scan::largest(scores);
+        }
+        let mut references = [0.0; GROUP];
+        for (lane, partial) in partials.iter_mut().enumerate() {
+            let mixed = &mut mixed[lane * width..][..width];
+            let others = exact.iter().filter(|(of, ..)| *of == lane);
+            let largest = others.fold(largest[lane], |largest, (.., score)| largest.max(*score));
+            partial.raise(simd, largest, mixed);
+            references[lane] = partial.largest;
+        }
+        let (sums, heaviest) = amx_scan::weigh(scores, scales, &references, NEGLIGIBLE);
+        padding.fill(0.0);
+        for (partial, sum) in partials.iter_mut().zip(sums) {
+            partial.sum += f64::from(sum);
+        }
+        if let Some(exact_rows) = self.exact {
+            for (lane, row, score) in exact {
+                partials[lane].add_exact(simd, exact_rows, row, score);
+            }
+        }
+        let factors = heaviest.map(|heaviest| heaviest / WEIGHT_STEPS);
+        let any = factors[..partials.len()].iter().any(|&factor| factor > 0.0);
+        any.then_some(factors)
+    }
+}
