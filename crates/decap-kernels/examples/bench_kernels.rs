@@ -110,7 +110,12 @@ const LAYERS: [(usize, usize); 5] = [
 ];
 
 fn linear_layers(bench: &Bench) {
-    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+    for precision in [
+        Precision::F32,
+        Precision::Bf16,
+        Precision::Int8,
+        Precision::Int8Weights,
+    ] {
         for (k, n) in LAYERS {
             if !bench.wants(&format!("linear_{precision:?}_{k}x{n}")) {
                 continue;
@@ -118,7 +123,7 @@ fn linear_layers(bench: &Bench) {
             let weight = random(k * n, 0.05);
             let packed = PackedMatrix::pack(MatrixView::row_major(&weight, k, n), precision);
             let bias = random(n, 1.0);
-            for m in [1, 8, 50, 64, 800, 1300, 5000] {
+            for m in [1, 4, 8, 50, 64, 800, 1300, 5000] {
                 if m * n > 16 << 20 {
                     continue;
                 }
@@ -236,20 +241,24 @@ fn training(bench: &Bench) {
         let mut hidden_gradient = vec![0.0; hidden.len()];
         let mut embedding_gradient = vec![0.0; embedding.len()];
         let flops = 6.0 * (rows * width * classes) as f64;
-        bench.time("linear_cross_entropy_1280x768x49408", flops, 0.0, || {
-            let gradients = LinearCrossEntropyGradients {
-                hidden: &mut hidden_gradient,
-                embedding: &mut embedding_gradient,
-            };
-            linear_cross_entropy(
-                &hidden,
-                &embedding,
-                width,
-                &targets,
-                settings,
-                Some(gradients),
-            );
-        });
+        for precision in [Precision::F32, Precision::Bf16] {
+            let name = format!("linear_cross_entropy_{precision:?}_{rows}x{width}x{classes}");
+            bench.time(&name, flops, 0.0, || {
+                let gradients = LinearCrossEntropyGradients {
+                    hidden: &mut hidden_gradient,
+                    embedding: &mut embedding_gradient,
+                };
+                linear_cross_entropy_with(
+                    precision,
+                    &hidden,
+                    &embedding,
+                    width,
+                    &targets,
+                    settings,
+                    Some(gradients),
+                );
+            });
+        }
     }
 }
 

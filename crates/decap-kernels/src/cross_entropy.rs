@@ -163,7 +163,7 @@ pub fn linear_cross_entropy_with(
         .collect();
     let precision = match precision {
         Precision::F32 => Precision::F32,
-        Precision::Bf16 | Precision::Int8 | Precision::Int8Bf16 => Precision::Bf16,
+        Precision::Bf16 | Precision::Int8 | Precision::Int8Weights => Precision::Bf16,
     };
     let hidden: Vec<f32> = counted
         .iter()

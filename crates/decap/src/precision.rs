@@ -50,10 +50,10 @@ impl Precision {
     }
 
     /// What the decoder computes in. A token reads every weight once, so that bytes pay; its
-    /// activations stay bf16, because bytes there change one caption in ten.
+    /// activations keep 16 bits, because bytes there change one caption in ten.
     pub(crate) fn of_decoder(self) -> KernelPrecision {
         match self {
-            Self::Auto => KernelPrecision::Int8Bf16,
+            Self::Auto => KernelPrecision::Int8Weights,
             other => other.asked_for(),
         }
     }

@@ -3,7 +3,7 @@
 //! Eight tile registers of 16 rows of 64 bytes: four sums (two by two), two of the first operand and
 //! two of the second. See Intel's Software Developer's Manual, volume 1, chapter 18.
 
-use super::avx512_dot::byte_pairs;
+use super::avx512_dot::wide_sum;
 use crate::gemm::TILE_STEPS as STEPS;
 use crate::gemm::tile::TILE_VECTORS;
 use std::arch::asm;
@@ -281,27 +281,6 @@ struct Zeros([u32; COLUMNS]);
 
 static ZEROS: Zeros = Zeros([0; COLUMNS]);
 
-/// Signed bytes, `[steps, COLUMNS]` words of four, to bf16, `[2 * steps, COLUMNS]` words of two.
-pub(crate) fn widen_bytes(bytes: &[u32], pairs: &mut [u32]) {
-    assert!(is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512.
-    unsafe { widen(bytes, pairs) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn widen(bytes: &[u32], pairs: &mut [u32]) {
-    for (words, pairs) in bytes
-        .chunks_exact(COLUMNS)
-        .zip(pairs.chunks_exact_mut(2 * COLUMNS))
-    {
-        for column in [0, LANES] {
-            let [low, high] = byte_pairs(load(&words[column..]));
-            store(low, &mut pairs[column..]);
-            store(high, &mut pairs[COLUMNS + column..]);
-        }
-    }
-}
-
 /// Rounds a dense line to bf16 and writes it as line `index` of a panel `[steps / 16, lines, 16]`, whose
 /// pieces of `[lines, 16]` have `tile` words; what lies behind its end becomes 0.
 pub(crate) fn pack_line(values: &[f32], index: usize, tile: usize, words: &mut [u32]) {
@@ -370,6 +349,22 @@ fn to_floats(sums: &mut [u32]) {
     for sums in sums.chunks_exact_mut(LANES) {
         let floats = _mm512_cvtepi32_ps(load(sums));
         store(_mm512_castps_si512(floats), sums);
+    }
+}
+
+/// Turns sums of integers of high bytes, the first sixteen rows, and of low ones into floats: `256 high + low`,
+/// in the first sixteen rows.
+pub(crate) fn halves_to_floats(sums: &mut [u32]) {
+    assert!(is_supported(), "matrix unit called without it");
+    // SAFETY: the assertion above implies AVX-512.
+    unsafe { join_halves(sums) }
+}
+
+#[target_feature(enable = "avx512f")]
+fn join_halves(sums: &mut [u32]) {
+    let (high, low) = sums.split_at_mut(LANES * COLUMNS);
+    for (high, low) in high.chunks_exact_mut(LANES).zip(low.chunks_exact(LANES)) {
+        store(_mm512_castps_si512(wide_sum(load(high), load(low))), high);
     }
 }
 
@@ -456,27 +451,6 @@ mod tests {
                 multiply_int8(rows, &a, &b, &a, Start::Header(&header), &mut sums);
                 let expected = twin(&a, &header, &b, dot_int8);
                 assert_eq!(sums[..computed], expected[..computed], "int8, {what}");
-            }
-        }
-    }
-
-    #[test]
-    fn bytes_widen_exactly() {
-        if !is_supported() {
-            println!("skipped: this processor or system has no AMX");
-            return;
-        }
-        let bytes: Vec<u32> = (0..3 * COLUMNS as u32)
-            .map(|i| i.wrapping_mul(0x9E37_79B9))
-            .collect();
-        let mut pairs = vec![0; 2 * bytes.len()];
-        widen_bytes(&bytes, &mut pairs);
-        for (at, word) in bytes.iter().enumerate() {
-            let (step, column) = (at / COLUMNS, at % COLUMNS);
-            for (part, byte) in word.to_le_bytes().into_iter().enumerate() {
-                let pair = pairs[(2 * step + part / 2) * COLUMNS + column];
-                let value = f32::from_bits((pair >> (16 * (part % 2))) << 16);
-                assert_eq!(value, f32::from(byte as i8), "word {at}, byte {part}");
             }
         }
     }

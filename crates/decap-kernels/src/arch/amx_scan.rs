@@ -5,6 +5,7 @@
 use super::Simd;
 use super::amx::{self, COLUMNS, TILE_ROWS, load, store};
 use super::avx512::Avx512;
+use super::avx512_dot::wide_sum;
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -155,14 +156,6 @@ fn scores_of_lanes(
         simd.store(score, scores);
     }
     lanes(simd, largest)
-}
-
-/// `256 high + low`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-fn wide_sum(high: __m512i, low: __m512i) -> __m512 {
-    let [high, low] = [_mm512_cvtepi32_ps(high), _mm512_cvtepi32_ps(low)];
-    _mm512_fmadd_ps(high, _mm512_set1_ps(256.0), low)
 }
 
 /// The largest of `scores`, `[rows, GROUP]`, of each query.

@@ -41,12 +41,12 @@ pub(crate) fn tile_int8(tile: Tile<'_, '_>) {
     });
 }
 
-/// A tile of bf16 pairs and bytes, summed in f32.
-pub(crate) fn tile_int8_bf16(tile: Tile<'_, '_>) {
-    assert!(has_dot_products(), "bf16 dot products called without them");
-    with_rows!(tile, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], |ROWS| {
+/// A tile of integers of sixteen bits, in two bytes, and bytes, summed in 32-bit integers.
+pub(crate) fn tile_split(tile: Tile<'_, '_>) {
+    assert!(has_dot_products(), "byte dot products called without them");
+    with_rows!(tile, [1 2 3 4 5 6 7], |ROWS| {
         // SAFETY: the assertion above checked every feature that the function enables.
-        unsafe { int8_bf16::<ROWS>(tile) }
+        unsafe { split::<ROWS>(tile) }
     });
 }
 
@@ -72,37 +72,35 @@ fn bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
     }
 }
 
-/// The header of the panel is skipped: there is no offset to undo.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-fn int8_bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
-    let b = &tile.b[COLUMNS..];
-    let mut acc = [[_mm512_setzero_ps(); TILE_VECTORS]; ROWS];
-    let a = Lines::<ROWS>::new(tile.a);
-    for (step, b) in b.chunks_exact(COLUMNS).enumerate().take(a.steps() / 2) {
-        fetch_ahead(b);
-        let b0 = byte_pairs(load(&b[..LANES])).map(|pair| as_bf16(pair));
-        let b1 = byte_pairs(load(&b[LANES..])).map(|pair| as_bf16(pair));
-        for (row, acc) in acc.iter_mut().enumerate() {
-            for pair in 0..2 {
-                // SAFETY: `take` keeps twice the step and one below `a.steps()`.
-                let a = unsafe { a.word(row, 2 * step + pair) };
-                let a = as_bf16(_mm512_set1_epi32(a as i32));
-                acc[0] = _mm512_dpbf16_ps(acc[0], a, b0[pair]);
-                acc[1] = _mm512_dpbf16_ps(acc[1], a, b1[pair]);
-            }
-        }
-    }
-    // SAFETY: the features of this function imply those of `Avx512`.
-    let simd = unsafe { Avx512::assume() };
-    for (row, acc) in acc.into_iter().enumerate() {
-        write_scaled_row(
-            simd,
-            acc,
-            &tile.row_scales[row],
-            tile.column_scales,
-            tile.accumulate,
-            tile.out.row(row),
-        );
+/// Rounds values, in multiples of sixteen, times a factor to integers of sixteen bits; of four each, the high
+/// bytes are a word, then the low ones, with 128 added to each byte.
+pub(crate) fn split_bytes(values: &[f32], factor: f32, words: &mut [u32]) {
+    assert!(
+        has_dot_products(),
+        "splitting into bytes called without AVX-512"
+    );
+    assert!(values.len().is_multiple_of(LANES) && 2 * words.len() == values.len());
+    // SAFETY: the assertion above checked every feature that the function enables.
+    unsafe { split_lanes(values, factor, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2")]
+fn split_lanes(values: &[f32], factor: f32, words: &mut [u32]) {
+    let factor = _mm512_set1_ps(factor);
+    let offset = _mm512_set1_epi32(0x8080);
+    for (values, words) in values
+        .chunks_exact(LANES)
+        .zip(words.chunks_exact_mut(LANES / 2))
+    {
+        // SAFETY: the chunk has sixteen values.
+        let values = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+        let integers = _mm512_cvtps_epi32(_mm512_mul_ps(values, factor));
+        let integers = _mm512_add_epi32(integers, offset);
+        let high = _mm512_cvtepi32_epi8(_mm512_srli_epi32::<8>(integers));
+        let low = _mm512_cvtepi32_epi8(integers);
+        let both = _mm256_set_m128i(_mm_unpackhi_epi32(high, low), _mm_unpacklo_epi32(high, low));
+        // SAFETY: the chunk has eight words.
+        unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), both) };
     }
 }
 
@@ -129,26 +127,6 @@ fn pair(low: &[f32], high: &[f32], words: &mut [u32]) {
         // SAFETY: the words are as many as the values.
         unsafe { _mm512_mask_storeu_epi32(words.as_mut_ptr().cast(), mask, pairs) };
     }
-}
-
-/// The four bytes of each word as two pairs of bf16, exactly: the upper half of an f32 holds them.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn byte_pairs(words: __m512i) -> [__m512i; 2] {
-    let pair = |low: __m512i, high: __m512i| {
-        let [low, high] = [low, high].map(|shifted| {
-            _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(shifted)))
-        });
-        let low = _mm512_srli_epi32::<16>(low);
-        _mm512_mask_blend_epi16(0xaaaa_aaaa, low, high)
-    };
-    [
-        pair(
-            _mm512_slli_epi32::<24>(words),
-            _mm512_slli_epi32::<16>(words),
-        ),
-        pair(_mm512_slli_epi32::<8>(words), words),
-    ]
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
@@ -180,6 +158,50 @@ fn int8<const ROWS: usize>(tile: Tile<'_, '_>) {
             tile.out.row(row),
         );
     }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+fn split<const ROWS: usize>(tile: Tile<'_, '_>) {
+    let (header, b) = tile.b.split_at(COLUMNS);
+    let header = [load(&header[..LANES]), load(&header[LANES..])];
+    let mut high = [header; ROWS];
+    let mut low = [header; ROWS];
+    let a = Lines::<ROWS>::new(tile.a);
+    for (step, b) in b.chunks_exact(COLUMNS).enumerate().take(a.steps() / 2) {
+        fetch_ahead(b);
+        let b0 = load(&b[..LANES]);
+        let b1 = load(&b[LANES..]);
+        for (row, (high, low)) in high.iter_mut().zip(&mut low).enumerate() {
+            // SAFETY: `take` keeps twice the step and one below `a.steps()`.
+            let [a_high, a_low] = unsafe { [a.word(row, 2 * step), a.word(row, 2 * step + 1)] }
+                .map(|word| _mm512_set1_epi32(word as i32));
+            high[0] = _mm512_dpbusd_epi32(high[0], a_high, b0);
+            high[1] = _mm512_dpbusd_epi32(high[1], a_high, b1);
+            low[0] = _mm512_dpbusd_epi32(low[0], a_low, b0);
+            low[1] = _mm512_dpbusd_epi32(low[1], a_low, b1);
+        }
+    }
+    // SAFETY: the features of this function imply those of `Avx512`.
+    let simd = unsafe { Avx512::assume() };
+    for (row, (high, low)) in high.into_iter().zip(low).enumerate() {
+        let sums = [wide_sum(high[0], low[0]), wide_sum(high[1], low[1])];
+        write_scaled_row(
+            simd,
+            sums,
+            &tile.row_scales[row],
+            tile.column_scales,
+            tile.accumulate,
+            tile.out.row(row),
+        );
+    }
+}
+
+/// `256 high + low`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn wide_sum(high: __m512i, low: __m512i) -> __m512 {
+    let [high, low] = [_mm512_cvtepi32_ps(high), _mm512_cvtepi32_ps(low)];
+    _mm512_fmadd_ps(high, _mm512_set1_ps(256.0), low)
 }
 
 #[inline]

@@ -74,8 +74,8 @@ impl Activations {
     fn form_for(weight: &PackedMatrix, rows: usize) -> Option<Layout> {
         let kernel = TileKernel::choose(weight.set(), weight.precision(), rows);
         let (grouping, order) = kernel.group_rows(weight.set(), rows);
-        // Bytes are scaled by the largest value of a row, which is not known before it is whole.
-        let tiles = order == Order::Tiles && kernel.takes_bf16();
+        // Integers are scaled by the largest value of a row, which is not known before it is whole.
+        let tiles = order == Order::Tiles && kernel.largest_integer().is_none();
         tiles.then(|| Layout::new(grouping, kernel.input_format(), order, weight.inputs()))
     }
 
@@ -293,7 +293,7 @@ mod tests {
                 Precision::F32,
                 Precision::Bf16,
                 Precision::Int8,
-                Precision::Int8Bf16,
+                Precision::Int8Weights,
             ] {
                 for rows in [0, 1, 5, 32, 50, 70] {
                     for (inputs, hidden, outputs) in [(64, 128, 32), (40, 70, 33), (800, 1100, 20)]

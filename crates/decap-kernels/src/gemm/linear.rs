@@ -23,9 +23,9 @@ pub enum Precision {
     /// 8-bit weights with a scale for each output, activations rounded to 8 bits row by row, sums in
     /// 32-bit integers.
     Int8,
-    /// 8-bit weights with a scale for each output, bfloat16 activations, f32 sums: as little to read
-    /// as `Int8`, and the activations keep their precision.
-    Int8Bf16,
+    /// 8-bit weights with a scale for each output, activations as they are or rounded to 16 bits row by
+    /// row: as little to read as `Int8`, and the activations keep their precision.
+    Int8Weights,
 }
 
 /// Weights of a linear layer, rearranged for the kernel set that was active when they were packed.
@@ -49,7 +49,7 @@ impl PackedMatrix {
         if precision.has_byte_weights() {
             factors = vec![0.0; lines.rows()];
             scales = vec![0.0; lines.rows()];
-            byte_scales(set, lines, &mut factors, &mut scales);
+            integer_scales(set, lines, 127.0, &mut factors, &mut scales);
             scales.resize(scales.len().next_multiple_of(tile_columns(set)), 0.0);
         }
         let layout = layout_of(set, precision, weight.rows(), weight.columns());
@@ -116,17 +116,23 @@ impl Precision {
         match self {
             Self::F32 => Format::F32,
             Self::Bf16 => Format::Bf16,
-            Self::Int8 | Self::Int8Bf16 => Format::SignedBytes,
+            Self::Int8 | Self::Int8Weights => Format::SignedBytes,
         }
     }
 
     fn has_byte_weights(self) -> bool {
-        matches!(self, Self::Int8 | Self::Int8Bf16)
+        matches!(self, Self::Int8 | Self::Int8Weights)
     }
 }
 
-/// For each line of `operand` the factor that brings it to -127..=127, and its inverse.
-fn byte_scales(set: KernelSet, operand: MatrixView<'_>, factors: &mut [f32], scales: &mut [f32]) {
+/// For each line of `operand` the factor that makes its largest value `largest`, and its inverse.
+fn integer_scales(
+    set: KernelSet,
+    operand: MatrixView<'_>,
+    largest: f32,
+    factors: &mut [f32],
+    scales: &mut [f32],
+) {
     /// Lines per piece of work.
     const LINES: usize = 64;
     let job = |(index, (factors, scales)): (usize, (&mut [f32], &mut [f32]))| {
@@ -140,8 +146,8 @@ fn byte_scales(set: KernelSet, operand: MatrixView<'_>, factors: &mut [f32], sca
             },
         );
         for (factor, scale) in factors.iter_mut().zip(scales) {
-            *factor = if *scale > 0.0 { 127.0 / *scale } else { 0.0 };
-            *scale /= 127.0;
+            *factor = if *scale > 0.0 { largest / *scale } else { 0.0 };
+            *scale /= largest;
         }
     };
     if factors.len() <= LINES {
@@ -329,12 +335,12 @@ pub(crate) fn with_packed_input<R>(
     };
     with_f32_scratch(2 * scaled_rows, |scales| {
         let (factors, scales) = scales.split_at_mut(scaled_rows);
-        let factors = match precision {
-            Precision::Int8 => {
-                byte_scales(set, input, factors, scales);
+        let factors = match kernel.largest_integer() {
+            Some(largest) => {
+                integer_scales(set, input, largest, factors, scales);
                 &*factors
             }
-            _ => {
+            None => {
                 scales.fill(1.0);
                 &[]
             }
@@ -451,7 +457,7 @@ mod tests {
             Precision::F32 => 2e-5,
             Precision::Bf16 => 4e-3 * root,
             Precision::Int8 => 8e-3 * root,
-            Precision::Int8Bf16 => 6e-3 * root,
+            Precision::Int8Weights => 5e-3 * root,
         }
     }
 
@@ -459,7 +465,7 @@ mod tests {
         Precision::F32,
         Precision::Bf16,
         Precision::Int8,
-        Precision::Int8Bf16,
+        Precision::Int8Weights,
     ];
 
     #[test]
@@ -493,7 +499,8 @@ mod tests {
         }
     }
 
-    /// All sets round operands alike; only the order of the sums differs.
+    /// All sets round operands alike, and only the order of the sums differs; but for activations beside
+    /// byte weights, which are f32 in one set and 16 bits in another: 515 errors of 1.5e-5 at most.
     #[test]
     fn sets_agree_with_the_scalar_twin() {
         let (rows, inputs, outputs) = (37, 515, 70);
@@ -509,8 +516,12 @@ mod tests {
                 output
             };
             let twin = run(KernelSet::Scalar);
+            let tolerance = match precision {
+                Precision::Int8Weights => 6e-4,
+                _ => 2e-5,
+            };
             for set in KernelSet::supported() {
-                assert_close(&run(set), &twin, 2e-5, &format!("{set} {precision:?}"));
+                assert_close(&run(set), &twin, tolerance, &format!("{set} {precision:?}"));
             }
         }
     }

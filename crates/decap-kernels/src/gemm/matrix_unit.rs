@@ -32,16 +32,10 @@ pub(crate) enum Target<'a, 'b> {
 /// Computes the task's part of the output; the sum must not be empty.
 pub(crate) fn run_task(product: &Product<'_>, task: Task, mut target: Target<'_, '_>) {
     let tiles = task.a_panels.len() * task.b_panels.len();
-    // Bytes that are widened to bf16 become twice as many words.
-    let widened = match product.kernel {
-        TileKernel::Int8Bf16Amx => PASS_STEPS * COLUMNS,
-        _ => 0,
-    };
-    with_scratch(widened + tiles * TILE, |scratch| {
-        let (widened, sums) = scratch.split_at_mut(widened);
+    with_scratch(tiles * TILE, |sums| {
         let last = product.b_layout.chunks() - 1;
         for chunk in 0..=last {
-            product.multiply_chunk(&task, chunk, widened, sums);
+            product.multiply_chunk(&task, chunk, sums);
             // Sums of bytes are scaled and added up chunk by chunk: more would not fit 32 bits.
             let is_whole = chunk == last;
             if is_whole || product.b_layout.format == Format::SignedBytes {
@@ -53,12 +47,9 @@ pub(crate) fn run_task(product: &Product<'_>, task: Task, mut target: Target<'_,
 
 impl Product<'_> {
     /// Adds up the part of the sum that a chunk of the second operand holds.
-    fn multiply_chunk(&self, task: &Task, chunk: usize, widened: &mut [u32], sums: &mut [u32]) {
+    fn multiply_chunk(&self, task: &Task, chunk: usize, sums: &mut [u32]) {
         let is_bytes = self.b_layout.format == Format::SignedBytes;
-        // Words of the first operand for each of the second.
-        let ratio = self.a_layout.steps / self.b_layout.steps;
         let chunk_steps = self.b_layout.steps_of(chunk);
-        let chunk_steps = chunk_steps.start * ratio..chunk_steps.end * ratio;
         let passes = chunk_steps.clone().step_by(PASS_STEPS);
         let passes =
             passes.flat_map(|first| task.b_panels.clone().map(move |panel| (first, panel)));
@@ -67,7 +58,7 @@ impl Product<'_> {
             let b = &self.b[self.b_layout.panel(chunk, b_panel)];
             let (header, b) = b.split_at(self.b_layout.format.header() * COLUMNS);
             let end = (first + PASS_STEPS).min(chunk_steps.end);
-            let [first, end] = [first, end].map(|step| (step - chunk_steps.start) / ratio);
+            let [first, end] = [first, end].map(|step| step - chunk_steps.start);
             (header, &b[first * COLUMNS..end * COLUMNS])
         };
         let mut following = passes.clone().skip(1);
@@ -77,35 +68,29 @@ impl Product<'_> {
                 tiles = sums.chunks_exact_mut(TILE);
             }
             let (header, b) = words_of((first, b_panel));
-            let b = self.widened(b, widened);
             let mut ahead = following.next().map_or(&[][..], |pass| words_of(pass).1);
             let start = match self.kernel {
                 _ if first > chunk_steps.start => Start::Sums,
-                TileKernel::Int8Amx => Start::Header(header),
+                TileKernel::Int8Amx | TileKernel::SplitAmx => Start::Header(header),
                 _ if chunk == 0 || is_bytes => Start::Zero,
                 _ => Start::Sums,
             };
             let a_words = first * TILE_ROWS..first * TILE_ROWS + b.len();
             for (a_panel, sums) in task.a_panels.clone().zip(&mut tiles) {
                 let a = &self.a[self.a_layout.panel(0, a_panel)][a_words.clone()];
-                let rows = self.a_layout.grouping.lines_of(a_panel).len();
+                let rows = match self.kernel {
+                    TileKernel::SplitAmx => TILE_ROWS,
+                    _ => self.a_layout.grouping.lines_of(a_panel).len(),
+                };
                 let ahead = std::mem::take(&mut ahead);
                 match self.kernel {
-                    TileKernel::Int8Amx => amx::multiply_int8(rows, a, b, ahead, start, sums),
+                    TileKernel::Int8Amx | TileKernel::SplitAmx => {
+                        amx::multiply_int8(rows, a, b, ahead, start, sums);
+                    }
                     _ => amx::multiply_bf16(rows, a, b, ahead, start, sums),
                 }
             }
         }
-    }
-
-    /// The words of a pass as the unit reads them.
-    fn widened<'a>(&self, b: &'a [u32], widened: &'a mut [u32]) -> &'a [u32] {
-        if self.kernel != TileKernel::Int8Bf16Amx {
-            return b;
-        }
-        let widened = &mut widened[..2 * b.len()];
-        amx::widen_bytes(b, widened);
-        widened
     }
 
     fn finish_chunk(
@@ -121,8 +106,10 @@ impl Product<'_> {
         for b_panel in task.b_panels.clone() {
             let columns = self.b_layout.grouping.lines_of(b_panel);
             for (a_panel, sums) in task.a_panels.clone().zip(&mut tiles) {
-                if self.kernel == TileKernel::Int8Amx {
-                    amx::integers_to_floats(sums);
+                match self.kernel {
+                    TileKernel::Int8Amx => amx::integers_to_floats(sums),
+                    TileKernel::SplitAmx => amx::halves_to_floats(sums),
+                    _ => {}
                 }
                 let rows = self.a_layout.grouping.lines_of(a_panel);
                 let rows_len = rows.len();
@@ -140,7 +127,9 @@ impl Product<'_> {
                 let finish = FinishTile {
                     sums: &mut *sums,
                     row_scales: match self.kernel {
-                        TileKernel::Int8Amx => &self.row_scales[rows.clone()],
+                        TileKernel::Int8Amx | TileKernel::SplitAmx => {
+                            &self.row_scales[rows.clone()]
+                        }
                         _ => &[],
                     },
                     column_scales: match bytes {
@@ -246,5 +235,5 @@ fn add_lanes<S: Simd>(simd: S, values: &mut [f32], others: &[f32]) {
     }
 }
 
-// Tiles of both operands have as many words a step, and bytes widen to whole tiles.
-const _: () = assert!(TILE_ROWS == COLUMNS && PASS_STEPS.is_multiple_of(2 * TILE_STEPS));
+// Tiles of both operands have as many words a step.
+const _: () = assert!(TILE_ROWS == COLUMNS && PASS_STEPS.is_multiple_of(TILE_STEPS));

@@ -96,7 +96,7 @@ pub(crate) fn multiply(
     let How { set, threads, .. } = how;
     let precision = match how.precision {
         Precision::F32 => Precision::F32,
-        Precision::Bf16 | Precision::Int8 | Precision::Int8Bf16 => Precision::Bf16,
+        Precision::Bf16 | Precision::Int8 | Precision::Int8Weights => Precision::Bf16,
     };
     let width = tile_columns(set);
     let run = (RUN_WORDS / b.rows().max(1))

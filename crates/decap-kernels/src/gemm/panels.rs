@@ -24,13 +24,14 @@ pub(crate) enum Format {
     /// Four bytes to which [`BYTE_OFFSET`] was added.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     OffsetBytes,
-    /// As `Bf16`, cut as bytes are, to be multiplied by them.
+    /// Integers of sixteen bits, four values in two words: their high bytes, then their low ones, each
+    /// with [`BYTE_OFFSET`] added. The integer is 256 times the high byte plus the low one, both signed.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    Bf16ForBytes,
+    SplitBytes,
     /// One f32 that is rounded to bf16.
     WideBf16,
-    /// As `WideBf16`, cut as bytes are.
-    WideBf16ForBytes,
+    /// As `F32`, cut as bytes are, to be multiplied by them.
+    F32ForBytes,
     /// One f32 that is rounded to an integer of a byte.
     WideBytes,
 }
@@ -41,8 +42,8 @@ pub(crate) const BYTE_OFFSET: i32 = 128;
 impl Format {
     pub(crate) fn values_per_word(self) -> usize {
         match self {
-            Self::F32 | Self::WideBf16 | Self::WideBf16ForBytes | Self::WideBytes => 1,
-            Self::Bf16 | Self::Bf16ForBytes => 2,
+            Self::F32 | Self::F32ForBytes | Self::WideBf16 | Self::WideBytes => 1,
+            Self::Bf16 | Self::SplitBytes => 2,
             Self::SignedBytes | Self::OffsetBytes => 4,
         }
     }
@@ -52,10 +53,10 @@ impl Format {
         match self {
             Self::F32 => depth,
             Self::Bf16 => depth.div_ceil(32) * 16,
-            Self::Bf16ForBytes => depth.div_ceil(64) * 32,
+            Self::SplitBytes => depth.div_ceil(64) * 32,
             Self::WideBf16 => depth.next_multiple_of(32),
             Self::SignedBytes | Self::OffsetBytes => depth.div_ceil(64) * 16,
-            Self::WideBytes | Self::WideBf16ForBytes => depth.next_multiple_of(64),
+            Self::WideBytes | Self::F32ForBytes => depth.next_multiple_of(64),
         }
     }
 
@@ -68,8 +69,8 @@ impl Format {
             Self::SignedBytes
             | Self::OffsetBytes
             | Self::WideBytes
-            | Self::Bf16ForBytes
-            | Self::WideBf16ForBytes => 1 << 14,
+            | Self::SplitBytes
+            | Self::F32ForBytes => 1 << 14,
         };
         values / self.values_per_word()
     }
@@ -305,7 +306,7 @@ impl Packing<'_> {
         let mut converted = [0; RUN];
         for (index, line) in lines.enumerate() {
             #[cfg(target_arch = "x86_64")]
-            if matches!(self.layout.format, Format::Bf16 | Format::Bf16ForBytes) {
+            if self.layout.format == Format::Bf16 {
                 let line = self.operand.row_slice(line, 0, self.operand.columns());
                 crate::arch::amx::pack_line(line, index, tile, words);
                 continue;
@@ -315,6 +316,9 @@ impl Packing<'_> {
                 let start = values.start + run * RUN * per_word;
                 let end = start + converted.len() * per_word;
                 self.convert_line(simd, line, start..end, converted);
+                if self.layout.format == Format::SplitBytes {
+                    separate_halves(converted);
+                }
                 let parts = converted.chunks_exact(TILE_STEPS);
                 for (tile, part) in tiles.chunks_exact_mut(tile).zip(parts) {
                     tile[index * TILE_STEPS..][..TILE_STEPS].copy_from_slice(part);
@@ -394,14 +398,20 @@ impl Packing<'_> {
         let end = values.end.min(self.operand.columns());
         let there = end.saturating_sub(values.start);
         let line = self.operand.row_slice(line, values.start.min(end), there);
-        let (whole, rest) = line.split_at(there / per_word * per_word);
+        // Sixteen bits of four values are one piece.
+        let unit = match format {
+            Format::SplitBytes => 4,
+            _ => per_word,
+        };
+        let (whole, rest) = line.split_at(there / unit * unit);
         let (words, tail) = words.split_at_mut(whole.len() / per_word);
         convert(simd, format, whole, factor, words);
         tail.fill(0);
         if !rest.is_empty() {
             let mut padded = [0.0; 4];
             padded[..rest.len()].copy_from_slice(rest);
-            convert(simd, format, &padded[..per_word], factor, &mut tail[..1]);
+            let tail = &mut tail[..unit / per_word];
+            convert(simd, format, &padded[..unit], factor, tail);
         }
     }
 
@@ -470,12 +480,12 @@ impl Packing<'_> {
 #[inline(always)]
 fn convert<S: Simd>(simd: S, format: Format, values: &[f32], factor: f32, words: &mut [u32]) {
     match format {
-        Format::F32 => {
+        Format::F32 | Format::F32ForBytes => {
             for (word, value) in words.iter_mut().zip(values) {
                 *word = value.to_bits();
             }
         }
-        Format::WideBf16 | Format::WideBf16ForBytes => {
+        Format::WideBf16 => {
             for (word, value) in words.iter_mut().zip(values) {
                 *word = bf16_bits(*value) << 16;
             }
@@ -485,7 +495,7 @@ fn convert<S: Simd>(simd: S, format: Format, values: &[f32], factor: f32, words:
                 *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
             }
         }
-        Format::Bf16 | Format::Bf16ForBytes => {
+        Format::Bf16 => {
             let mut sources = values.chunks_exact(S::LANES);
             let mut targets = words.chunks_exact_mut(S::LANES / 2);
             for (target, source) in (&mut targets).zip(&mut sources) {
@@ -502,6 +512,16 @@ fn convert<S: Simd>(simd: S, format: Format, values: &[f32], factor: f32, words:
             for (word, four) in words.iter_mut().zip(values.chunks_exact(4)) {
                 *word = bytes(four, factor) ^ 0x8080_8080;
             }
+        }
+        Format::SplitBytes => {
+            #[cfg(target_arch = "x86_64")]
+            let (values, words) = {
+                let whole = values.len() / 16 * 16;
+                let (words, tail) = words.split_at_mut(whole / 2);
+                crate::arch::avx512_dot::split_bytes(&values[..whole], factor, words);
+                (&values[whole..], tail)
+            };
+            split_bytes(values, factor, words);
         }
     }
 }
@@ -524,12 +544,12 @@ fn pair_rows(set: KernelSet, low: &[f32], high: &[f32], words: &mut [u32]) {
 #[inline(always)]
 fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &mut [u32]) {
     match format {
-        Format::F32 => {
+        Format::F32 | Format::F32ForBytes => {
             for (word, value) in words.iter_mut().zip(values) {
                 *word = value.to_bits();
             }
         }
-        Format::WideBf16 | Format::WideBf16ForBytes => {
+        Format::WideBf16 => {
             for (word, value) in words.iter_mut().zip(values) {
                 *word = bf16_bits(*value) << 16;
             }
@@ -539,7 +559,7 @@ fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &m
                 *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
             }
         }
-        Format::Bf16 | Format::Bf16ForBytes => {
+        Format::Bf16 => {
             for (word, value) in words.iter_mut().zip(values) {
                 *word |= bf16_bits(*value) << (16 * part);
             }
@@ -553,6 +573,7 @@ fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &m
                 *word |= (byte(value * factor) ^ flip) << (8 * part);
             }
         }
+        Format::SplitBytes => unreachable!("first operands of bytes have dense rows"),
     }
 }
 
@@ -570,6 +591,31 @@ fn bytes(four: &[f32], factor: f32) -> u32 {
 #[inline(always)]
 fn byte(value: f32) -> u32 {
     (value + 12_582_912.0).to_bits() & 0xff
+}
+
+/// The high and the low bytes of the nearest integers, for values in -32512..=32512.
+#[inline(always)]
+fn split_bytes(values: &[f32], factor: f32, words: &mut [u32]) {
+    for (words, four) in words.chunks_exact_mut(2).zip(values.chunks_exact(4)) {
+        words.fill(0);
+        for (part, value) in four.iter().enumerate() {
+            // As in `byte`; with the offsets added.
+            let integer = (value * factor + 12_582_912.0).to_bits() + 0x8080;
+            words[0] |= ((integer >> 8) & 0xff) << (8 * part);
+            words[1] |= (integer & 0xff) << (8 * part);
+        }
+    }
+}
+
+/// Puts every other word of each 32 into a tile of its own.
+fn separate_halves(words: &mut [u32]) {
+    for words in words.chunks_exact_mut(2 * TILE_STEPS) {
+        let mut both = [0; 2 * TILE_STEPS];
+        for (index, word) in words.iter().enumerate() {
+            both[index / 2 + index % 2 * TILE_STEPS] = *word;
+        }
+        words.copy_from_slice(&both);
+    }
 }
 
 /// Writes `-BYTE_OFFSET` times the sum of each line; `words` is `[steps, lines]`.
@@ -608,6 +654,25 @@ mod tests {
     fn bytes_round_to_nearest() {
         for (value, expected) in [(0.0, 0), (1.4, 1), (-1.6, -2), (127.0, 127), (-127.0, -127)] {
             assert_eq!(byte(value) as u8 as i8, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_split_into_bytes() {
+        let values = [0.0, 1.4, -1.6, 32512.0, -32512.0, 127.0, 128.0, -129.0].repeat(2);
+        let mut words = [7; 8];
+        split_bytes(&values, 1.0, &mut words);
+        #[cfg(target_arch = "x86_64")]
+        if KernelSet::Avx512Bf16.is_supported() {
+            let mut same = [9; 8];
+            crate::arch::avx512_dot::split_bytes(&values, 1.0, &mut same);
+            assert_eq!(same, words);
+        }
+        for (index, value) in values.iter().enumerate() {
+            let byte = |word: u32| ((word >> (8 * (index % 4))) & 0xff) as i32 - BYTE_OFFSET;
+            let [high, low] = [words[index / 4 * 2], words[index / 4 * 2 + 1]].map(byte);
+            assert!((-127..=127).contains(&high), "{value}");
+            assert_eq!(256 * high + low, value.round() as i32, "{value}");
         }
     }
 

@@ -43,27 +43,31 @@ pub(crate) enum TileKernel {
     Bf16,
     /// Bytes widened to f32.
     Int8,
-    /// bf16 and bytes widened to f32.
-    Int8Bf16,
+    /// f32 and bytes widened to f32.
+    Int8Weights,
     #[cfg(target_arch = "x86_64")]
     Bf16Dot,
     #[cfg(target_arch = "x86_64")]
     Int8Dot,
-    /// Bytes widened to bf16.
+    /// Sixteen bits times eight.
     #[cfg(target_arch = "x86_64")]
-    Int8Bf16Dot,
+    SplitDot,
     #[cfg(target_arch = "x86_64")]
     Bf16Amx,
     #[cfg(target_arch = "x86_64")]
     Int8Amx,
-    /// Bytes widened to bf16.
+    /// Sixteen bits times eight.
     #[cfg(target_arch = "x86_64")]
-    Int8Bf16Amx,
+    SplitAmx,
 }
 
 /// Rows below which the matrix unit, which always computes sixteen, does not pay.
 #[cfg(target_arch = "x86_64")]
 const AMX_ROWS: usize = 5;
+
+/// The same where rows are two rows of bytes: seven are one tile without the matrix unit.
+#[cfg(target_arch = "x86_64")]
+const SPLIT_AMX_ROWS: usize = 8;
 
 impl TileKernel {
     /// The fastest kernel of a set for a product with `rows` rows.
@@ -77,16 +81,16 @@ impl TileKernel {
             #[cfg(target_arch = "x86_64")]
             (Precision::Int8, KernelSet::Amx) if rows >= AMX_ROWS => Self::Int8Amx,
             #[cfg(target_arch = "x86_64")]
-            (Precision::Int8Bf16, KernelSet::Amx) if rows >= AMX_ROWS => Self::Int8Bf16Amx,
+            (Precision::Int8Weights, KernelSet::Amx) if rows >= SPLIT_AMX_ROWS => Self::SplitAmx,
             #[cfg(target_arch = "x86_64")]
             (Precision::Bf16, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::Bf16Dot,
             #[cfg(target_arch = "x86_64")]
             (Precision::Int8, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::Int8Dot,
             #[cfg(target_arch = "x86_64")]
-            (Precision::Int8Bf16, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::Int8Bf16Dot,
+            (Precision::Int8Weights, KernelSet::Avx512Bf16 | KernelSet::Amx) => Self::SplitDot,
             (Precision::Bf16, _) => Self::Bf16,
             (Precision::Int8, _) => Self::Int8,
-            (Precision::Int8Bf16, _) => Self::Int8Bf16,
+            (Precision::Int8Weights, _) => Self::Int8Weights,
         }
     }
 
@@ -96,9 +100,9 @@ impl TileKernel {
             Self::F32 => Format::F32,
             Self::Bf16 => Format::WideBf16,
             Self::Int8 => Format::WideBytes,
-            Self::Int8Bf16 => Format::WideBf16ForBytes,
+            Self::Int8Weights => Format::F32ForBytes,
             #[cfg(target_arch = "x86_64")]
-            Self::Int8Bf16Dot | Self::Int8Bf16Amx => Format::Bf16ForBytes,
+            Self::SplitDot | Self::SplitAmx => Format::SplitBytes,
             #[cfg(target_arch = "x86_64")]
             Self::Bf16Dot | Self::Bf16Amx => Format::Bf16,
             #[cfg(target_arch = "x86_64")]
@@ -110,14 +114,18 @@ impl TileKernel {
     pub(crate) fn is_of_matrix_unit(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16Amx | Self::Int8Amx | Self::Int8Bf16Amx => true,
+            Self::Bf16Amx | Self::Int8Amx | Self::SplitAmx => true,
             _ => false,
         }
     }
 
-    /// Whether the first operand is bf16, two to a word.
-    pub(crate) fn takes_bf16(self) -> bool {
-        matches!(self.input_format(), Format::Bf16 | Format::Bf16ForBytes)
+    /// What the largest value of a row becomes, where rows are rounded to integers.
+    pub(crate) fn largest_integer(self) -> Option<f32> {
+        match self.input_format() {
+            Format::WideBytes | Format::OffsetBytes => Some(127.0),
+            Format::SplitBytes => Some(127.0 * 256.0),
+            _ => None,
+        }
     }
 
     /// How the rows of the first operand are grouped, and its words ordered: the matrix unit reads
@@ -125,10 +133,16 @@ impl TileKernel {
     pub(crate) fn group_rows(self, set: KernelSet, rows: usize) -> (Grouping, Order) {
         #[cfg(target_arch = "x86_64")]
         if self.is_of_matrix_unit() {
-            let width = crate::arch::amx::TILE_ROWS;
+            let width = match self {
+                Self::SplitAmx => crate::arch::amx::TILE_ROWS / 2,
+                _ => crate::arch::amx::TILE_ROWS,
+            };
             return (Grouping::Padded { lines: rows, width }, Order::Tiles);
         }
-        let most = dispatch(set, Shape).0;
+        let most = match self.input_format() {
+            Format::SplitBytes => dispatch(set, Shape).0 / 2,
+            _ => dispatch(set, Shape).0,
+        };
         (Grouping::Balanced { lines: rows, most }, Order::Lines)
     }
 
@@ -137,15 +151,15 @@ impl TileKernel {
         match self {
             Self::F32 => dispatch(set, Widened(Operands::Floats, tile)),
             Self::Bf16 => dispatch(set, Widened(Operands::Halves, tile)),
-            Self::Int8 | Self::Int8Bf16 => dispatch(set, Widened(Operands::Bytes, tile)),
+            Self::Int8 | Self::Int8Weights => dispatch(set, Widened(Operands::Bytes, tile)),
             #[cfg(target_arch = "x86_64")]
-            Self::Int8Bf16Dot => crate::arch::avx512_dot::tile_int8_bf16(tile),
+            Self::SplitDot => crate::arch::avx512_dot::tile_split(tile),
             #[cfg(target_arch = "x86_64")]
             Self::Bf16Dot => crate::arch::avx512_dot::tile_bf16(tile),
             #[cfg(target_arch = "x86_64")]
             Self::Int8Dot => crate::arch::avx512_dot::tile_int8(tile),
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16Amx | Self::Int8Amx | Self::Int8Bf16Amx => {
+            Self::Bf16Amx | Self::Int8Amx | Self::SplitAmx => {
                 unreachable!("tile of the matrix unit")
             }
         }

@@ -60,7 +60,7 @@ impl<'a> Scan<'a> {
         };
         let precision = match precision {
             Precision::F32 => Precision::F32,
-            Precision::Bf16 | Precision::Int8 | Precision::Int8Bf16 => Precision::Bf16,
+            Precision::Bf16 | Precision::Int8 | Precision::Int8Weights => Precision::Bf16,
         };
         let count = queries.len() / width;
         let as_weights = || {
