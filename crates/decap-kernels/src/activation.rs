@@ -42,6 +42,20 @@ pub fn gelu_new(values: &mut [f32]) {
     Activation::GeluNew.apply(values);
 }
 
+/// [`Activation::GeluNew`] of `input`, written to `output`.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn gelu_new_into(input: &[f32], output: &mut [f32]) {
+    assert_eq!(input.len(), output.len(), "output of gelu_new");
+    let set = KernelSet::active();
+    for_each_chunk_mut(output, |start, values| {
+        values.copy_from_slice(&input[start..start + values.len()]);
+        let activation = Activation::GeluNew;
+        dispatch(set, Apply { activation, values });
+    });
+}
+
 /// [`Activation::Gelu`] in place.
 pub fn gelu(values: &mut [f32]) {
     Activation::Gelu.apply(values);

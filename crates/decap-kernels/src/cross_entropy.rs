@@ -3,8 +3,11 @@
 use crate::arch::{Kernel, Simd, dispatch, map_lanes};
 use crate::dispatch::KernelSet;
 use crate::gemm::{
-    Accumulate, MatrixView, MatrixViewMut, Precision, matmul_with, with_f32_scratch,
+    Accumulate, Epilogue, How, MatrixView, MatrixViewMut, Output, PackedInput, PackedMatrix,
+    Precision, Threads, multiply_packed, product, with_f32_scratch, with_packed_input,
 };
+#[cfg(target_arch = "x86_64")]
+use crate::gemm::{Layout, LogitTiles, Pieces, with_product, with_scratch};
 use crate::softmax::{exp_sum, maximum};
 use rayon::prelude::*;
 
@@ -98,7 +101,7 @@ pub fn cross_entropy(
 pub struct LinearCrossEntropyGradients<'a> {
     /// Gradient of the hidden states, `[rows, width]`; overwritten.
     pub hidden: &'a mut [f32],
-    /// Gradient of the embedding matrix, `[classes, width]`; added to.
+    /// Gradient of the embedding matrix, `[classes, width]`; overwritten.
     pub embedding: &'a mut [f32],
 }
 
@@ -174,22 +177,31 @@ pub fn linear_cross_entropy_with(
     for &target in &targets {
         assert!(target < classes, "target {target} of {classes} classes");
     }
-    let blocks = Blocks {
+    let how = How {
         set: KernelSet::active(),
+        threads: Threads::All,
         precision,
-        hidden: MatrixView::row_major(&hidden, counted.len(), width),
-        embedding,
-        classes,
-        targets: &targets,
     };
-    let rows = blocks.row_sums();
-    if let Some(gradients) = gradients {
-        let mut hidden_gradient = vec![0.0; hidden.len()];
-        blocks.add_gradients(&rows, settings, &mut hidden_gradient, gradients.embedding);
-        for (row, values) in counted.iter().zip(hidden_gradient.chunks_exact(width)) {
-            gradients.hidden[row * width..(row + 1) * width].copy_from_slice(values);
+    let view = MatrixView::row_major(&hidden, counted.len(), width);
+    let mut rows = Vec::new();
+    with_packed_input(how.set, how.threads, precision, view, |packed| {
+        let blocks = Blocks {
+            how,
+            hidden: view,
+            packed,
+            embedding,
+            classes,
+            targets: &targets,
+        };
+        rows = blocks.row_sums();
+        if let Some(gradients) = gradients {
+            let mut hidden_gradient = vec![0.0; hidden.len()];
+            blocks.gradients(&rows, settings, &mut hidden_gradient, gradients.embedding);
+            for (row, values) in counted.iter().zip(hidden_gradient.chunks_exact(width)) {
+                gradients.hidden[row * width..(row + 1) * width].copy_from_slice(values);
+            }
         }
-    }
+    });
     let smoothing = f64::from(settings.label_smoothing);
     let losses = rows.iter().map(|row| {
         let mean = row.total / classes as f64;
@@ -208,10 +220,11 @@ const BLOCK_CLASSES: usize = 2048;
 /// the gradients. That costs one product more than keeping them, and saves reading and writing logits
 /// and the gradient of the embedding over and over, which takes longer.
 struct Blocks<'a> {
-    set: KernelSet,
-    precision: Precision,
+    how: How,
     /// The rows that count, `[rows, width]`.
     hidden: MatrixView<'a>,
+    /// The same, as the products with the embedding read them.
+    packed: PackedInput<'a>,
     /// `[classes, width]`
     embedding: &'a [f32],
     classes: usize,
@@ -246,23 +259,30 @@ impl Blocks<'_> {
             target: 0.0,
         };
         let mut rows = vec![nothing; self.targets.len()];
-        self.for_each_block(|first, logits| {
-            let size = logits.len() / rows.len();
-            let pairs = rows.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
-            pairs
-                .zip(self.targets)
-                .for_each(|((row, logits), &target)| {
-                    if (first..first + size).contains(&target) {
-                        row.target = f64::from(logits[target - first]);
-                    }
-                    dispatch(self.set, AddLogits { row, logits });
-                });
-        });
+        if rows.is_empty() {
+            return rows;
+        }
+        for first in (0..self.classes).step_by(BLOCK_CLASSES) {
+            let block = self.block(first);
+            let size = block.rows();
+            with_f32_scratch(rows.len() * size, |logits| {
+                self.logits(block, logits);
+                let pairs = rows.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
+                pairs
+                    .zip(self.targets)
+                    .for_each(|((row, logits), &target)| {
+                        if (first..first + size).contains(&target) {
+                            row.target = f64::from(logits[target - first]);
+                        }
+                        dispatch(self.how.set, AddLogits { row, logits });
+                    });
+            });
+        }
         rows
     }
 
-    /// Adds to the gradients of the hidden rows `[rows, width]` and of the embedding.
-    fn add_gradients(
+    /// The gradients of the hidden rows, `[rows, width]` zeros, and of the embedding.
+    fn gradients(
         &self,
         rows: &[RowSums],
         settings: CrossEntropy,
@@ -270,58 +290,113 @@ impl Blocks<'_> {
         embedding_gradient: &mut [f32],
     ) {
         let width = self.hidden.columns();
+        if rows.is_empty() {
+            return embedding_gradient.fill(0.0);
+        }
         let factor = 1.0 / rows.len() as f32;
-        let spread = settings.label_smoothing / self.classes as f32 * factor;
-        self.for_each_block(|first, logits| {
-            let size = logits.len() / rows.len();
-            let pairs = logits.par_chunks_exact_mut(size).zip(rows);
-            pairs
-                .zip(self.targets)
-                .for_each(|((logits, row), &target)| {
-                    let gradient = LogitGradients {
-                        log_sum: row.log_sum() as f32,
-                        factor,
-                        spread,
-                        logits,
-                    };
-                    dispatch(self.set, gradient);
-                    if (first..first + size).contains(&target) {
-                        logits[target - first] -= (1.0 - settings.label_smoothing) * factor;
-                    }
-                });
-            let logits = MatrixView::row_major(logits, rows.len(), size);
-            let block = first * width..(first + size) * width;
-            let embedding = MatrixView::row_major(&self.embedding[block.clone()], size, width);
+        // Of a row's logits of the classes from `first`.
+        let gradient = |row: usize, first: usize, logits: &mut [f32]| {
+            let gradient = LogitGradients {
+                log_sum: rows[row].log_sum() as f32,
+                factor,
+                spread: settings.label_smoothing / self.classes as f32 * factor,
+                logits,
+            };
+            dispatch(self.how.set, gradient);
+            let target = self.targets[row].wrapping_sub(first);
+            if let Some(target) = logits.get_mut(target) {
+                *target -= (1.0 - settings.label_smoothing) * factor;
+            }
+        };
+        let hidden = PackedMatrix::pack(self.hidden, self.how.precision);
+        for first in (0..self.classes).step_by(BLOCK_CLASSES) {
+            let block = self.block(first);
             let out = MatrixViewMut::row_major(hidden_gradient, rows.len(), width);
-            matmul_with(self.precision, logits, embedding, Accumulate::Add, out);
-            let out = MatrixViewMut::row_major(&mut embedding_gradient[block], size, width);
-            let logits = logits.transposed();
-            matmul_with(self.precision, logits, self.hidden, Accumulate::Add, out);
+            let mut hidden_out = Output::new(out);
+            let size = block.rows();
+            let values = &mut embedding_gradient[first * width..(first + size) * width];
+            let embedding_out = Output::new(MatrixViewMut::row_major(values, size, width));
+            let then = |logits: PackedInput<'_>, transposed: PackedInput<'_>| {
+                let out = &mut hidden_out;
+                multiply_packed(self.how, logits, block, Accumulate::Add, out);
+                let product = product(transposed, self.how.threads, &hidden, Epilogue::default());
+                product.run(&embedding_out);
+            };
+            let gradient = |row: usize, at: usize, logits: &mut [f32]| {
+                gradient(row, first + at, logits);
+            };
+            self.with_gradients(block, &gradient, then);
+        }
+    }
+
+    /// Lends the gradients of the logits of a block of classes, `[rows, classes]` and transposed.
+    fn with_gradients(
+        &self,
+        block: MatrixView<'_>,
+        gradient: &(dyn Fn(usize, usize, &mut [f32]) + Sync),
+        then: impl FnOnce(PackedInput<'_>, PackedInput<'_>),
+    ) {
+        let How {
+            set,
+            threads,
+            precision,
+        } = self.how;
+        let (rows, size) = (self.targets.len(), block.rows());
+        #[cfg(target_arch = "x86_64")]
+        if self.packed.kernel.is_of_matrix_unit() {
+            let layout = |lines, depth| {
+                let (grouping, order) = self.packed.kernel.group_rows(set, lines);
+                Layout::new(grouping, self.packed.layout.format, order, depth)
+            };
+            let layouts = [layout(rows, size), layout(size, rows)];
+            return with_scratch(layouts[0].words() + layouts[1].words(), |words| {
+                let (by_row, by_class) = words.split_at_mut(layouts[0].words());
+                let tiles = LogitTiles {
+                    rows: (Pieces::new(by_row), layouts[0]),
+                    classes: (Pieces::new(by_class), layouts[1]),
+                    gradient,
+                };
+                with_product(self.how, self.packed, block.transposed(), |product| {
+                    product.run_into_gradients(&tiles);
+                });
+                let operand = |words, layout| PackedInput {
+                    words,
+                    layout,
+                    ..self.packed
+                };
+                then(operand(by_row, layouts[0]), operand(by_class, layouts[1]));
+            });
+        }
+        with_f32_scratch(rows * size, |logits| {
+            self.logits(block, logits);
+            let each = logits.par_chunks_exact_mut(size).enumerate();
+            each.for_each(|(row, logits)| gradient(row, 0, logits));
+            let logits = MatrixView::row_major(logits, rows, size);
+            with_packed_input(set, threads, precision, logits, |by_row| {
+                let transposed = logits.transposed();
+                with_packed_input(set, threads, precision, transposed, |by_class| {
+                    then(by_row, by_class);
+                });
+            });
         });
     }
 
-    /// Calls `work(first_class, logits)` with the logits `[rows, some classes]` of all classes in turn.
-    fn for_each_block(&self, mut work: impl FnMut(usize, &mut [f32])) {
-        let (rows, width) = (self.targets.len(), self.hidden.columns());
-        if rows == 0 {
-            return;
-        }
-        for first in (0..self.classes).step_by(BLOCK_CLASSES) {
-            let size = BLOCK_CLASSES.min(self.classes - first);
-            let embedding = &self.embedding[first * width..(first + size) * width];
-            let embedding = MatrixView::row_major(embedding, size, width).transposed();
-            with_f32_scratch(rows * size, |logits| {
-                let out = MatrixViewMut::row_major(logits, rows, size);
-                matmul_with(
-                    self.precision,
-                    self.hidden,
-                    embedding,
-                    Accumulate::Overwrite,
-                    out,
-                );
-                work(first, logits);
-            });
-        }
+    /// The embeddings of a block of classes, `[some classes, width]`.
+    fn block(&self, first: usize) -> MatrixView<'_> {
+        let (width, size) = (
+            self.hidden.columns(),
+            BLOCK_CLASSES.min(self.classes - first),
+        );
+        let embedding = &self.embedding[first * width..(first + size) * width];
+        MatrixView::row_major(embedding, size, width)
+    }
+
+    /// The logits of a block of classes, `[rows, classes]`.
+    fn logits(&self, block: MatrixView<'_>, logits: &mut [f32]) {
+        let out = MatrixViewMut::row_major(logits, self.targets.len(), block.rows());
+        let out = &mut Output::new(out);
+        let block = block.transposed();
+        multiply_packed(self.how, self.packed, block, Accumulate::Overwrite, out);
     }
 }
 
@@ -565,7 +640,7 @@ mod tests {
                     .collect();
                 let (loss, slope) = exact(&logits, classes, &targets, settings);
                 let mut expected_hidden = vec![0.0; rows * width];
-                let mut expected_embedding = vec![1.0; classes * width];
+                let mut expected_embedding = vec![0.0; classes * width];
                 for (i, slope) in slope.iter().enumerate() {
                     let (row, class) = (i / classes, i % classes);
                     for l in 0..width {
@@ -576,7 +651,7 @@ mod tests {
                     }
                 }
                 let mut hidden_gradient = vec![f32::NAN; rows * width];
-                let mut embedding_gradient = vec![1.0; classes * width];
+                let mut embedding_gradient = vec![f32::NAN; classes * width];
                 let got = with_kernels(set, || {
                     let gradients = LinearCrossEntropyGradients {
                         hidden: &mut hidden_gradient,
@@ -605,33 +680,36 @@ mod tests {
     /// bf16 keeps 8 bits: logits of 33 products are off by a few 1e-3, gradients by as much of them.
     #[test]
     fn fused_loss_in_bf16_is_close_under_every_set() {
-        let (rows, classes, width) = (40, 200, 33);
-        let (hidden, embedding) = (random(rows * width, 4), random(classes * width, 5));
-        let targets = targets(rows, classes);
-        let run = |precision| {
-            let (mut dh, mut de) = (vec![0.0; rows * width], vec![0.0; classes * width]);
-            let gradients = LinearCrossEntropyGradients {
-                hidden: &mut dh,
-                embedding: &mut de,
+        // One block of classes, and more with a last one that is not whole.
+        for (rows, classes, width) in [(40, 200, 33), (67, BLOCK_CLASSES + 45, 40)] {
+            let (hidden, embedding) = (random(rows * width, 4), random(classes * width, 5));
+            let targets = targets(rows, classes);
+            let run = |precision| {
+                let mut dh = vec![f32::NAN; rows * width];
+                let mut de = vec![f32::NAN; classes * width];
+                let gradients = LinearCrossEntropyGradients {
+                    hidden: &mut dh,
+                    embedding: &mut de,
+                };
+                let settings = CrossEntropy::default();
+                let loss = linear_cross_entropy_with(
+                    precision,
+                    &hidden,
+                    &embedding,
+                    width,
+                    &targets,
+                    settings,
+                    Some(gradients),
+                );
+                (loss.mean, dh, de)
             };
-            let settings = CrossEntropy::default();
-            let loss = linear_cross_entropy_with(
-                precision,
-                &hidden,
-                &embedding,
-                width,
-                &targets,
-                settings,
-                Some(gradients),
-            );
-            (loss.mean, dh, de)
-        };
-        let exact = run(Precision::F32);
-        for set in KernelSet::supported() {
-            let got = with_kernels(set, || run(Precision::Bf16));
-            assert!((got.0 - exact.0).abs() < 1e-2 * exact.0, "{set}");
-            assert_close(&got.1, &exact.1, 1e-3, set.name());
-            assert_close(&got.2, &exact.2, 1e-3, set.name());
+            let exact = run(Precision::F32);
+            for set in KernelSet::supported() {
+                let got = with_kernels(set, || run(Precision::Bf16));
+                assert!((got.0 - exact.0).abs() < 1e-2 * exact.0, "{set}");
+                assert_close(&got.1, &exact.1, 1e-3, set.name());
+                assert_close(&got.2, &exact.2, 1e-3, set.name());
+            }
         }
     }
 

@@ -46,7 +46,9 @@ mod softmax;
 #[cfg(test)]
 mod testing;
 
-pub use activation::{Activation, gelu, gelu_new, gelu_new_backward, quick_gelu, relu};
+pub use activation::{
+    Activation, gelu, gelu_new, gelu_new_backward, gelu_new_into, quick_gelu, relu,
+};
 pub use adamw::{AdamW, adamw_step, sum_of_squares};
 pub use attention::{
     Attention, KeyValueCache, Mask, Sequences, attention, attention_backward, attention_into,
@@ -59,7 +61,7 @@ pub use cross_entropy::{
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
 pub use gemm::{
     Accumulate, Activations, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear,
-    linear_from, linear_into, matmul, matmul_with,
+    linear_from, linear_into, matmul, matmul_then, matmul_with,
 };
 pub use huge_pages::prefer_huge_pages;
 pub use layer_norm::{

@@ -3,7 +3,7 @@
 //! Eight tile registers of 16 rows of 64 bytes: four sums (two by two), two of the first operand and
 //! two of the second. See Intel's Software Developer's Manual, volume 1, chapter 18.
 
-use super::avx512_dot::wide_sum;
+use super::avx512_dot::{pair_lanes, transpose, wide_sum};
 use crate::gemm::TILE_STEPS as STEPS;
 use crate::gemm::tile::TILE_VECTORS;
 use std::arch::asm;
@@ -334,6 +334,36 @@ fn round(sums: &[f32], words: &mut [u32]) {
         .zip(words.chunks_exact_mut(STEPS))
     {
         store(round_pairs(row), words);
+    }
+}
+
+/// Rounds the sums of a tile, `[TILE_ROWS, COLUMNS]` f32, to bf16 and transposes them: `[COLUMNS, 16]` words.
+pub(crate) fn round_transposed(sums: &[f32], words: &mut [u32]) {
+    assert!(is_supported(), "matrix unit called without it");
+    assert!(sums.len() == TILE_ROWS * COLUMNS && words.len() == COLUMNS * STEPS);
+    // SAFETY: the assertion above implies AVX-512 BF16.
+    unsafe { transpose_tile(sums, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2")]
+fn transpose_tile(sums: &[f32], words: &mut [u32]) {
+    for (first, words) in [0, LANES]
+        .into_iter()
+        .zip(words.chunks_exact_mut(LANES * STEPS))
+    {
+        let mut pairs = [_mm512_setzero_si512(); LANES];
+        for (pair, rows) in pairs.iter_mut().zip(sums.chunks_exact(2 * COLUMNS)) {
+            let [low, high] = [&rows[first..], &rows[COLUMNS + first..]].map(|row| {
+                let row = &row[..LANES];
+                // SAFETY: the slice has sixteen values.
+                unsafe { _mm512_loadu_ps(row.as_ptr()) }
+            });
+            *pair = pair_lanes(low, high);
+        }
+        transpose(&mut pairs);
+        for (line, words) in pairs.into_iter().zip(words.chunks_exact_mut(STEPS)) {
+            store(line, words);
+        }
     }
 }
 

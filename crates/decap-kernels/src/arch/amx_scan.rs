@@ -5,7 +5,7 @@
 use super::Simd;
 use super::amx::{self, COLUMNS, TILE_ROWS, load, store};
 use super::avx512::Avx512;
-use super::avx512_dot::wide_sum;
+use super::avx512_dot::{transpose, wide_sum};
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -304,44 +304,6 @@ fn pack_lanes(weights: &[f32], factors: &Lanes, words: &mut [u32]) {
 fn in_row_order(words: __m512i) -> __m512i {
     let order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
     _mm512_shuffle_epi8(words, _mm512_broadcast_i32x4(order))
-}
-
-/// Transposes sixteen rows of sixteen words.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn transpose(rows: &mut [__m512i; GROUP]) {
-    // Words, then pairs of them, inside quarters of four rows; then the quarters.
-    let mut pairs = *rows;
-    for (pairs, rows) in pairs.chunks_exact_mut(4).zip(rows.chunks_exact(4)) {
-        let [ab, cd] = [
-            _mm512_unpacklo_epi32(rows[0], rows[1]),
-            _mm512_unpacklo_epi32(rows[2], rows[3]),
-        ];
-        pairs[0] = _mm512_unpacklo_epi64(ab, cd);
-        pairs[1] = _mm512_unpackhi_epi64(ab, cd);
-        let [ab, cd] = [
-            _mm512_unpackhi_epi32(rows[0], rows[1]),
-            _mm512_unpackhi_epi32(rows[2], rows[3]),
-        ];
-        pairs[2] = _mm512_unpacklo_epi64(ab, cd);
-        pairs[3] = _mm512_unpackhi_epi64(ab, cd);
-    }
-    // `pairs[4 i + j]` holds words 4 l + j of rows 4 i .. 4 i + 4 in its quarter l.
-    for j in 0..4 {
-        let [a, b, c, d] = [pairs[j], pairs[4 + j], pairs[8 + j], pairs[12 + j]];
-        let [ab_even, ab_odd] = [
-            _mm512_shuffle_i32x4::<0x88>(a, b),
-            _mm512_shuffle_i32x4::<0xdd>(a, b),
-        ];
-        let [cd_even, cd_odd] = [
-            _mm512_shuffle_i32x4::<0x88>(c, d),
-            _mm512_shuffle_i32x4::<0xdd>(c, d),
-        ];
-        rows[j] = _mm512_shuffle_i32x4::<0x88>(ab_even, cd_even);
-        rows[4 + j] = _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd);
-        rows[8 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_even, cd_even);
-        rows[12 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd);
-    }
 }
 
 /// Adds the sums of a product over rows, `[2 GROUP, COLUMNS]` integers, times a factor of each query, to

@@ -104,6 +104,117 @@ fn split_lanes(values: &[f32], factor: f32, words: &mut [u32]) {
     }
 }
 
+/// Rounds at most sixteen lines of values to bf16 and puts them side by side: two values a word, `[steps]` rows
+/// of words `width` apart. What lies behind the end of a line becomes 0.
+pub(crate) fn interleave_pairs(lines: &[&[f32]], width: usize, words: &mut [u32]) {
+    assert!(has_dot_products(), "bf16 rounding called without it");
+    assert!(lines.len() <= LANES && width >= LANES);
+    // SAFETY: the assertion above checked every feature that the function enables.
+    unsafe { interleave_lanes(lines, width, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2")]
+fn interleave_lanes(lines: &[&[f32]], width: usize, words: &mut [u32]) {
+    for (piece, words) in words.chunks_mut(LANES * width).enumerate() {
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        for (row, line) in rows.iter_mut().zip(lines) {
+            *row = pairs_at(line, piece * 2 * LANES);
+        }
+        transpose(&mut rows);
+        for (row, words) in rows.into_iter().zip(words.chunks_mut(width)) {
+            store(row, words);
+        }
+    }
+}
+
+/// Words of two bf16 each, those of `low` in the low halves.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) fn pair_lanes(low: __m512, high: __m512) -> __m512i {
+    let [low, high] = [low, high].map(|lanes| {
+        let rounded = _mm512_cvtneps_pbh(lanes);
+        // SAFETY: both types are 256 bits without invalid values.
+        _mm512_cvtepu16_epi32(unsafe { std::mem::transmute::<__m256bh, __m256i>(rounded) })
+    });
+    _mm512_or_si512(low, _mm512_slli_epi32::<16>(high))
+}
+
+/// Values `at..at + 32` of a line as bf16, 0 behind its end.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn pairs_at(line: &[f32], at: usize) -> __m512i {
+    let line = line.get(at..).unwrap_or_default();
+    let [low, high] = [0, LANES].map(|first| {
+        let values = line.get(first..).unwrap_or_default();
+        let mask = ((1u32 << values.len().min(LANES)) - 1) as __mmask16;
+        // SAFETY: the mask covers as many values as there are.
+        unsafe { _mm512_maskz_loadu_ps(mask, values.as_ptr()) }
+    });
+    let rounded = _mm512_cvtne2ps_pbh(high, low);
+    // SAFETY: both types are 512 bits without invalid values.
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(rounded) }
+}
+
+/// Transposes sixteen rows of words, of which there are two times sixteen in each, into `lines` rows of sixteen.
+pub(crate) fn transpose_words(rows: &[[u32; COLUMNS]; LANES], lines: usize, words: &mut [u32]) {
+    assert!(has_dot_products(), "transposing called without AVX-512");
+    // SAFETY: the assertion above checked every feature that the function enables.
+    unsafe { transpose_lanes(rows, lines, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2")]
+fn transpose_lanes(rows: &[[u32; COLUMNS]; LANES], lines: usize, words: &mut [u32]) {
+    for (first, words) in [0, LANES].into_iter().zip(words.chunks_mut(LANES * LANES)) {
+        let mut half = [_mm512_setzero_si512(); LANES];
+        for (to, row) in half.iter_mut().zip(rows) {
+            *to = load(&row[first..]);
+        }
+        transpose(&mut half);
+        let lines = half.into_iter().take(lines.saturating_sub(first));
+        for (line, words) in lines.zip(words.chunks_exact_mut(LANES)) {
+            store(line, words);
+        }
+    }
+}
+
+/// Transposes sixteen rows of sixteen words.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn transpose(rows: &mut [__m512i; LANES]) {
+    // Words, then pairs of them, inside quarters of four rows; then the quarters.
+    let mut pairs = *rows;
+    for (pairs, rows) in pairs.chunks_exact_mut(4).zip(rows.chunks_exact(4)) {
+        let [ab, cd] = [
+            _mm512_unpacklo_epi32(rows[0], rows[1]),
+            _mm512_unpacklo_epi32(rows[2], rows[3]),
+        ];
+        pairs[0] = _mm512_unpacklo_epi64(ab, cd);
+        pairs[1] = _mm512_unpackhi_epi64(ab, cd);
+        let [ab, cd] = [
+            _mm512_unpackhi_epi32(rows[0], rows[1]),
+            _mm512_unpackhi_epi32(rows[2], rows[3]),
+        ];
+        pairs[2] = _mm512_unpacklo_epi64(ab, cd);
+        pairs[3] = _mm512_unpackhi_epi64(ab, cd);
+    }
+    // `pairs[4 i + j]` holds words 4 l + j of rows 4 i .. 4 i + 4 in its quarter l.
+    for j in 0..4 {
+        let [a, b, c, d] = [pairs[j], pairs[4 + j], pairs[8 + j], pairs[12 + j]];
+        let [ab_even, ab_odd] = [
+            _mm512_shuffle_i32x4::<0x88>(a, b),
+            _mm512_shuffle_i32x4::<0xdd>(a, b),
+        ];
+        let [cd_even, cd_odd] = [
+            _mm512_shuffle_i32x4::<0x88>(c, d),
+            _mm512_shuffle_i32x4::<0xdd>(c, d),
+        ];
+        rows[j] = _mm512_shuffle_i32x4::<0x88>(ab_even, cd_even);
+        rows[4 + j] = _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd);
+        rows[8 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_even, cd_even);
+        rows[12 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd);
+    }
+}
+
 /// Rounds two rows to bf16 and puts them into the halves of words: `low` and `high` side by side.
 pub(crate) fn pair_rows(low: &[f32], high: &[f32], words: &mut [u32]) {
     assert!(has_dot_products(), "bf16 rounding called without it");
@@ -119,11 +230,9 @@ fn pair(low: &[f32], high: &[f32], words: &mut [u32]) {
         let mask = ((1u32 << low.len()) - 1) as __mmask16;
         let [low, high] = [low, high].map(|row| {
             // SAFETY: the mask covers as many values as the row has.
-            let row = _mm512_cvtneps_pbh(unsafe { _mm512_maskz_loadu_ps(mask, row.as_ptr()) });
-            // SAFETY: both types are 256 bits without invalid values.
-            _mm512_cvtepu16_epi32(unsafe { std::mem::transmute::<__m256bh, __m256i>(row) })
+            unsafe { _mm512_maskz_loadu_ps(mask, row.as_ptr()) }
         });
-        let pairs = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
+        let pairs = pair_lanes(low, high);
         // SAFETY: the words are as many as the values.
         unsafe { _mm512_mask_storeu_epi32(words.as_mut_ptr().cast(), mask, pairs) };
     }
@@ -217,4 +326,12 @@ fn load(words: &[u32]) -> __m512i {
 fn as_bf16(words: __m512i) -> __m512bh {
     // SAFETY: both types are 512 bits without invalid values.
     unsafe { std::mem::transmute::<__m512i, __m512bh>(words) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(values: __m512i, words: &mut [u32]) {
+    let words = &mut words[..LANES];
+    // SAFETY: the slice has sixteen words.
+    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), values) }
 }

@@ -272,12 +272,7 @@ pub(crate) fn run_linear(
     epilogue: Epilogue<'_>,
     output: &mut [f32],
 ) {
-    if let Some(bias) = epilogue.bias {
-        assert_eq!(bias.len(), weight.outputs, "bias of a linear layer");
-    }
-    if let Some(residual) = epilogue.residual {
-        assert_eq!(residual.len(), output.len(), "residual of a linear layer");
-    }
+    epilogue.check(rows, weight.outputs);
     if output.is_empty() {
         return;
     }
@@ -308,6 +303,7 @@ pub(crate) fn product<'a>(
 }
 
 /// A first operand as the tiles of a kernel read it.
+#[derive(Clone, Copy)]
 pub(crate) struct PackedInput<'a> {
     pub(crate) kernel: TileKernel,
     pub(crate) layout: Layout,
@@ -365,6 +361,16 @@ pub(crate) fn with_packed_input<R>(
 }
 
 impl Epilogue<'_> {
+    /// Checks that bias and residual are as long as an output `[rows, outputs]` wants them.
+    pub(crate) fn check(&self, rows: usize, outputs: usize) {
+        if let Some(bias) = self.bias {
+            assert_eq!(bias.len(), outputs, "bias of a linear layer");
+        }
+        if let Some(residual) = self.residual {
+            assert_eq!(residual.len(), rows * outputs, "residual of a linear layer");
+        }
+    }
+
     /// Finishes the block at `rows` and `columns` of the output.
     pub(crate) fn apply(
         self,

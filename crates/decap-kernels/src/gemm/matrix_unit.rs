@@ -27,6 +27,50 @@ pub(crate) enum Target<'a, 'b> {
     Rows(&'a mut OutputBlock<'b>),
     /// Its tiles of the first operand of another product.
     Tiles(&'a Pieces<'b>, Layout),
+    /// The sums are logits; their gradients become first operands.
+    Gradients(&'a LogitTiles<'b>),
+}
+
+/// Where gradients of logits `[rows, classes]` go, in bf16, and how they are made.
+pub(crate) struct LogitTiles<'a> {
+    /// A first operand of as many rows.
+    pub(crate) rows: (Pieces<'a>, Layout),
+    /// The transpose, a first operand with a line a class.
+    pub(crate) classes: (Pieces<'a>, Layout),
+    /// Makes a part of a row: `gradient(row, first class, logits)`.
+    pub(crate) gradient: &'a (dyn Fn(usize, usize, &mut [f32]) + Sync),
+}
+
+impl LogitTiles<'_> {
+    /// Takes a tile of logits, `[some rows, COLUMNS]`; what lies behind the last row or class becomes 0.
+    fn write(
+        &self,
+        (a_panel, rows): (usize, Range<usize>),
+        (b_panel, classes): (usize, Range<usize>),
+        sums: &mut [u32],
+    ) {
+        for (index, sums) in as_f32_mut(sums).chunks_exact_mut(COLUMNS).enumerate() {
+            let (logits, padding) = sums.split_at_mut(classes.len());
+            padding.fill(0.0);
+            match rows.clone().nth(index) {
+                Some(row) => (self.gradient)(row, classes.start, logits),
+                None => logits.fill(0.0),
+            }
+        }
+        let tile = |layout: Layout, panel: usize, step: usize| {
+            layout.panel(0, panel).start + step * TILE_ROWS * TILE_STEPS
+        };
+        let (pieces, layout) = &self.rows;
+        // SAFETY: tiles of different panels do not overlap, and no two tasks share one.
+        let words =
+            unsafe { pieces.piece(tile(*layout, a_panel, b_panel), TILE_ROWS * TILE_STEPS) };
+        amx::round_tile(as_f32(sums), words);
+        let (pieces, layout) = &self.classes;
+        // SAFETY: as above.
+        let words =
+            unsafe { pieces.piece(tile(*layout, b_panel, a_panel), TILE_ROWS * TILE_STEPS) };
+        amx::round_transposed(as_f32(sums), words);
+    }
 }
 
 /// Computes the task's part of the output; the sum must not be empty.
@@ -102,6 +146,11 @@ impl Product<'_> {
         target: &mut Target<'_, '_>,
     ) {
         let bytes = self.b_layout.format == Format::SignedBytes;
+        // Lent to the tiles, not copied: a copy with padding waits until all that was stored is written.
+        let epilogue = match is_whole {
+            true => self.epilogue,
+            false => Epilogue::default(),
+        };
         let mut tiles = sums.chunks_exact_mut(TILE);
         for b_panel in task.b_panels.clone() {
             let columns = self.b_layout.grouping.lines_of(b_panel);
@@ -112,6 +161,10 @@ impl Product<'_> {
                     _ => {}
                 }
                 let rows = self.a_layout.grouping.lines_of(a_panel);
+                if let Target::Gradients(tiles) = target {
+                    tiles.write((a_panel, rows), (b_panel, columns.clone()), sums);
+                    continue;
+                }
                 let rows_len = rows.len();
                 let sums = &mut sums[..rows.len() * COLUMNS];
                 // A block that is read only where it is added to.
@@ -122,7 +175,7 @@ impl Product<'_> {
                         columns.start - task.columns.start,
                         columns.len(),
                     )),
-                    Target::Tiles(..) => None,
+                    Target::Tiles(..) | Target::Gradients(_) => None,
                 };
                 let finish = FinishTile {
                     sums: &mut *sums,
@@ -140,10 +193,7 @@ impl Product<'_> {
                         (true, 1..) => Accumulate::Add,
                         _ => self.accumulate,
                     },
-                    epilogue: match is_whole {
-                        true => self.epilogue,
-                        false => Epilogue::default(),
-                    },
+                    epilogue: &epilogue,
                     outputs: self.b_layout.grouping.lines(),
                     rows,
                     columns: columns.clone(),
@@ -171,7 +221,7 @@ struct FinishTile<'a, 'b, 'c> {
     row_scales: &'a [f32],
     column_scales: &'a [f32],
     accumulate: Accumulate,
-    epilogue: Epilogue<'b>,
+    epilogue: &'a Epilogue<'b>,
     /// Columns of the whole output.
     outputs: usize,
     rows: Range<usize>,

@@ -22,13 +22,15 @@ pub use view::{MatrixView, MatrixViewMut};
 
 use crate::dispatch::KernelSet;
 pub(crate) use linear::linear_on;
-use linear::with_packed_input;
-pub(crate) use output::{Output, OutputBlock};
+pub(crate) use linear::{PackedInput, product, with_packed_input};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use matrix_unit::LogitTiles;
+pub(crate) use output::{Output, OutputBlock, Pieces};
+use panels::Packing;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use panels::TILE_STEPS;
-use panels::{Grouping, Layout, Order, Packing};
-use product::Product;
-pub(crate) use product::Threads;
+pub(crate) use panels::{Grouping, Layout, Order};
+pub(crate) use product::{Product, Threads};
 use tile::tile_columns;
 pub(crate) use words::{Words, as_f32_mut, with_f32_scratch, with_scratch};
 
@@ -71,12 +73,62 @@ pub fn matmul_with(
     multiply(how, a, b, accumulate, &mut Output::new(out));
 }
 
+/// `out = activation(a b + bias) + residual`, operands rounded to `precision` first: [`linear`](fn@linear) with
+/// weights that are used once.
+///
+/// `Int8` is taken as `Bf16`.
+///
+/// # Panics
+/// When the sizes do not agree.
+pub fn matmul_then(
+    precision: Precision,
+    a: MatrixView<'_>,
+    b: MatrixView<'_>,
+    epilogue: Epilogue<'_>,
+    out: &mut [f32],
+) {
+    let (rows, columns) = (a.rows(), b.columns());
+    assert_eq!(a.columns(), b.rows(), "inner sizes of a product");
+    assert_eq!(out.len(), rows * columns, "output of a product");
+    epilogue.check(rows, columns);
+    if out.is_empty() {
+        return;
+    }
+    let how = How {
+        set: KernelSet::active(),
+        threads: Threads::All,
+        precision,
+    };
+    let how = how.of_floats();
+    let out = Output::new(MatrixViewMut::row_major(out, rows, columns));
+    with_packed_input(how.set, how.threads, how.precision, a, |packed| {
+        with_product(how, packed, b, |product| {
+            Product {
+                epilogue,
+                ..product
+            }
+            .run(&out);
+        });
+    });
+}
+
 /// Kernels, threads and precision of a product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
     pub(crate) set: KernelSet,
     pub(crate) threads: Threads,
     pub(crate) precision: Precision,
+}
+
+impl How {
+    /// Takes bytes as bf16.
+    pub(crate) fn of_floats(self) -> Self {
+        let precision = match self.precision {
+            Precision::F32 => Precision::F32,
+            Precision::Bf16 | Precision::Int8 | Precision::Int8Weights => Precision::Bf16,
+        };
+        Self { precision, ..self }
+    }
 }
 
 /// [`matmul_with`] with kernels and threads given.
@@ -93,51 +145,74 @@ pub(crate) fn multiply(
     if out.rows() == 0 || out.columns() == 0 {
         return;
     }
-    let How { set, threads, .. } = how;
-    let precision = match how.precision {
-        Precision::F32 => Precision::F32,
-        Precision::Bf16 | Precision::Int8 | Precision::Int8Weights => Precision::Bf16,
-    };
-    let width = tile_columns(set);
+    let how = how.of_floats();
+    with_packed_input(how.set, how.threads, how.precision, a, |packed| {
+        multiply_packed(how, packed, b, accumulate, out);
+    });
+}
+
+/// [`multiply`] whose first operand is packed for a precision of floats.
+pub(crate) fn multiply_packed(
+    how: How,
+    packed: PackedInput<'_>,
+    b: MatrixView<'_>,
+    accumulate: Accumulate,
+    out: &mut Output<'_>,
+) {
+    let width = tile_columns(how.set);
     let run = (RUN_WORDS / b.rows().max(1))
         .next_multiple_of(width)
         .max(8 * width);
-    with_packed_input(set, threads, precision, a, |packed| {
-        for start in (0..b.columns()).step_by(run) {
-            let columns = run.min(b.columns() - start);
-            let grouping = Grouping::Padded {
-                lines: columns,
-                width,
+    for start in (0..b.columns()).step_by(run) {
+        let columns = run.min(b.columns() - start);
+        let rows = out.rows();
+        with_product(how, packed, b.columns_range(start, columns), |product| {
+            let product = Product {
+                accumulate,
+                ..product
             };
-            let format = precision.weight_format();
-            let b_layout = Layout::new(grouping, format, Order::Steps, b.rows());
-            with_scratch(b_layout.words(), |b_words| {
-                let packing = Packing {
-                    set,
-                    threads,
-                    operand: b.columns_range(start, columns).transposed(),
-                    layout: b_layout,
-                    factors: &[],
-                };
-                packing.run(b_words);
-                let product = Product {
-                    set,
-                    kernel: packed.kernel,
-                    threads,
-                    row_scales: &[],
-                    column_scales: &[],
-                    a: packed.words,
-                    a_layout: packed.layout,
-                    b: b_words,
-                    b_layout,
-                    accumulate,
-                    epilogue: Epilogue::default(),
-                };
-                // SAFETY: `out` is borrowed mutably, and this is its only block until it is dropped.
-                let mut block = unsafe { out.block(0, a.rows(), start, columns) };
-                product.run(&block.as_output());
-            });
-        }
+            // SAFETY: `out` is borrowed mutably, and this is its only block until it is dropped.
+            let mut block = unsafe { out.block(0, rows, start, columns) };
+            product.run(&block.as_output());
+        });
+    }
+}
+
+/// Packs the second operand and lends the product of both to `work`.
+pub(crate) fn with_product(
+    how: How,
+    packed: PackedInput<'_>,
+    b: MatrixView<'_>,
+    work: impl FnOnce(Product<'_>),
+) {
+    let grouping = Grouping::Padded {
+        lines: b.columns(),
+        width: tile_columns(how.set),
+    };
+    let format = how.precision.weight_format();
+    let b_layout = Layout::new(grouping, format, Order::Steps, b.rows());
+    with_scratch(b_layout.words(), |b_words| {
+        let packing = Packing {
+            set: how.set,
+            threads: how.threads,
+            operand: b.transposed(),
+            layout: b_layout,
+            factors: &[],
+        };
+        packing.run(b_words);
+        work(Product {
+            set: how.set,
+            kernel: packed.kernel,
+            threads: how.threads,
+            row_scales: &[],
+            column_scales: &[],
+            a: packed.words,
+            a_layout: packed.layout,
+            b: b_words,
+            b_layout,
+            accumulate: Accumulate::Overwrite,
+            epilogue: Epilogue::default(),
+        });
     });
 }
 

@@ -7,7 +7,7 @@
 
 use super::product::Threads;
 use super::view::MatrixView;
-use crate::arch::{Kernel, Simd, bf16_bits, dispatch, pack_bf16_plain};
+use crate::arch::{Kernel, Simd, bf16_bits, dispatch, fetch, pack_bf16_plain};
 use crate::dispatch::KernelSet;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -341,6 +341,7 @@ impl Packing<'_> {
         for (start, tile) in starts.zip(words.chunks_exact_mut(tile)) {
             for (step, merged) in merged.iter_mut().enumerate() {
                 let value = start + step * per_word;
+                self.fetch_across(value, per_word, &lines);
                 let row = |part| across.row_slice(value + part, lines.start, lines.len());
                 let there = per_word.min(self.operand.columns().saturating_sub(value));
                 if self.layout.format == Format::Bf16 && there == 2 {
@@ -351,6 +352,11 @@ impl Packing<'_> {
                 for part in 0..there {
                     merge(self.layout.format, row(part), factors, part, merged);
                 }
+            }
+            #[cfg(target_arch = "x86_64")]
+            if self.set >= KernelSet::Avx512Bf16 {
+                crate::arch::avx512_dot::transpose_words(&merged, lines.len(), tile);
+                continue;
             }
             for (line, words) in tile
                 .chunks_exact_mut(TILE_STEPS)
@@ -371,6 +377,23 @@ impl Packing<'_> {
         const RUN: usize = 64;
         let per_word = self.layout.format.values_per_word();
         let width = words.len() / steps.max(1);
+        #[cfg(target_arch = "x86_64")]
+        if self.layout.format == Format::Bf16 && self.set >= KernelSet::Avx512Bf16 {
+            /// Lines that are transposed at a time.
+            const LINES: usize = 16;
+            let end = values.end.min(self.operand.columns());
+            let start = values.start.min(end);
+            for first in lines.clone().step_by(LINES) {
+                let mut group = [&[][..]; LINES];
+                let there = LINES.min(lines.end - first);
+                for (index, line) in group[..there].iter_mut().enumerate() {
+                    *line = self.operand.row_slice(first + index, start, end - start);
+                }
+                let words = &mut words[first - lines.start..];
+                crate::arch::avx512_dot::interleave_pairs(&group[..there], width, words);
+            }
+            return;
+        }
         let mut converted = [0; RUN];
         for (index, line) in lines.enumerate() {
             for (run, words) in words.chunks_mut(RUN * width).enumerate() {
@@ -424,6 +447,7 @@ impl Packing<'_> {
         for (value, words) in values.step_by(per_word).zip(words.chunks_exact_mut(width)) {
             let words = &mut words[..lines.len()];
             let across = self.operand.transposed();
+            self.fetch_across(value, per_word, &lines);
             if self.layout.format == Format::F32 {
                 let row = across.row_slice(value, lines.start, lines.len());
                 for (word, value) in words.iter_mut().zip(row) {
@@ -464,6 +488,17 @@ impl Packing<'_> {
             for (word, words) in merged.iter().zip(words.chunks_exact_mut(steps)) {
                 words[step] = *word;
             }
+        }
+    }
+
+    /// Has the lines' values that come soon fetched: few of them lie side by side, in rows far apart.
+    #[inline(always)]
+    fn fetch_across(&self, value: usize, count: usize, lines: &Range<usize>) {
+        /// Rows ahead.
+        const AHEAD: usize = 24;
+        for value in value + AHEAD..(value + AHEAD + count).min(self.operand.columns()) {
+            let across = self.operand.transposed();
+            fetch(across.row_slice(value, lines.start, lines.len()));
         }
     }
 

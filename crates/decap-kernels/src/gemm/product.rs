@@ -98,6 +98,17 @@ impl Product<'_> {
         });
     }
 
+    /// [`Product::run`] of the matrix unit, whose sums are logits, into their gradients.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn run_into_gradients(&self, gradients: &super::matrix_unit::LogitTiles<'_>) {
+        let rows = self.a_layout.grouping.lines();
+        let columns = self.b_layout.grouping.lines();
+        self.cut(rows, columns, |task| {
+            let target = super::matrix_unit::Target::Gradients(gradients);
+            super::matrix_unit::run_task(self, task, target);
+        });
+    }
+
     /// Cuts the output into tasks of disjoint panels of both operands, and runs them.
     fn cut(&self, rows: usize, columns: usize, run: impl Fn(Task) + Sync) {
         let a_panels = self.a_layout.grouping.panels();

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::attention::attend_backward;
 use super::batch::Batch;
+use super::dropout::DropoutMask;
 use super::forward::{Activations, BlockActivations, StepSettings};
 use crate::decoder::{BlockLayout, DecoderWeights, LinearLayout, NormLayout};
 
@@ -73,9 +74,24 @@ impl Gradients {
             prefer_huge_pages(&self.values);
             prefer_huge_pages(&weights.values);
         }
-        self.values
-            .par_chunks_mut(1 << 16)
-            .for_each(|chunk| chunk.fill(0.0));
+        // Those of weights are overwritten, all others added up.
+        let layout = &weights.layout;
+        let mut added = vec![&layout.position_embedding, &layout.prefix_bias];
+        let mut norms = vec![&layout.final_norm];
+        for block in &layout.blocks {
+            norms.extend([&block.attention_norm, &block.mlp_norm]);
+            let linears = [
+                &block.attention_in,
+                &block.attention_out,
+                &block.mlp_in,
+                &block.mlp_out,
+            ];
+            added.extend(linears.map(|linear| &linear.bias));
+        }
+        added.extend(norms.iter().flat_map(|norm| [&norm.weight, &norm.bias]));
+        for range in added {
+            self.values[range.clone()].fill(0.0);
+        }
         self.stream.resize(rows * width, 0.0);
         self.inner.resize(rows * width, 0.0);
         self.added.resize(rows * width, 0.0);
@@ -137,17 +153,14 @@ impl Gradients {
         layer: usize,
     ) {
         let place: &BlockLayout = &weights.layout.blocks[layer];
-        self.added.copy_from_slice(&self.stream);
-        if let Some(mask) = settings.mlp_out(layer) {
-            mask.apply(&mut self.added);
-        }
+        let upstream = dropped(settings.mlp_out(layer), &self.stream, &mut self.added);
         backward_linear(
             weights,
             settings.precision,
             &mut self.values,
             &place.mlp_out,
             &block.hidden,
-            &self.added,
+            upstream,
             &mut self.hidden,
         );
         gelu_new_backward(&block.hidden_input, &mut self.hidden);
@@ -173,10 +186,7 @@ impl Gradients {
             &mut self.stream,
         );
 
-        self.added.copy_from_slice(&self.stream);
-        if let Some(mask) = settings.attention_out(layer) {
-            mask.apply(&mut self.added);
-        }
+        let upstream = dropped(settings.attention_out(layer), &self.stream, &mut self.added);
         let out = &place.attention_out;
         backward_linear(
             weights,
@@ -184,7 +194,7 @@ impl Gradients {
             &mut self.values,
             out,
             &block.attended,
-            &self.added,
+            upstream,
             &mut self.inner,
         );
         attend_backward(
@@ -251,7 +261,7 @@ impl Gradients {
         matmul(
             MatrixView::row_major(&self.prefixes, sequences, width).transposed(),
             MatrixView::row_major(&batch.prefixes, sequences, config.prefix_width),
-            Accumulate::Add,
+            Accumulate::Overwrite,
             MatrixViewMut::row_major(
                 &mut self.values[layout.prefix_weight.clone()],
                 width,
@@ -296,8 +306,18 @@ impl Norm<'_> {
     }
 }
 
-/// `output = input weight + bias` on the way back: adds to the gradients of weight and bias,
-/// overwrites that of the input.
+/// The gradient of what was dropped from and added to the stream; `added` has room for it.
+fn dropped<'a>(mask: Option<DropoutMask>, stream: &'a [f32], added: &'a mut [f32]) -> &'a [f32] {
+    let Some(mask) = mask else {
+        return stream;
+    };
+    added.copy_from_slice(stream);
+    mask.apply(added);
+    added
+}
+
+/// `output = input weight + bias` on the way back: adds to the gradient of the bias, overwrites those of
+/// weight and input.
 fn backward_linear(
     weights: &DecoderWeights,
     precision: Precision,
@@ -322,7 +342,7 @@ fn backward_linear(
         precision,
         MatrixView::row_major(input, rows, inputs).transposed(),
         upstream,
-        Accumulate::Add,
+        Accumulate::Overwrite,
         MatrixViewMut::row_major(&mut gradients[place.weight.clone()], inputs, outputs),
     );
     sum_rows(output_gradient, &mut gradients[place.bias.clone()]);

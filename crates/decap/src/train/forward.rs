@@ -1,8 +1,8 @@
 //! The forward pass of training: the decoder's, keeping what the backward pass needs.
 
 use decap_kernels::{
-    Accumulate, MatrixView, MatrixViewMut, Precision, RowStatistics, add_assign, gelu_new,
-    layer_norm_saving, matmul, matmul_with,
+    Accumulate, Epilogue, MatrixView, MatrixViewMut, Precision, RowStatistics, add_assign,
+    gelu_new_into, layer_norm_saving, matmul, matmul_then,
 };
 
 use super::attention::{attend, probabilities_len};
@@ -220,6 +220,7 @@ impl BlockActivations {
             settings.precision,
             &place.attention_in,
             &self.attention_normed,
+            None,
             &mut self.query_key_value,
         );
         attend(
@@ -230,14 +231,15 @@ impl BlockActivations {
             &mut self.probabilities,
             &mut self.attended,
         );
-        forward_linear(
+        forward_sublayer(
             weights,
             settings.precision,
             &place.attention_out,
             &self.attended,
+            settings.attention_out(layer),
+            input,
             &mut self.middle,
         );
-        drop_and_add(&mut self.middle, settings.attention_out(layer), input);
 
         let norm = &place.mlp_norm;
         forward_norm(
@@ -252,18 +254,19 @@ impl BlockActivations {
             settings.precision,
             &place.mlp_in,
             &self.mlp_normed,
+            None,
             &mut self.hidden_input,
         );
-        self.hidden.copy_from_slice(&self.hidden_input);
-        gelu_new(&mut self.hidden);
-        forward_linear(
+        gelu_new_into(&self.hidden_input, &mut self.hidden);
+        forward_sublayer(
             weights,
             settings.precision,
             &place.mlp_out,
             &self.hidden,
+            settings.mlp_out(layer),
+            &self.middle,
             &mut self.output,
         );
-        drop_and_add(&mut self.output, settings.mlp_out(layer), &self.middle);
     }
 }
 
@@ -286,35 +289,50 @@ fn forward_norm(
     );
 }
 
-/// `output = input weight + bias`; `input` is `[rows, in]`, `weight` `[in, out]`.
+/// `output = residual + drop(input weight + bias)`
+fn forward_sublayer(
+    weights: &DecoderWeights,
+    precision: Precision,
+    place: &LinearLayout,
+    input: &[f32],
+    mask: Option<DropoutMask>,
+    residual: &[f32],
+    output: &mut [f32],
+) {
+    let Some(mask) = mask else {
+        return forward_linear(weights, precision, place, input, Some(residual), output);
+    };
+    forward_linear(weights, precision, place, input, None, output);
+    mask.apply(output);
+    add_assign(output, residual);
+}
+
+/// `output = input weight + bias + residual`; `input` is `[rows, in]`, `weight` `[in, out]`.
 fn forward_linear(
     weights: &DecoderWeights,
     precision: Precision,
     place: &LinearLayout,
     input: &[f32],
+    residual: Option<&[f32]>,
     output: &mut [f32],
 ) {
     let outputs = place.bias.len();
     let inputs = place.weight.len() / outputs;
     let rows = input.len() / inputs;
-    fill_rows(output, &weights.values[place.bias.clone()]);
-    matmul_with(
+    matmul_then(
         precision,
         MatrixView::row_major(input, rows, inputs),
         MatrixView::row_major(&weights.values[place.weight.clone()], inputs, outputs),
-        Accumulate::Add,
-        MatrixViewMut::row_major(output, rows, outputs),
+        Epilogue {
+            bias: Some(&weights.values[place.bias.clone()]),
+            residual,
+            ..Epilogue::default()
+        },
+        output,
     );
 }
 
 fn fill_rows(rows: &mut [f32], row: &[f32]) {
     rows.chunks_exact_mut(row.len())
         .for_each(|slot| slot.copy_from_slice(row));
-}
-
-fn drop_and_add(values: &mut [f32], mask: Option<DropoutMask>, residual: &[f32]) {
-    if let Some(mask) = mask {
-        mask.apply(values);
-    }
-    add_assign(values, residual);
 }
