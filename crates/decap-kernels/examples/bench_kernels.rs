@@ -123,7 +123,7 @@ fn linear_layers(bench: &Bench) {
             let weight = random(k * n, 0.05);
             let packed = PackedMatrix::pack(MatrixView::row_major(&weight, k, n), precision);
             let bias = random(n, 1.0);
-            for m in [1, 4, 8, 50, 64, 800, 1300, 5000] {
+            for m in [1, 8, 16, 32, 50, 64, 800, 1300, 5000] {
                 if m * n > 16 << 20 {
                     continue;
                 }

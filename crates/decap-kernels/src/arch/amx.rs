@@ -104,6 +104,46 @@ pub(crate) enum Start<'a> {
     Sums,
 }
 
+/// What is read soon, and fetched from memory meanwhile.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead<'a, T> {
+    words: &'a [T],
+    /// Passes over which it is spread.
+    passes: usize,
+}
+
+impl<'a, T> Ahead<'a, T> {
+    pub(crate) const NOTHING: Self = Self {
+        words: &[],
+        passes: 1,
+    };
+
+    /// The part of `words`, as many bytes as the second operand of a pass, that pass `index` of `passes`
+    /// fetches. Even requests keep memory and the unit busy side by side; many at once hold up its loads.
+    pub(crate) fn part(words: &'a [T], index: usize, passes: usize) -> Self {
+        let passes = match passes {
+            0 | 1 => 1,
+            2 | 3 => 2,
+            _ => 4,
+        };
+        if index >= passes {
+            return Self::NOTHING;
+        }
+        Self {
+            words: &words[index * (words.len() / passes)..],
+            passes,
+        }
+    }
+
+    /// Cache lines a step.
+    fn lines(self) -> usize {
+        match self.words {
+            [] => 0,
+            _ => COLUMNS / self.passes,
+        }
+    }
+}
+
 /// One pass of the registers over two panels: 16 or 32 rows, with or without fetching what comes next.
 macro_rules! pass {
     (@16, $dot:literal, [$($fetch:expr),*], $pass:ident) => {
@@ -119,7 +159,6 @@ macro_rules! pass {
             $($fetch,)*
             "add {a}, 2048",
             "add {b}, 2048",
-            "add {ahead}, 2048",
             "dec {count}",
             "jnz 2b",
             "tilestored [{sums} + {stride}*1], tmm0",
@@ -154,7 +193,6 @@ macro_rules! pass {
             concat!($dot, " tmm3, tmm5, tmm7"),
             "add {a}, 2048",
             "add {b}, 2048",
-            "add {ahead}, 2048",
             "dec {count}",
             "jnz 2b",
             "tilestored [{sums} + {stride}*1], tmm0",
@@ -175,13 +213,27 @@ macro_rules! pass {
             options(nostack),
         )
     };
-    (@fetching $rows:tt, $dot:literal, $pass:ident) => {
+    // As many lines a step as spread what is ahead over the passes that a panel takes part in.
+    (@fetching 8, $rows:tt, $dot:literal, $pass:ident) => {
+        pass!(@$rows, $dot, [
+            fetch!(0), fetch!(1), fetch!(2), fetch!(3), fetch!(4), fetch!(5), fetch!(6), fetch!(7),
+            "add {ahead}, 512"
+        ], $pass)
+    };
+    (@fetching 16, $rows:tt, $dot:literal, $pass:ident) => {
+        pass!(@$rows, $dot, [
+            fetch!(0), fetch!(1), fetch!(2), fetch!(3), fetch!(4), fetch!(5), fetch!(6), fetch!(7),
+            fetch!(8), fetch!(9), fetch!(10), fetch!(11), fetch!(12), fetch!(13), fetch!(14),
+            fetch!(15), "add {ahead}, 1024"
+        ], $pass)
+    };
+    (@fetching 32, $rows:tt, $dot:literal, $pass:ident) => {
         pass!(@$rows, $dot, [
             fetch!(0), fetch!(1), fetch!(2), fetch!(3), fetch!(4), fetch!(5), fetch!(6), fetch!(7),
             fetch!(8), fetch!(9), fetch!(10), fetch!(11), fetch!(12), fetch!(13), fetch!(14),
             fetch!(15), fetch!(16), fetch!(17), fetch!(18), fetch!(19), fetch!(20), fetch!(21),
             fetch!(22), fetch!(23), fetch!(24), fetch!(25), fetch!(26), fetch!(27), fetch!(28),
-            fetch!(29), fetch!(30), fetch!(31)
+            fetch!(29), fetch!(30), fetch!(31), "add {ahead}, 2048"
         ], $pass)
     };
 }
@@ -246,27 +298,31 @@ impl Pass {
 macro_rules! multiply {
     ($name:ident, $dot:literal) => {
         /// Adds the product of `a` `[steps / 16, TILE_ROWS, 16]` and `b` `[steps, COLUMNS]` to what
-        /// `sums` `[TILE_ROWS, COLUMNS]` start with, and fetches `ahead` from memory meanwhile. Only the
-        /// first sixteen rows are computed when `rows` is no more.
+        /// `sums` `[TILE_ROWS, COLUMNS]` start with, and fetches from `ahead` meanwhile. Only the first
+        /// sixteen rows are computed when `rows` is no more.
         pub(crate) fn $name<T>(
             rows: usize,
             a: &[u32],
             b: &[u32],
-            ahead: &[T],
+            ahead: Ahead<'_, T>,
             start: Start<'_>,
             sums: &mut [u32],
         ) {
-            let pass = Pass::new(a, b, ahead, start, sums);
+            let pass = Pass::new(a, b, ahead.words, start, sums);
             // SAFETY: `Pass::new` checked that the matrix unit is there, and the sizes. The loop reads
             // 16 or 32 rows of each tile of `a` and all of `b`, 64 bytes by 16 rows at a time; the
             // registers start from one row, read with stride 0, or from `sums`, of which as many rows
             // are written. What is ahead is fetched but not read, which no address forbids.
             unsafe {
-                match (rows <= LANES, ahead.is_empty()) {
-                    (true, true) => pass!(@16, $dot, [], pass),
-                    (true, false) => pass!(@fetching 16, $dot, pass),
-                    (false, true) => pass!(@32, $dot, [], pass),
-                    (false, false) => pass!(@fetching 32, $dot, pass),
+                match (rows <= LANES, ahead.lines()) {
+                    (true, 0) => pass!(@16, $dot, ["/* {ahead} */"], pass),
+                    (true, 8) => pass!(@fetching 8, 16, $dot, pass),
+                    (true, 16) => pass!(@fetching 16, 16, $dot, pass),
+                    (true, _) => pass!(@fetching 32, 16, $dot, pass),
+                    (false, 0) => pass!(@32, $dot, ["/* {ahead} */"], pass),
+                    (false, 8) => pass!(@fetching 8, 32, $dot, pass),
+                    (false, 16) => pass!(@fetching 16, 32, $dot, pass),
+                    (false, _) => pass!(@fetching 32, 32, $dot, pass),
                 }
             }
         }
@@ -469,16 +525,23 @@ mod tests {
                 let what = format!("{rows} rows, {steps} steps");
                 let (a, b) = (pairs(steps * TILE_ROWS, 1), pairs(steps * COLUMNS, 2));
                 let mut sums = vec![7; TILE_ROWS * COLUMNS];
-                multiply_bf16::<u32>(rows, &a, &b, &[], Start::Zero, &mut sums);
+                multiply_bf16::<u32>(rows, &a, &b, Ahead::NOTHING, Start::Zero, &mut sums);
                 let expected = twin(&a, &[0; COLUMNS], &b, dot_bf16);
                 assert_eq!(sums[..computed], expected[..computed], "bf16, {what}");
-                multiply_bf16(rows, &a, &b, &b, Start::Sums, &mut sums);
+                multiply_bf16(rows, &a, &b, Ahead::part(&b, 1, 2), Start::Sums, &mut sums);
                 let expected = twin(&a, &expected, &b, dot_bf16);
                 assert_eq!(sums[..computed], expected[..computed], "bf16 again, {what}");
 
                 let (a, b) = (words(steps * TILE_ROWS, 3), words(steps * COLUMNS, 4));
                 let header = words(COLUMNS, 5);
-                multiply_int8(rows, &a, &b, &a, Start::Header(&header), &mut sums);
+                multiply_int8(
+                    rows,
+                    &a,
+                    &b,
+                    Ahead::part(&a, 0, 5),
+                    Start::Header(&header),
+                    &mut sums,
+                );
                 let expected = twin(&a, &header, &b, dot_int8);
                 assert_eq!(sums[..computed], expected[..computed], "int8, {what}");
             }

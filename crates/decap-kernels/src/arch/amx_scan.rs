@@ -356,7 +356,7 @@ fn load_bytes(bytes: &[i8]) -> __m512i {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::amx::Start;
+    use crate::arch::amx::{Ahead, Start};
 
     fn bytes(len: usize, seed: usize) -> Vec<i8> {
         let byte = |i: usize| ((i + seed).wrapping_mul(0x9E37_79B9) >> 11) as i8;
@@ -426,7 +426,8 @@ mod tests {
         let mut mixed = vec![0.0; GROUP * width];
         let mut sums = vec![0; TILE_ROWS * COLUMNS];
         for (index, panel) in panels.chunks_exact(rows / 4 * COLUMNS).enumerate() {
-            amx::multiply_int8::<i8>(TILE_ROWS, &packed, panel, &[], Start::Zero, &mut sums);
+            let nothing = Ahead::<i8>::NOTHING;
+            amx::multiply_int8(TILE_ROWS, &packed, panel, nothing, Start::Zero, &mut sums);
             add_sums(&sums, &[1.0; GROUP], index * COLUMNS, width, &mut mixed);
         }
         for (query, mixed) in mixed.chunks_exact(width).enumerate() {

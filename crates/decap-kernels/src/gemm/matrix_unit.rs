@@ -11,7 +11,7 @@ use super::product::{Product, Task};
 use super::tile::{Accumulate, TileKernel};
 use super::words::{as_f32, as_f32_mut, with_scratch};
 use crate::activation::activate;
-use crate::arch::amx::{self, COLUMNS, Start, TILE_ROWS};
+use crate::arch::amx::{self, Ahead, COLUMNS, Start, TILE_ROWS};
 use crate::arch::{Kernel, Simd, dispatch};
 use std::ops::Range;
 
@@ -112,7 +112,7 @@ impl Product<'_> {
                 tiles = sums.chunks_exact_mut(TILE);
             }
             let (header, b) = words_of((first, b_panel));
-            let mut ahead = following.next().map_or(&[][..], |pass| words_of(pass).1);
+            let ahead = following.next().map_or(&[][..], |pass| words_of(pass).1);
             let start = match self.kernel {
                 _ if first > chunk_steps.start => Start::Sums,
                 TileKernel::Int8Amx | TileKernel::SplitAmx => Start::Header(header),
@@ -120,13 +120,13 @@ impl Product<'_> {
                 _ => Start::Sums,
             };
             let a_words = first * TILE_ROWS..first * TILE_ROWS + b.len();
-            for (a_panel, sums) in task.a_panels.clone().zip(&mut tiles) {
+            for ((index, a_panel), sums) in task.a_panels.clone().enumerate().zip(&mut tiles) {
                 let a = &self.a[self.a_layout.panel(0, a_panel)][a_words.clone()];
                 let rows = match self.kernel {
                     TileKernel::SplitAmx => TILE_ROWS,
                     _ => self.a_layout.grouping.lines_of(a_panel).len(),
                 };
-                let ahead = std::mem::take(&mut ahead);
+                let ahead = Ahead::part(ahead, index, task.a_panels.len());
                 match self.kernel {
                     TileKernel::Int8Amx | TileKernel::SplitAmx => {
                         amx::multiply_int8(rows, a, b, ahead, start, sums);

@@ -6,7 +6,7 @@
 use super::partial::{NEGLIGIBLE, Partial, Rescore};
 use super::rows::ExactRows;
 use super::scan::Scan;
-use crate::arch::amx::{self, COLUMNS, Start, TILE_ROWS};
+use crate::arch::amx::{self, Ahead, COLUMNS, Start, TILE_ROWS};
 use crate::arch::amx_scan::{self, GROUP, Lanes, ROWS};
 use crate::arch::{Kernel, Simd};
 use crate::gemm::{Words, as_f32_mut, with_f32_scratch, with_scratch};
@@ -160,6 +160,7 @@ impl Groups<'_, '_> {
                 for (index, panel) in panels.enumerate() {
                     // A panel is as large as the part of the next rows that is fetched during it.
                     let ahead = next.get(4 * index * panel.len()..).unwrap_or_default();
+                    let ahead = Ahead::part(ahead, 0, 1);
                     amx::multiply_int8(TILE_ROWS, packed, panel, ahead, Start::Zero, tile);
                     amx_scan::add_sums(tile, &factors, index * COLUMNS, width, mixed);
                 }
