@@ -1,7 +1,7 @@
 """Times decap and its peers in turns on this machine, and writes a table and a chart.
 
 usage: python tools/peers/run.py --out bench/runs/DATE-MACHINE [--decap target/release/decap] [--rounds 3] [--seconds 2]
-                                 [--work NAME]... [--contender NAME]... [--minutes M] [--report] [--readme README.md]
+                                 [--work NAME]... [--contender NAME]... [--minutes M] [--report] [--readme README.md] [--candle PATH]
 
 A round runs every contender of a work one after the other (A B C A B C), each in a process of its own, so that a
 change of the machine's speed meets all of them. A figure is the median of the rounds' medians. What was measured is
@@ -39,23 +39,25 @@ CONTENDERS = {
     "PyTorch autocast": ("torch", "autocast", "", {}),
     "ONNX Runtime f32": ("ort", "f32", "", {}),
     "ONNX Runtime int8": ("ort", "int8", "", {}),
+    "candle f32": ("candle", "f32", "", {}),
 }
 
 OURS = ["decap", "decap f32", "decap avx512", "decap avx2"]
 TORCH = ["PyTorch f32", "PyTorch f32, AVX2", "PyTorch bf16"]
 ORT = ["ONNX Runtime f32", "ONNX Runtime int8"]
+CANDLE = ["candle f32"]
 # work -> contenders
 WORKS = {
     "photo_to_caption": OURS + TORCH + ["PyTorch f32, no cache"],
     "photos_to_captions_256": ["decap", "decap f32", "PyTorch f32", "PyTorch bf16"],
-    "image_tower_b1": OURS + ["decap int8"] + TORCH + ["PyTorch autocast"] + ORT,
-    "image_tower_b16": OURS + ["decap int8"] + TORCH + ["PyTorch autocast"] + ORT,
-    "text_tower_64x16": OURS + TORCH + ["PyTorch f32, untrimmed"] + ORT,
+    "image_tower_b1": OURS + ["decap int8"] + TORCH + ["PyTorch autocast"] + ORT + CANDLE,
+    "image_tower_b16": OURS + ["decap int8"] + TORCH + ["PyTorch autocast"] + ORT + CANDLE,
+    "text_tower_64x16": OURS + TORCH + ["PyTorch f32, untrimmed"] + ORT + CANDLE,
     "text_tower_64x77": OURS + TORCH + ORT,
-    "train_step_64x20": OURS + [ "PyTorch f32", "PyTorch f32, AVX2", "PyTorch autocast"],
-    "project_500k_q1": OURS + TORCH,
-    "project_500k_q32": OURS + TORCH,
-    "decode_15": OURS + TORCH + ["PyTorch f32, no cache", "PyTorch bf16, no cache"],
+    "train_step_64x20": OURS + ["PyTorch f32", "PyTorch f32, AVX2", "PyTorch autocast"] + CANDLE,
+    "project_500k_q1": OURS + TORCH + CANDLE,
+    "project_500k_q32": OURS + TORCH + CANDLE,
+    "decode_15": OURS + TORCH + ["PyTorch f32, no cache", "PyTorch bf16, no cache"] + CANDLE,
 }
 # what is compared: work, ours, peer, what our time must be smaller by
 TARGETS = [
@@ -96,6 +98,8 @@ def measure(arguments, work, contender):
         command = [arguments.decap, "bench", "--json", "--precision", precision, "--photo", PHOTO, *seconds]
     elif kind == "torch":
         command = [sys.executable, HERE / "torch_peer.py", "--mode", precision, "--variant", variant, "--photo", PHOTO, *seconds]
+    elif kind == "candle":
+        command = [arguments.candle, *seconds]
     else:
         command = [sys.executable, HERE / "ort_peer.py", "--mode", precision, "--cache", arguments.cache, *seconds]
     done = subprocess.run(list(map(str, command)), env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -111,6 +115,9 @@ def run(arguments):
         for turn in range(arguments.rounds):
             for contender in WORKS[work]:
                 if (work, contender, turn) in done or contender not in (arguments.contender or CONTENDERS):
+                    continue
+                if contender in CANDLE and not arguments.candle.exists():
+                    print(f"{contender} is left out: build tools/peers/candle", file=sys.stderr)
                     continue
                 if arguments.minutes and time.monotonic() - began > 60 * arguments.minutes:
                     print("time is over: run it again to go on", file=sys.stderr)
@@ -223,6 +230,7 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--decap", type=Path, default=HERE / "../../target/release/decap")
+    arguments.add_argument("--candle", type=Path, default=HERE / "candle/target/release/candle-peer")
     arguments.add_argument("--cache", type=Path, default=Path("/tmp/decap-peers"))
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=2)

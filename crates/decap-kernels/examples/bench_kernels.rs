@@ -16,11 +16,13 @@ fn main() {
     let bench = Bench {
         words,
         peak_gflops: peak_gflops(),
+        peak_bf16_gflops: peak_of_matrix_unit(),
         peak_gbytes: peak_gbytes(),
     };
     println!(
-        "{{\"work\":\"peak\",\"gflops_f32\":{:.0},\"gbytes_per_s\":{:.1},\"kernels\":\"{}\",\"threads\":{}}}",
+        "{{\"work\":\"peak\",\"gflops_f32\":{:.0},\"gflops_bf16\":{:.0},\"gbytes_per_s\":{:.1},\"kernels\":\"{}\",\"threads\":{}}}",
         bench.peak_gflops,
+        bench.peak_bf16_gflops,
         bench.peak_gbytes,
         active_kernels(),
         rayon::current_num_threads()
@@ -36,6 +38,8 @@ fn main() {
 struct Bench {
     words: Vec<String>,
     peak_gflops: f64,
+    /// Of the matrix unit; 0 without it.
+    peak_bf16_gflops: f64,
     peak_gbytes: f64,
 }
 
@@ -49,9 +53,13 @@ impl Bench {
         let seconds = median_seconds(&mut work);
         let (gflops, gbytes) = (flops / seconds / 1e9, bytes / seconds / 1e9);
         println!(
-            "{{\"work\":\"{name}\",\"ms\":{:.3},\"gflops\":{gflops:.0},\"of_f32_peak\":{:.2},\"gbytes_per_s\":{gbytes:.1},\"of_bandwidth\":{:.2}}}",
+            "{{\"work\":\"{name}\",\"ms\":{:.3},\"gflops\":{gflops:.0},\"of_f32_peak\":{:.2},\"of_bf16_peak\":{:.2},\"gbytes_per_s\":{gbytes:.1},\"of_bandwidth\":{:.2}}}",
             seconds * 1e3,
             gflops / self.peak_gflops,
+            match self.peak_bf16_gflops > 0.0 {
+                true => gflops / self.peak_bf16_gflops,
+                false => 0.0,
+            },
             gbytes / self.peak_gbytes,
         );
     }
@@ -82,11 +90,53 @@ fn peak_gflops() -> f64 {
 
 /// The rate at which all threads together read memory.
 fn peak_gbytes() -> f64 {
-    let values = random(64 << 20, 1.0);
+    let mut values = vec![0.0; 64 << 20];
+    prefer_huge_pages(&values);
+    values.copy_from_slice(&random(64 << 20, 1.0));
     let seconds = median_seconds(|| {
         black_box(sum_of_squares(black_box(&values)));
     });
     size_of_val(&values[..]) as f64 / seconds / 1e9
+}
+
+/// The rate of all threads' matrix units together, from registers alone; 0 without them.
+fn peak_of_matrix_unit() -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if active_kernels() == "amx" {
+        /// 16 x 16 sums of 32 products, four times a turn.
+        const FLOPS_A_TURN: f64 = 4.0 * 2.0 * (16 * 16 * 32) as f64;
+        const TURNS: usize = 100_000;
+        let seconds = median_seconds(|| {
+            rayon::broadcast(|_| {
+                // As the kernels do it, so that they find it as they left it: eight tiles of 16 rows of 64 bytes.
+                let mut configuration = [0u8; 64];
+                configuration[0] = 1;
+                for tile in 0..8 {
+                    configuration[16 + 2 * tile] = 64;
+                    configuration[48 + tile] = 16;
+                }
+                // SAFETY: the processor has the unit and this process may use it, for that is what the active
+                // kernels are; the configuration is read, and no memory written.
+                unsafe {
+                    std::arch::asm!(
+                        "ldtilecfg [{configuration}]",
+                        "2:",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tdpbf16ps tmm2, tmm5, tmm6",
+                        "tdpbf16ps tmm3, tmm5, tmm7",
+                        "dec {turns}",
+                        "jnz 2b",
+                        configuration = in(reg) &configuration,
+                        turns = inout(reg) TURNS => _,
+                        options(nostack, readonly),
+                    );
+                }
+            });
+        });
+        return FLOPS_A_TURN * (TURNS * rayon::current_num_threads()) as f64 / seconds / 1e9;
+    }
+    0.0
 }
 
 /// `len` values in `-scale..scale`.
@@ -266,7 +316,7 @@ fn training(bench: &Bench) {
 }
 
 fn projections(bench: &Bench) {
-    if !bench.wants("project") {
+    if !bench.words.iter().any(|w| w.starts_with("project")) && !bench.words.is_empty() {
         return;
     }
     let (rows, width) = (500_000, 512);
