@@ -55,10 +55,9 @@ impl Group {
             let largest = query
                 .iter()
                 .fold(0.0, |largest: f32, value| largest.max(value.abs()));
-            let step = if largest > 0.0 {
-                largest / QUERY_STEPS
-            } else {
-                1.0
+            let step = match largest / QUERY_STEPS {
+                step if step >= f32::MIN_POSITIVE => step,
+                _ => 1.0,
             };
             let mut lost = 0.0;
             for (at, &value) in query.iter().enumerate() {
