@@ -9,7 +9,9 @@ use std::error::Error;
 use std::time::Instant;
 
 use candle_core::{D, DType, Device, IndexOp, Module, Result, Tensor};
-use candle_nn::{AdamW, Embedding, LayerNorm, Linear, Optimizer, ParamsAdamW, VarBuilder, VarMap, ops};
+use candle_nn::{
+    AdamW, Embedding, LayerNorm, Linear, Optimizer, ParamsAdamW, VarBuilder, VarMap, ops,
+};
 use candle_transformers::models::clip::text_model::{ClipTextConfig, ClipTextTransformer};
 use candle_transformers::models::clip::vision_model::{ClipVisionConfig, ClipVisionTransformer};
 
@@ -33,7 +35,10 @@ impl Block {
     fn new(vs: VarBuilder<'_>) -> Result<Self> {
         let linear = |inputs, outputs, name| candle_nn::linear(inputs, outputs, vs.pp(name));
         Ok(Self {
-            norms: [candle_nn::layer_norm(WIDTH, 1e-5, vs.pp("norm_1"))?, candle_nn::layer_norm(WIDTH, 1e-5, vs.pp("norm_2"))?],
+            norms: [
+                candle_nn::layer_norm(WIDTH, 1e-5, vs.pp("norm_1"))?,
+                candle_nn::layer_norm(WIDTH, 1e-5, vs.pp("norm_2"))?,
+            ],
             query_key_value: linear(WIDTH, 3 * WIDTH, "qkv")?,
             out: linear(WIDTH, WIDTH, "out")?,
             hidden: linear(WIDTH, 4 * WIDTH, "hidden")?,
@@ -46,7 +51,9 @@ impl Block {
         let all = self.query_key_value.forward(&self.norms[0].forward(x)?)?;
         let part = |index: usize| -> Result<Tensor> {
             let part = all.narrow(D::Minus1, index * WIDTH, WIDTH)?;
-            part.reshape((batch, tokens, HEADS, WIDTH / HEADS))?.transpose(1, 2)?.contiguous()
+            part.reshape((batch, tokens, HEADS, WIDTH / HEADS))?
+                .transpose(1, 2)?
+                .contiguous()
         };
         let (query, mut key, mut value) = (part(0)?, part(1)?, part(2)?);
         if let Some(cache) = cache {
@@ -59,7 +66,9 @@ impl Block {
         let scale = 1.0 / ((WIDTH / HEADS) as f64).sqrt();
         let mut scores = (query.matmul(&key.transpose(2, 3)?)? * scale)?;
         if tokens > 1 {
-            let masked = (0..tokens).flat_map(|row| (0..tokens).map(move |column| if column > row { f32::NEG_INFINITY } else { 0.0 }));
+            let masked = (0..tokens).flat_map(|row| {
+                (0..tokens).map(move |column| if column > row { f32::NEG_INFINITY } else { 0.0 })
+            });
             let mask = Tensor::from_iter(masked, &CPU)?.reshape((tokens, tokens))?;
             scores = scores.broadcast_add(&mask)?;
         }
@@ -117,7 +126,9 @@ impl Decoder {
         let mut caches = vec![None; self.blocks.len()];
         let mut read = self.prefix.forward(prefixes)?.unsqueeze(1)?;
         for place in 0..tokens {
-            let chosen = self.logits(&read, place, Some(&mut caches))?.argmax(D::Minus1)?;
+            let chosen = self
+                .logits(&read, place, Some(&mut caches))?
+                .argmax(D::Minus1)?;
             read = self.tokens.forward(&chosen)?.unsqueeze(1)?;
         }
         Ok(())
@@ -133,22 +144,30 @@ type Run = Box<dyn FnMut() -> Result<()>>;
 
 fn number(text: &str) -> usize {
     let scaled = [("k", 1_000), ("m", 1_000_000)];
-    let found = scaled.iter().find_map(|(unit, scale)| Some(text.strip_suffix(unit)?.parse::<usize>().ok()? * scale));
+    let found = scaled
+        .iter()
+        .find_map(|(unit, scale)| Some(text.strip_suffix(unit)?.parse::<usize>().ok()? * scale));
     found.unwrap_or_else(|| text.parse().unwrap_or(1))
 }
 
 fn prepare(work: &str) -> std::result::Result<Run, Box<dyn Error>> {
     let variables = VarMap::new();
     let vs = VarBuilder::from_varmap(&variables, DType::F32, &CPU);
-    let random = |len: usize| Tensor::rand(1.0f32, VOCABULARY as f32 - 1000.0, len, &CPU)?.to_dtype(DType::U32);
+    let random = |len: usize| {
+        Tensor::rand(1.0f32, VOCABULARY as f32 - 1000.0, len, &CPU)?.to_dtype(DType::U32)
+    };
     if let Some(batch) = work.strip_prefix("image_tower_b") {
         let tower = ClipVisionTransformer::new(vs, &ClipVisionConfig::vit_base_patch32())?;
         let photos = Tensor::randn(0.0f32, 1.0, (number(batch), 3, 224, 224), &CPU)?;
         return Ok(Box::new(move || tower.forward(&photos).map(drop)));
     }
-    if let Some((texts, tokens)) = work.strip_prefix("text_tower_").and_then(|size| size.split_once('x')) {
+    if let Some((texts, tokens)) = work
+        .strip_prefix("text_tower_")
+        .and_then(|size| size.split_once('x'))
+    {
         let tower = ClipTextTransformer::new(vs, &ClipTextConfig::vit_base_patch32())?;
-        let ids = random(number(texts) * number(tokens))?.reshape((number(texts), number(tokens)))?;
+        let ids =
+            random(number(texts) * number(tokens))?.reshape((number(texts), number(tokens)))?;
         let ids = ids.clamp(0u32, 49_000u32)?;
         return Ok(Box::new(move || tower.forward(&ids).map(drop)));
     }
@@ -156,14 +175,20 @@ fn prepare(work: &str) -> std::result::Result<Run, Box<dyn Error>> {
         let (decoder, tokens, prefix) = (Decoder::new(vs)?, number(tokens), unit(1)?);
         return Ok(Box::new(move || decoder.generate(&prefix, tokens)));
     }
-    if let Some((rows, queries)) = work.strip_prefix("project_").and_then(|size| size.split_once("_q")) {
+    if let Some((rows, queries)) = work
+        .strip_prefix("project_")
+        .and_then(|size| size.split_once("_q"))
+    {
         let (rows, queries) = (unit(number(rows))?, unit(number(queries))?);
         return Ok(Box::new(move || {
             let weights = ops::softmax_last_dim(&(queries.matmul(&rows.t()?)? * 100.0)?)?;
             weights.matmul(&rows).map(drop)
         }));
     }
-    if let Some((captions, tokens)) = work.strip_prefix("train_step_").and_then(|size| size.split_once('x')) {
+    if let Some((captions, tokens)) = work
+        .strip_prefix("train_step_")
+        .and_then(|size| size.split_once('x'))
+    {
         let (captions, tokens) = (number(captions), number(tokens));
         let decoder = Decoder::new(vs)?;
         let settings = ParamsAdamW {
@@ -173,12 +198,26 @@ fn prepare(work: &str) -> std::result::Result<Run, Box<dyn Error>> {
             ..ParamsAdamW::default()
         };
         let mut optimizer = AdamW::new(variables.all_vars(), settings)?;
-        let (prefixes, ids) = (unit(captions)?, random(captions * tokens)?.reshape((captions, tokens))?);
+        let (prefixes, ids) = (
+            unit(captions)?,
+            random(captions * tokens)?.reshape((captions, tokens))?,
+        );
         return Ok(Box::new(move || {
             let prefix = decoder.prefix.forward(&prefixes)?.unsqueeze(1)?;
-            let read = Tensor::cat(&[prefix, decoder.tokens.forward(&ids.i((.., ..tokens - 1))?.contiguous()?)?], 1)?;
+            let read = Tensor::cat(
+                &[
+                    prefix,
+                    decoder
+                        .tokens
+                        .forward(&ids.i((.., ..tokens - 1))?.contiguous()?)?,
+                ],
+                1,
+            )?;
             let logits = decoder.logits(&read, 0, None)?;
-            optimizer.backward_step(&candle_nn::loss::cross_entropy(&logits, &ids.flatten_all()?)?)
+            optimizer.backward_step(&candle_nn::loss::cross_entropy(
+                &logits,
+                &ids.flatten_all()?,
+            )?)
         }));
     }
     Err(format!("no such work: {work}").into())
@@ -186,7 +225,12 @@ fn prepare(work: &str) -> std::result::Result<Run, Box<dyn Error>> {
 
 fn main() -> std::result::Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let after = |name: &str| arguments.iter().skip_while(|argument| *argument != name).nth(1);
+    let after = |name: &str| {
+        arguments
+            .iter()
+            .skip_while(|argument| *argument != name)
+            .nth(1)
+    };
     let work = after("--work").ok_or("usage: candle-peer --work NAME [--seconds S]")?;
     let seconds: f64 = after("--seconds").map_or(Ok(3.0), |seconds| seconds.parse())?;
     let mut run = prepare(work)?;
