@@ -4,7 +4,7 @@ use crate::arch::{Kernel, Simd, dispatch, map_lanes};
 use crate::dispatch::KernelSet;
 use crate::gemm::{
     Accumulate, Epilogue, How, MatrixView, MatrixViewMut, Output, PackedInput, PackedMatrix,
-    Precision, Threads, multiply_packed, product, with_f32_scratch, with_packed_input,
+    Precision, multiply_packed, product, with_f32_scratch, with_packed_input,
 };
 #[cfg(target_arch = "x86_64")]
 use crate::gemm::{Layout, LogitTiles, Pieces, with_product, with_scratch};
@@ -164,10 +164,6 @@ pub fn linear_cross_entropy_with(
     let counted: Vec<usize> = (0..targets.len())
         .filter(|&row| Some(targets[row]) != settings.ignore_index)
         .collect();
-    let precision = match precision {
-        Precision::F32 => Precision::F32,
-        Precision::Bf16 | Precision::Int8 | Precision::Int8Weights => Precision::Bf16,
-    };
     let hidden: Vec<f32> = counted
         .iter()
         .flat_map(|row| &hidden[row * width..(row + 1) * width])
@@ -177,14 +173,10 @@ pub fn linear_cross_entropy_with(
     for &target in &targets {
         assert!(target < classes, "target {target} of {classes} classes");
     }
-    let how = How {
-        set: KernelSet::active(),
-        threads: Threads::All,
-        precision,
-    };
+    let how = How::active(precision.of_floats());
     let view = MatrixView::row_major(&hidden, counted.len(), width);
     let mut rows = Vec::new();
-    with_packed_input(how.set, how.threads, precision, view, |packed| {
+    with_packed_input(how.set, how.threads, how.precision, view, |packed| {
         let blocks = Blocks {
             how,
             hidden: view,
@@ -294,10 +286,11 @@ impl Blocks<'_> {
             return embedding_gradient.fill(0.0);
         }
         let factor = 1.0 / rows.len() as f32;
+        let log_sums: Vec<f32> = rows.iter().map(|row| row.log_sum() as f32).collect();
         // Of a row's logits of the classes from `first`.
         let gradient = |row: usize, first: usize, logits: &mut [f32]| {
             let gradient = LogitGradients {
-                log_sum: rows[row].log_sum() as f32,
+                log_sum: log_sums[row],
                 factor,
                 spread: settings.label_smoothing / self.classes as f32 * factor,
                 logits,

@@ -111,6 +111,14 @@ fn layout_of(set: KernelSet, precision: Precision, inputs: usize, outputs: usize
 }
 
 impl Precision {
+    /// What two operands that are both made on the spot are rounded to: gradients and scores do not fit into bytes.
+    pub(crate) fn of_floats(self) -> Self {
+        match self {
+            Self::F32 => Self::F32,
+            Self::Bf16 | Self::Int8 | Self::Int8Weights => Self::Bf16,
+        }
+    }
+
     /// The format of the second operand of a product.
     pub(crate) fn weight_format(self) -> Format {
         match self {

@@ -65,11 +65,7 @@ pub fn matmul_with(
     accumulate: Accumulate,
     out: MatrixViewMut<'_>,
 ) {
-    let how = How {
-        set: KernelSet::active(),
-        threads: Threads::All,
-        precision,
-    };
+    let how = How::active(precision);
     multiply(how, a, b, accumulate, &mut Output::new(out));
 }
 
@@ -94,12 +90,7 @@ pub fn matmul_then(
     if out.is_empty() {
         return;
     }
-    let how = How {
-        set: KernelSet::active(),
-        threads: Threads::All,
-        precision,
-    };
-    let how = how.of_floats();
+    let how = How::active(precision.of_floats());
     let out = Output::new(MatrixViewMut::row_major(out, rows, columns));
     with_packed_input(how.set, how.threads, how.precision, a, |packed| {
         with_product(how, packed, b, |product| {
@@ -121,13 +112,13 @@ pub(crate) struct How {
 }
 
 impl How {
-    /// Takes bytes as bf16.
-    pub(crate) fn of_floats(self) -> Self {
-        let precision = match self.precision {
-            Precision::F32 => Precision::F32,
-            Precision::Bf16 | Precision::Int8 | Precision::Int8Weights => Precision::Bf16,
-        };
-        Self { precision, ..self }
+    /// With this thread's kernels, on the whole pool.
+    pub(crate) fn active(precision: Precision) -> Self {
+        Self {
+            set: KernelSet::active(),
+            threads: Threads::All,
+            precision,
+        }
     }
 }
 
@@ -145,7 +136,10 @@ pub(crate) fn multiply(
     if out.rows() == 0 || out.columns() == 0 {
         return;
     }
-    let how = how.of_floats();
+    let how = How {
+        precision: how.precision.of_floats(),
+        ..how
+    };
     with_packed_input(how.set, how.threads, how.precision, a, |packed| {
         multiply_packed(how, packed, b, accumulate, out);
     });

@@ -58,10 +58,7 @@ impl<'a> Scan<'a> {
             let square: f64 = query.iter().map(|&value| f64::from(value).powi(2)).sum();
             square.sqrt() as f32 * inverse_tau
         };
-        let precision = match precision {
-            Precision::F32 => Precision::F32,
-            Precision::Bf16 | Precision::Int8 | Precision::Int8Weights => Precision::Bf16,
-        };
+        let precision = precision.of_floats();
         let count = queries.len() / width;
         let as_weights = || {
             let weights = MatrixView::row_major(queries, count, width).transposed();
