@@ -2,9 +2,10 @@
 
 use crate::arch::{Kernel, Simd, dispatch, map_lanes};
 use crate::dispatch::KernelSet;
+use crate::gemm::tile::TileKernel;
 use crate::gemm::{
     Accumulate, Epilogue, How, MatrixView, MatrixViewMut, Output, PackedInput, PackedMatrix,
-    Precision, multiply_packed, product, with_f32_scratch, with_packed_input,
+    Precision, Product, multiply_packed, product, with_f32_scratch, with_packed_input,
 };
 #[cfg(target_arch = "x86_64")]
 use crate::gemm::{Layout, LogitTiles, Pieces, with_product, with_scratch};
@@ -174,26 +175,39 @@ pub fn linear_cross_entropy_with(
         assert!(target < classes, "target {target} of {classes} classes");
     }
     let how = How::active(precision.of_floats());
-    let view = MatrixView::row_major(&hidden, counted.len(), width);
-    let mut rows = Vec::new();
-    with_packed_input(how.set, how.threads, how.precision, view, |packed| {
-        let blocks = Blocks {
-            how,
-            hidden: view,
-            packed,
-            embedding,
-            classes,
-            targets: &targets,
-        };
-        rows = blocks.row_sums();
-        if let Some(gradients) = gradients {
-            let mut hidden_gradient = vec![0.0; hidden.len()];
-            blocks.gradients(&rows, settings, &mut hidden_gradient, gradients.embedding);
-            for (row, values) in counted.iter().zip(hidden_gradient.chunks_exact(width)) {
-                gradients.hidden[row * width..(row + 1) * width].copy_from_slice(values);
+    let mut rows = Vec::with_capacity(counted.len());
+    match gradients {
+        None => with_blocks(how, &hidden, width, embedding, &targets, |blocks| {
+            rows = blocks.row_sums(None);
+        }),
+        Some(gradients) if counted.is_empty() => gradients.embedding.fill(0.0),
+        Some(gradients) => {
+            let slope = Slope {
+                factor: 1.0 / counted.len() as f32,
+                smoothing: settings.label_smoothing,
+                classes,
+            };
+            let chunk = rows_at_once(how, counted.len(), classes);
+            let chunks = hidden.chunks(chunk * width).zip(targets.chunks(chunk));
+            for ((hidden, targets), counted) in chunks.zip(counted.chunks(chunk)) {
+                let mut of_hidden = vec![0.0; hidden.len()];
+                let mut into = Gradients {
+                    hidden: &mut of_hidden,
+                    embedding: &mut *gradients.embedding,
+                    accumulate: match rows.is_empty() {
+                        true => Accumulate::Overwrite,
+                        false => Accumulate::Add,
+                    },
+                };
+                with_blocks(how, hidden, width, embedding, targets, |blocks| {
+                    rows.extend(blocks.gradients(slope, &mut into));
+                });
+                for (row, values) in counted.iter().zip(of_hidden.chunks_exact(width)) {
+                    gradients.hidden[row * width..(row + 1) * width].copy_from_slice(values);
+                }
             }
         }
-    });
+    }
     let smoothing = f64::from(settings.label_smoothing);
     let losses = rows.iter().map(|row| {
         let mean = row.total / classes as f64;
@@ -208,12 +222,27 @@ pub fn linear_cross_entropy_with(
 /// Classes whose logits are in memory at a time: those of a batch stay in the last-level cache.
 const BLOCK_CLASSES: usize = 2048;
 
-/// A cross-entropy whose logits are computed class by class, twice: for the sums of the rows, and for
-/// the gradients. That costs one product more than keeping them, and saves reading and writing logits
-/// and the gradient of the embedding over and over, which takes longer.
+/// Exponentials of logits that are kept at most: those of some rows and all classes, in 128 MiB. In tests so few
+/// that there is more than one lot of rows.
+const KEPT: usize = if cfg!(test) { 1 << 17 } else { 1 << 25 };
+
+/// Rows whose gradients are computed at once.
+fn rows_at_once(how: How, rows: usize, classes: usize) -> usize {
+    if TileKernel::choose(how.set, how.precision, rows).is_of_matrix_unit() {
+        return rows;
+    }
+    let most = (KEPT / classes).max(1);
+    rows.div_ceil(rows.div_ceil(most))
+}
+
+/// A cross-entropy of some rows whose logits are computed a block of classes after the other.
+///
+/// Gradients need the sums of the rows first. The matrix unit computes logits twice, for the sums and for the
+/// gradients: that costs one product more than keeping them, and saves reading and writing logits and the gradient of
+/// the embedding over and over, which takes longer. Elsewhere products take longer than that, and logits are kept.
 struct Blocks<'a> {
     how: How,
-    /// The rows that count, `[rows, width]`.
+    /// The rows, `[rows, width]`.
     hidden: MatrixView<'a>,
     /// The same, as the products with the embedding read them.
     packed: PackedInput<'a>,
@@ -222,6 +251,28 @@ struct Blocks<'a> {
     classes: usize,
     /// `[rows]`
     targets: &'a [usize],
+}
+
+/// Packs the hidden states of some rows and lends their cross-entropy to `work`.
+fn with_blocks(
+    how: How,
+    hidden: &[f32],
+    width: usize,
+    embedding: &[f32],
+    targets: &[usize],
+    work: impl FnOnce(Blocks<'_>),
+) {
+    let hidden = MatrixView::row_major(hidden, targets.len(), width);
+    with_packed_input(how.set, how.threads, how.precision, hidden, |packed| {
+        work(Blocks {
+            how,
+            hidden,
+            packed,
+            embedding,
+            classes: embedding.len() / width,
+            targets,
+        });
+    });
 }
 
 /// What is known of the logits of a row.
@@ -242,22 +293,65 @@ impl RowSums {
     }
 }
 
+/// How gradients of logits follow from probabilities.
+#[derive(Clone, Copy)]
+struct Slope {
+    /// One over the rows that count.
+    factor: f32,
+    /// Share of the target that is spread over all classes.
+    smoothing: f32,
+    classes: usize,
+}
+
+impl Slope {
+    /// What is taken from the gradient of every class.
+    fn spread(self) -> f32 {
+        self.smoothing / self.classes as f32 * self.factor
+    }
+
+    /// Takes the target's own part from the gradients of the classes from `first`.
+    fn take_target(self, target: usize, first: usize, gradients: &mut [f32]) {
+        if let Some(gradient) = gradients.get_mut(target.wrapping_sub(first)) {
+            *gradient -= (1.0 - self.smoothing) * self.factor;
+        }
+    }
+}
+
+/// Where gradients go.
+struct Gradients<'a> {
+    /// Those of the rows are added here, `[rows, width]`.
+    hidden: &'a mut [f32],
+    /// `[classes, width]`
+    embedding: &'a mut [f32],
+    /// What happens to those of the embedding.
+    accumulate: Accumulate,
+}
+
+/// Exponentials of the logits of some rows, one block of classes, `[rows, classes]`, after the other.
+struct Kept<'a> {
+    exponentials: &'a mut [f32],
+    /// What each row's logits were reduced by before, of each block, `[blocks, rows]`.
+    references: Vec<f32>,
+}
+
 impl Blocks<'_> {
-    fn row_sums(&self) -> Vec<RowSums> {
+    /// The sums of the rows; their exponentials go to `kept`.
+    fn row_sums(&self, mut kept: Option<&mut Kept<'_>>) -> Vec<RowSums> {
         let nothing = RowSums {
             largest: f32::NEG_INFINITY,
             exponentials: 0.0,
             total: 0.0,
             target: 0.0,
         };
-        let mut rows = vec![nothing; self.targets.len()];
+        let len = self.targets.len();
+        let mut rows = vec![nothing; len];
         if rows.is_empty() {
             return rows;
         }
         for first in (0..self.classes).step_by(BLOCK_CLASSES) {
             let block = self.block(first);
             let size = block.rows();
-            with_f32_scratch(rows.len() * size, |logits| {
+            let mut add = |logits: &mut [f32]| {
                 self.logits(block, logits);
                 let pairs = rows.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
                 pairs
@@ -268,109 +362,138 @@ impl Blocks<'_> {
                         }
                         dispatch(self.how.set, AddLogits { row, logits });
                     });
-            });
+            };
+            match &mut kept {
+                None => with_f32_scratch(len * size, add),
+                Some(kept) => {
+                    add(&mut kept.exponentials[len * first..len * (first + size)]);
+                    kept.references.extend(rows.iter().map(|row| row.largest));
+                }
+            }
         }
         rows
     }
 
-    /// The gradients of the hidden rows, `[rows, width]` zeros, and of the embedding.
-    fn gradients(
-        &self,
-        rows: &[RowSums],
-        settings: CrossEntropy,
-        hidden_gradient: &mut [f32],
-        embedding_gradient: &mut [f32],
-    ) {
-        let width = self.hidden.columns();
-        if rows.is_empty() {
-            return embedding_gradient.fill(0.0);
-        }
-        let factor = 1.0 / rows.len() as f32;
-        let log_sums: Vec<f32> = rows.iter().map(|row| row.log_sum() as f32).collect();
-        // Of a row's logits of the classes from `first`.
-        let gradient = |row: usize, first: usize, logits: &mut [f32]| {
-            let gradient = LogitGradients {
-                log_sum: log_sums[row],
-                factor,
-                spread: settings.label_smoothing / self.classes as f32 * factor,
-                logits,
-            };
-            dispatch(self.how.set, gradient);
-            let target = self.targets[row].wrapping_sub(first);
-            if let Some(target) = logits.get_mut(target) {
-                *target -= (1.0 - settings.label_smoothing) * factor;
-            }
-        };
+    /// The sums of the rows, and the gradients.
+    fn gradients(&self, slope: Slope, into: &mut Gradients<'_>) -> Vec<RowSums> {
         let hidden = PackedMatrix::pack(self.hidden, self.how.precision);
-        for first in (0..self.classes).step_by(BLOCK_CLASSES) {
-            let block = self.block(first);
-            let out = MatrixViewMut::row_major(hidden_gradient, rows.len(), width);
-            let mut hidden_out = Output::new(out);
-            let size = block.rows();
-            let values = &mut embedding_gradient[first * width..(first + size) * width];
-            let embedding_out = Output::new(MatrixViewMut::row_major(values, size, width));
-            let then = |logits: PackedInput<'_>, transposed: PackedInput<'_>| {
-                let out = &mut hidden_out;
-                multiply_packed(self.how, logits, block, Accumulate::Add, out);
-                let product = product(transposed, self.how.threads, &hidden, Epilogue::default());
-                product.run(&embedding_out);
-            };
-            let gradient = |row: usize, at: usize, logits: &mut [f32]| {
-                gradient(row, first + at, logits);
-            };
-            self.with_gradients(block, &gradient, then);
+        #[cfg(target_arch = "x86_64")]
+        if self.packed.kernel.is_of_matrix_unit() {
+            let rows = self.row_sums(None);
+            let log_sums: Vec<f32> = rows.iter().map(|row| row.log_sum() as f32).collect();
+            for first in (0..self.classes).step_by(BLOCK_CLASSES) {
+                let then = |by_row: PackedInput<'_>, by_class: PackedInput<'_>| {
+                    self.add_products(first, by_row, by_class, &hidden, into);
+                };
+                self.with_gradients_in_tiles(first, &log_sums, slope, then);
+            }
+            return rows;
         }
-    }
-
-    /// Lends the gradients of the logits of a block of classes, `[rows, classes]` and transposed.
-    fn with_gradients(
-        &self,
-        block: MatrixView<'_>,
-        gradient: &(dyn Fn(usize, usize, &mut [f32]) + Sync),
-        then: impl FnOnce(PackedInput<'_>, PackedInput<'_>),
-    ) {
         let How {
             set,
             threads,
             precision,
         } = self.how;
-        let (rows, size) = (self.targets.len(), block.rows());
-        #[cfg(target_arch = "x86_64")]
-        if self.packed.kernel.is_of_matrix_unit() {
-            let layout = |lines, depth| {
-                let (grouping, order) = self.packed.kernel.group_rows(set, lines);
-                Layout::new(grouping, self.packed.layout.format, order, depth)
+        let len = self.targets.len();
+        with_f32_scratch(len * self.classes, |exponentials| {
+            let mut kept = Kept {
+                exponentials,
+                references: Vec::new(),
             };
-            let layouts = [layout(rows, size), layout(size, rows)];
-            return with_scratch(layouts[0].words() + layouts[1].words(), |words| {
-                let (by_row, by_class) = words.split_at_mut(layouts[0].words());
-                let tiles = LogitTiles {
-                    rows: (Pieces::new(by_row), layouts[0]),
-                    classes: (Pieces::new(by_class), layouts[1]),
-                    gradient,
-                };
-                with_product(self.how, self.packed, block.transposed(), |product| {
-                    product.run_into_gradients(&tiles);
+            let rows = self.row_sums(Some(&mut kept));
+            let blocks = kept.exponentials.chunks_mut(len * BLOCK_CLASSES);
+            let blocks = blocks.zip(kept.references.chunks_exact(len));
+            for (index, (values, references)) in blocks.enumerate() {
+                let first = index * BLOCK_CLASSES;
+                let size = values.len() / len;
+                let each = values.par_chunks_exact_mut(size).zip(references);
+                let each = each.zip(&rows).zip(self.targets);
+                each.for_each(|(((values, reference), row), &target)| {
+                    let factor = (f64::from(*reference) - row.log_sum()).exp();
+                    let scale = ScaleExponentials {
+                        factor: factor as f32 * slope.factor,
+                        spread: slope.spread(),
+                        values,
+                    };
+                    dispatch(set, scale);
+                    slope.take_target(target, first, values);
                 });
-                let operand = |words, layout| PackedInput {
-                    words,
-                    layout,
-                    ..self.packed
-                };
-                then(operand(by_row, layouts[0]), operand(by_class, layouts[1]));
-            });
+                let gradients = MatrixView::row_major(values, len, size);
+                with_packed_input(set, threads, precision, gradients, |by_row| {
+                    let transposed = gradients.transposed();
+                    with_packed_input(set, threads, precision, transposed, |by_class| {
+                        self.add_products(first, by_row, by_class, &hidden, into);
+                    });
+                });
+            }
+            rows
+        })
+    }
+
+    /// Adds what the gradients of the logits of a block of classes, `[rows, classes]` and transposed, bring.
+    fn add_products(
+        &self,
+        first: usize,
+        by_row: PackedInput<'_>,
+        by_class: PackedInput<'_>,
+        hidden: &PackedMatrix,
+        into: &mut Gradients<'_>,
+    ) {
+        let (block, width) = (self.block(first), self.hidden.columns());
+        let out = MatrixViewMut::row_major(into.hidden, self.targets.len(), width);
+        let out = &mut Output::new(out);
+        multiply_packed(self.how, by_row, block, Accumulate::Add, out);
+        let values = &mut into.embedding[first * width..][..block.rows() * width];
+        let out = Output::new(MatrixViewMut::row_major(values, block.rows(), width));
+        Product {
+            accumulate: into.accumulate,
+            ..product(by_class, self.how.threads, hidden, Epilogue::default())
         }
-        with_f32_scratch(rows * size, |logits| {
-            self.logits(block, logits);
-            let each = logits.par_chunks_exact_mut(size).enumerate();
-            each.for_each(|(row, logits)| gradient(row, 0, logits));
-            let logits = MatrixView::row_major(logits, rows, size);
-            with_packed_input(set, threads, precision, logits, |by_row| {
-                let transposed = logits.transposed();
-                with_packed_input(set, threads, precision, transposed, |by_class| {
-                    then(by_row, by_class);
-                });
+        .run(&out);
+    }
+
+    /// Lends the gradients of the logits of a block of classes, `[rows, classes]` and transposed.
+    #[cfg(target_arch = "x86_64")]
+    fn with_gradients_in_tiles(
+        &self,
+        first: usize,
+        log_sums: &[f32],
+        slope: Slope,
+        then: impl FnOnce(PackedInput<'_>, PackedInput<'_>),
+    ) {
+        let (block, set) = (self.block(first), self.how.set);
+        let layout = |lines, depth| {
+            let (grouping, order) = self.packed.kernel.group_rows(set, lines);
+            Layout::new(grouping, self.packed.layout.format, order, depth)
+        };
+        let (rows, size) = (self.targets.len(), block.rows());
+        let layouts = [layout(rows, size), layout(size, rows)];
+        let gradient = |row: usize, at: usize, logits: &mut [f32]| {
+            let gradient = LogitGradients {
+                log_sum: log_sums[row],
+                factor: slope.factor,
+                spread: slope.spread(),
+                logits,
+            };
+            dispatch(set, gradient);
+            slope.take_target(self.targets[row], first + at, logits);
+        };
+        with_scratch(layouts[0].words() + layouts[1].words(), |words| {
+            let (by_row, by_class) = words.split_at_mut(layouts[0].words());
+            let tiles = LogitTiles {
+                rows: (Pieces::new(by_row), layouts[0]),
+                classes: (Pieces::new(by_class), layouts[1]),
+                gradient: &gradient,
+            };
+            with_product(self.how, self.packed, block.transposed(), |product| {
+                product.run_into_gradients(&tiles);
             });
+            let operand = |words, layout| PackedInput {
+                words,
+                layout,
+                ..self.packed
+            };
+            then(operand(by_row, layouts[0]), operand(by_class, layouts[1]));
         });
     }
 
@@ -402,7 +525,7 @@ struct AddLogits<'a> {
 impl Kernel for AddLogits<'_> {
     type Output = ();
 
-    /// The logits are replaced by exponentials, which nobody reads.
+    /// The logits are replaced by `e^(logit - largest)`.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let row = self.row;
@@ -414,7 +537,25 @@ impl Kernel for AddLogits<'_> {
     }
 }
 
+/// Turns exponentials of logits into their gradients, the target's own part aside.
+struct ScaleExponentials<'a> {
+    factor: f32,
+    spread: f32,
+    values: &'a mut [f32],
+}
+
+impl Kernel for ScaleExponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (factor, spread) = (simd.splat(self.factor), simd.splat(-self.spread));
+        map_lanes!(simd, S, self.values, |x| simd.mul_add(x, factor, spread));
+    }
+}
+
 /// Turns logits into their gradients, the target's own part aside.
+#[cfg(target_arch = "x86_64")]
 struct LogitGradients<'a> {
     log_sum: f32,
     factor: f32,
@@ -422,6 +563,7 @@ struct LogitGradients<'a> {
     logits: &'a mut [f32],
 }
 
+#[cfg(target_arch = "x86_64")]
 impl Kernel for LogitGradients<'_> {
     type Output = ();
 

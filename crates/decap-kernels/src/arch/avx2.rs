@@ -182,4 +182,43 @@ impl Simd for Avx2 {
             _mm_cvtss_f32(_mm_max_ss(pair, _mm_movehdup_ps(pair)))
         })
     }
+    #[inline(always)]
+    fn dot_bytes(self, numbers: &[i16], bytes: &[i8]) -> i32 {
+        proven!(dot_bytes(numbers, bytes))
+    }
+}
+
+/// [`Simd::dot_bytes`], also for sets that have more than AVX2.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+pub(crate) unsafe fn dot_bytes(numbers: &[i16], bytes: &[i8]) -> i32 {
+    const WORDS: usize = 16;
+    const SUMS: usize = 4;
+    let numbers = numbers.chunks_exact(SUMS * WORDS);
+    let bytes = bytes.chunks_exact(SUMS * WORDS);
+    let rest = numbers.remainder().iter().zip(bytes.remainder());
+    // SAFETY: the caller has AVX2, and all loads are inside the chunks.
+    let sum = unsafe {
+        let mut sums = [_mm256_setzero_si256(); SUMS];
+        for (numbers, bytes) in numbers.zip(bytes) {
+            for (part, sum) in sums.iter_mut().enumerate() {
+                let numbers = _mm256_loadu_si256(numbers[part * WORDS..].as_ptr().cast());
+                let bytes = _mm_loadu_si128(bytes[part * WORDS..].as_ptr().cast());
+                let products = _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), numbers);
+                *sum = _mm256_add_epi32(*sum, products);
+            }
+        }
+        let low = _mm256_add_epi32(sums[0], sums[1]);
+        let sum = _mm256_add_epi32(low, _mm256_add_epi32(sums[2], sums[3]));
+        let half = _mm_add_epi32(
+            _mm256_castsi256_si128(sum),
+            _mm256_extracti128_si256::<1>(sum),
+        );
+        let pair = _mm_add_epi32(half, _mm_shuffle_epi32::<0b01_00_11_10>(half));
+        _mm_cvtsi128_si32(_mm_add_epi32(pair, _mm_shuffle_epi32::<1>(pair)))
+    };
+    let rest = rest.map(|(&number, &byte)| i32::from(number) * i32::from(byte));
+    sum + rest.sum::<i32>()
 }

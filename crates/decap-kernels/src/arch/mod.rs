@@ -97,6 +97,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn select_less(self, x: Self::V, bound: Self::V, low: Self::V, high: Self::V) -> Self::V;
     fn sum(self, a: Self::V) -> f32;
     fn maximum(self, a: Self::V) -> f32;
+    /// Dot product of bytes and as many sixteen-bit numbers; it must fit 32 bits.
+    #[inline(always)]
+    fn dot_bytes(self, numbers: &[i16], bytes: &[i8]) -> i32 {
+        let pairs = numbers.iter().zip(bytes);
+        pairs
+            .map(|(&number, &byte)| i32::from(number) * i32::from(byte))
+            .sum()
+    }
 
     #[inline(always)]
     fn zero(self) -> Self::V {

@@ -3,7 +3,8 @@
 //! Queries are rounded to sixteen bits of their largest value and weights to sixteen bits of the heaviest of a
 //! block; both are two bytes, and the unit multiplies bytes with the rows as they are stored.
 
-use super::partial::{NEGLIGIBLE, Partial, Rescore};
+use super::partial::{Partial, Rescore};
+use super::query::RoundedQuery;
 use super::rows::ExactRows;
 use super::scan::Scan;
 use crate::arch::amx::{self, Ahead, COLUMNS, Start, TILE_ROWS};
@@ -16,7 +17,7 @@ use std::ops::Range;
 const BLOCK: usize = 4 * ROWS;
 
 /// Sixteen bits of a query: two signed bytes reach 127 * 256.
-const QUERY_STEPS: f32 = 127.0 * 256.0;
+const QUERY_STEPS: i16 = 127 * 256;
 
 /// Sixteen bits of a weight.
 const WEIGHT_STEPS: f32 = 65535.0;
@@ -52,29 +53,17 @@ impl Group {
         };
         let words = group.bytes.as_mut_slice();
         for (lane, (query, &length)) in queries.chunks_exact(width).zip(lengths).enumerate() {
-            let largest = query
-                .iter()
-                .fold(0.0, |largest: f32, value| largest.max(value.abs()));
-            let step = match largest / QUERY_STEPS {
-                step if step >= f32::MIN_POSITIVE => step,
-                _ => 1.0,
-            };
-            let mut lost = 0.0;
-            for (at, &value) in query.iter().enumerate() {
-                let steps = (value / step).round_ties_even();
-                lost += f64::from(value - steps * step).powi(2);
-                let steps = steps as i32;
-                let high = (steps + 128) >> 8;
-                for (column, byte) in [(lane, high), (GROUP + lane, steps - 256 * high)] {
+            let rounded = RoundedQuery::new(query, QUERY_STEPS);
+            for (at, &number) in rounded.numbers.iter().enumerate() {
+                let high = (i32::from(number) + 128) >> 8;
+                for (column, byte) in [(lane, high), (GROUP + lane, i32::from(number) - 256 * high)]
+                {
                     let word = &mut words[at / 4 * COLUMNS + column];
                     *word |= u32::from(byte as i8 as u8) << (8 * (at % 4));
                 }
             }
-            group.factors[lane] = step * inverse_tau;
-            // Cauchy and Schwarz twice: what rounding took from the row times the query, and the row times what
-            // rounding took from the query. A row of bytes is at most 127 sqrt(width) scales long.
-            let root = (width as f32).sqrt();
-            group.slack[lane] = root * (0.5 * length + 127.0 * (lost.sqrt() as f32) * inverse_tau);
+            group.factors[lane] = rounded.step * inverse_tau;
+            group.slack[lane] = rounded.slack(length / inverse_tau) * inverse_tau;
             // Rounding of f32 sums, far above what it can be.
             group.rounding[lane] = 1e-5 * length;
             group.lengths[lane] = length;
@@ -186,6 +175,7 @@ impl Groups<'_, '_> {
             width,
             top_k,
             inverse_tau,
+            negligible,
             queries,
             ..
         } = *self.scan;
@@ -251,7 +241,7 @@ impl Groups<'_, '_> {
             partial.raise(simd, largest, mixed);
             references[lane] = partial.largest;
         }
-        let (sums, heaviest) = amx_scan::weigh(scores, scales, &references, NEGLIGIBLE);
+        let (sums, heaviest) = amx_scan::weigh(scores, scales, &references, negligible);
         padding.fill(0.0);
         for (partial, sum) in partials.iter_mut().zip(sums) {
             partial.sum += f64::from(sum);

@@ -8,6 +8,7 @@
 #[cfg(target_arch = "x86_64")]
 mod groups;
 mod partial;
+mod query;
 mod rows;
 mod scan;
 

@@ -4,8 +4,21 @@ use super::rows::{ExactRows, Source, add_rows, dot_row};
 use crate::arch::{Simd, map_lanes};
 use crate::softmax::maximum;
 
-/// Rows whose score is further below the largest so far do not count.
-pub(super) const NEGLIGIBLE: f32 = -30.0;
+/// Rows whose score is further below the largest do not count: ten million of them weigh less than one rounding of
+/// the sum.
+const NEGLIGIBLE: f32 = -30.0;
+
+/// What rows that do not count may weigh together where scores are rounded, 2^-13: by rounding, a score is off by
+/// more than that, and the bytes of a row by a hundred times as much.
+const NEGLECTED: f32 = 1.0 / 8192.0;
+
+/// How far below the largest a score of `rows` must be not to count.
+pub(super) fn negligible(rows: usize, are_rounded: bool) -> f32 {
+    match are_rounded {
+        true => (NEGLECTED / rows.max(1) as f32).ln().max(NEGLIGIBLE),
+        false => NEGLIGIBLE,
+    }
+}
 
 /// Rows that by their bound may come this close to the largest so far are scored exactly.
 const MATTERS: f32 = -3.0;
@@ -86,6 +99,7 @@ impl Partial {
         &mut self,
         simd: S,
         top_k: usize,
+        negligible: f32,
         first_row: usize,
         scores: &mut [f32],
         rescore: Option<Rescore<'_>>,
@@ -111,11 +125,13 @@ impl Partial {
             }
         }
         let offset = simd.splat(self.largest);
+        // Scores so far below the largest that is known of, be it of other rows, do not count.
+        let negligible = negligible + (self.floor.largest - self.largest).max(0.0);
         let mut sum = simd.zero();
         map_lanes!(simd, S, scores, |score| {
             let distance = simd.sub(score, offset);
             let weight = simd.exp(distance);
-            simd.select_less(distance, simd.splat(NEGLIGIBLE), simd.zero(), weight)
+            simd.select_less(distance, simd.splat(negligible), simd.zero(), weight)
         });
         for weights in scores.chunks(S::LANES) {
             sum = simd.add(sum, simd.load_partial(weights));

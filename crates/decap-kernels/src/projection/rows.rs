@@ -1,7 +1,7 @@
 //! The rows of a memory, in the formats in which they are stored.
 
 use crate::arch::scalar::f16_to_f32;
-use crate::arch::{Kernel, Simd, dispatch, fetch};
+use crate::arch::{Kernel, Simd, dispatch};
 use crate::dispatch::KernelSet;
 use crate::gemm::with_f32_scratch;
 use crate::parallel::rows_per_chunk;
@@ -107,8 +107,6 @@ pub(super) trait Source: Copy {
     /// `at + LANES` must not be above [`Source::len`].
     unsafe fn load<S: Simd>(self, simd: S, at: usize) -> S::V;
     fn value(self, at: usize) -> f32;
-    /// Has the values `at..at + count` fetched from memory, as many of them as there are.
-    fn fetch(self, at: usize, count: usize);
 }
 
 macro_rules! source {
@@ -128,11 +126,6 @@ macro_rules! source {
                 let $value = self[at];
                 $widen
             }
-            #[inline(always)]
-            fn fetch(self, at: usize, count: usize) {
-                let end = self.len().min(at + count);
-                fetch(&self[at.min(end)..end]);
-            }
         }
     };
 }
@@ -142,51 +135,30 @@ source!(u16, load_f16, |bits| f16_to_f32(bits));
 source!(i8, load_i8, |byte| f32::from(byte));
 
 /// Dot product of a query with the row that starts at `start`.
+///
+/// One row after the other, in the order in which they are stored: memory comes half as fast where several rows are
+/// read side by side.
 #[inline(always)]
 pub(super) fn dot_row<S: Simd>(simd: S, query: &[f32], source: impl Source, start: usize) -> f32 {
-    let [sum, ..] = dot_rows(simd, query, source, [start; 1]);
-    sum
-}
-
-/// Dot products of a query with the rows that start at `starts`.
-#[inline(always)]
-pub(super) fn dot_rows<S: Simd, const ROWS: usize>(
-    simd: S,
-    query: &[f32],
-    source: impl Source,
-    starts: [usize; ROWS],
-) -> [f32; ROWS] {
-    for start in starts {
-        assert!(start <= source.len() && query.len() <= source.len() - start);
-    }
-    let mut acc = [[simd.zero(); 2]; ROWS];
-    let chunks = query.chunks_exact(2 * S::LANES);
+    const SUMS: usize = 4;
+    assert!(start <= source.len() && query.len() <= source.len() - start);
+    let mut sums = [simd.zero(); SUMS];
+    let chunks = query.chunks_exact(SUMS * S::LANES);
     let done = query.len() - chunks.remainder().len();
     for (index, query) in chunks.enumerate() {
-        let at = index * 2 * S::LANES;
-        let q0 = simd.load(&query[..S::LANES]);
-        let q1 = simd.load(&query[S::LANES..]);
-        for (acc, start) in acc.iter_mut().zip(starts) {
-            // SAFETY: the query has twice `LANES` values from `at`, and the assertion above says
-            // that the row has as many values as the query.
-            let (m0, m1) = unsafe {
-                (
-                    source.load(simd, start + at),
-                    source.load(simd, start + at + S::LANES),
-                )
-            };
-            acc[0] = simd.mul_add(m0, q0, acc[0]);
-            acc[1] = simd.mul_add(m1, q1, acc[1]);
+        let at = start + index * SUMS * S::LANES;
+        for (part, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the query has `SUMS * LANES` values from there, and the assertion above says that the row has
+            // as many values as the query.
+            let row = unsafe { source.load(simd, at + part * S::LANES) };
+            *sum = simd.mul_add(row, simd.load(&query[part * S::LANES..]), *sum);
         }
     }
-    let mut sums = [0.0; ROWS];
-    for ((sum, acc), start) in sums.iter_mut().zip(acc).zip(starts) {
-        *sum = simd.sum(simd.add(acc[0], acc[1]));
-        for (at, query) in query.iter().enumerate().skip(done) {
-            *sum += source.value(start + at) * query;
-        }
+    let mut sum = simd.sum(simd.add(simd.add(sums[0], sums[1]), simd.add(sums[2], sums[3])));
+    for (at, query) in query.iter().enumerate().skip(done) {
+        sum += source.value(start + at) * query;
     }
-    sums
+    sum
 }
 
 /// `target += sum of weights[i] * row at starts[i]`.

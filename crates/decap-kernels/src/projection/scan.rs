@@ -2,8 +2,9 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::groups::{Group, Groups};
-use super::partial::{Floor, Partial, Rescore, mix};
-use super::rows::{Decode, MemoryRows, Source, dot_rows};
+use super::partial::{Floor, Partial, Rescore, mix, negligible};
+use super::query::RoundedQuery;
+use super::rows::{Decode, MemoryRows, Source, dot_row};
 #[cfg(target_arch = "x86_64")]
 use crate::arch::amx_scan::GROUP;
 use crate::arch::{Kernel, Simd, dispatch, dot};
@@ -20,9 +21,6 @@ const MANY_QUERIES: usize = 4;
 /// Rows at a time for a few queries: they stay in L1 between their scores and their mixture.
 const FEW_BLOCK: usize = 16;
 
-/// Rows that are fetched before their turn.
-const FETCH_ROWS: usize = 2 * FEW_BLOCK;
-
 /// Rows at a time for many queries: they stay in L2.
 const MANY_BLOCK: usize = 128;
 
@@ -37,6 +35,10 @@ pub(super) struct Scan<'a> {
     pub(super) width: usize,
     pub(super) inverse_tau: f32,
     pub(super) top_k: usize,
+    /// How far below the largest a score must be not to count.
+    pub(super) negligible: f32,
+    /// Of a few queries over byte rows: the queries in sixteen bits.
+    rounded: Vec<RoundedQuery>,
     /// Of many queries: the queries as the weights of a linear layer.
     packed: Option<PackedMatrix>,
     /// Of byte rows, where the matrix unit scans them.
@@ -76,6 +78,13 @@ impl<'a> Scan<'a> {
             let groups = queries.filter(|_| is_many && fits).map(group);
             groups.collect::<Vec<_>>()
         };
+        let is_exact = matches!(memory, MemoryRows::Int8Exact { .. });
+        let are_bytes = is_exact || matches!(memory, MemoryRows::Int8 { .. });
+        let are_rounded = is_exact || precision != Precision::F32;
+        let most_steps = RoundedQuery::most_steps(width);
+        let round = |query| RoundedQuery::new(query, most_steps);
+        let rounded = queries.chunks_exact(width);
+        let rounded = rounded.filter(|_| !is_many && are_bytes && are_rounded);
         #[cfg(target_arch = "x86_64")]
         let is_many = is_many && groups.is_empty();
         Self {
@@ -90,6 +99,8 @@ impl<'a> Scan<'a> {
             width,
             inverse_tau,
             top_k,
+            negligible: negligible(memory.count(width), are_rounded),
+            rounded: rounded.map(round).collect(),
         }
     }
 
@@ -115,11 +126,11 @@ impl<'a> Scan<'a> {
         }
         let Some(packed) = &self.packed else {
             match self.memory {
-                MemoryRows::F32(source) => self.few(rows, source, &mut partials),
-                MemoryRows::F16(source) => self.few(rows, source, &mut partials),
+                MemoryRows::F32(source) => self.few(rows, source, &[], &mut partials),
+                MemoryRows::F16(source) => self.few(rows, source, &[], &mut partials),
                 MemoryRows::Int8 { rows: source, .. }
                 | MemoryRows::Int8Exact { rows: source, .. } => {
-                    self.few(rows, source, &mut partials);
+                    self.few(rows, source, source, &mut partials);
                 }
             }
             return partials;
@@ -161,13 +172,20 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn few<R: Source + Send>(&self, rows: Range<usize>, source: R, partials: &mut [Partial]) {
+    fn few<R: Source + Send>(
+        &self,
+        rows: Range<usize>,
+        source: R,
+        bytes: &[i8],
+        partials: &mut [Partial],
+    ) {
         dispatch(
             self.set,
             Few {
                 scan: self,
                 rows,
                 source,
+                bytes,
                 partials,
             },
         );
@@ -226,6 +244,8 @@ struct Few<'a, 'b, R> {
     scan: &'a Scan<'b>,
     rows: Range<usize>,
     source: R,
+    /// The source, where it is bytes; else empty.
+    bytes: &'a [i8],
     partials: &'a mut [Partial],
 }
 
@@ -238,10 +258,10 @@ impl<R: Source> Kernel for Few<'_, '_, R> {
             width,
             inverse_tau,
             top_k,
+            negligible,
             ..
         } = *self.scan;
         let scales = self.scan.scales();
-        let byte_slack = self.scan.byte_slack();
         let exact = match self.scan.memory {
             MemoryRows::Int8Exact { exact, .. } => Some(exact),
             _ => None,
@@ -250,30 +270,27 @@ impl<R: Source> Kernel for Few<'_, '_, R> {
         let mut slack = [0.0; FEW_BLOCK];
         for first_row in self.rows.clone().step_by(FEW_BLOCK) {
             let len = FEW_BLOCK.min(self.rows.end - first_row);
-            self.source
-                .fetch((first_row + FETCH_ROWS) * width, FEW_BLOCK * width);
-            if let (Some(scales), Some(_)) = (scales, exact) {
-                for (slack, scale) in slack.iter_mut().zip(&scales[first_row..first_row + len]) {
-                    *slack = scale * byte_slack;
-                }
-            }
-            let queries = self.scan.queries.chunks_exact(width);
-            let queries = queries.zip(&self.scan.lengths);
-            for ((query, &length), partial) in queries.zip(self.partials.iter_mut()) {
+            for (index, partial) in self.partials.iter_mut().enumerate() {
+                let query = &self.scan.queries[index * width..][..width];
+                let rounded = self.scan.rounded.get(index);
                 let scores = &mut buffer[..len];
-                let mut groups = scores.chunks_exact_mut(4);
-                let mut start = first_row * width;
-                for group in &mut groups {
-                    let starts = [start, start + width, start + 2 * width, start + 3 * width];
-                    group.copy_from_slice(&dot_rows(simd, query, self.source, starts));
-                    start += 4 * width;
-                }
-                for score in groups.into_remainder() {
-                    [*score] = dot_rows(simd, query, self.source, [start]);
-                    start += width;
-                }
                 for (index, score) in scores.iter_mut().enumerate() {
-                    *score *= inverse_tau * scales.map_or(1.0, |scales| scales[first_row + index]);
+                    let row = first_row + index;
+                    let dot = match rounded {
+                        Some(query) => {
+                            let bytes = &self.bytes[row * width..(row + 1) * width];
+                            simd.dot_bytes(&query.numbers, bytes) as f32 * query.step
+                        }
+                        None => dot_row(simd, query, self.source, row * width),
+                    };
+                    *score = dot * inverse_tau * scales.map_or(1.0, |scales| scales[row]);
+                }
+                let length = self.scan.lengths[index];
+                if let (Some(scales), Some(rounded), true) = (scales, rounded, length > 0.0) {
+                    let most = rounded.slack(length / inverse_tau) * inverse_tau / length;
+                    for (slack, scale) in slack.iter_mut().zip(&scales[first_row..]) {
+                        *slack = scale * most;
+                    }
                 }
                 let rescore = exact.map(|exact| Rescore {
                     query,
@@ -282,7 +299,7 @@ impl<R: Source> Kernel for Few<'_, '_, R> {
                     slack: &slack[..len],
                     length,
                 });
-                partial.admit(simd, top_k, first_row, scores, rescore);
+                partial.admit(simd, top_k, negligible, first_row, scores, rescore);
                 mix(
                     simd,
                     &mut partial.mixed,
@@ -323,6 +340,7 @@ impl Kernel for Weigh<'_, '_> {
             width,
             inverse_tau,
             top_k,
+            negligible,
             precision,
             ..
         } = *self.scan;
@@ -370,7 +388,7 @@ impl Kernel for Weigh<'_, '_> {
                 slack: self.slack,
                 length,
             });
-            partial.admit(simd, top_k, first_row, weights, rescore);
+            partial.admit(simd, top_k, negligible, first_row, weights, rescore);
             if let Some(scales) = scales {
                 for (weight, scale) in weights.iter_mut().zip(scales) {
                     *weight *= scale;
