@@ -37,7 +37,7 @@ const CHUNK_ROWS: usize = 4096;
 ///
 /// Scores and mixture are f32 sums over the rows as they are stored. An empty memory gives a mixture
 /// of zeros. Rows whose weight is below e^-30 of the largest are left out of the mixture: ten million
-/// of them weigh less than one rounding of the sum.
+/// of them weigh less than one rounding of the sum. [`MemoryRows::Int8Exact`] is scanned as by [`project_with`].
 ///
 /// # Panics
 /// When the lengths do not agree, `width` is 0 or `tau` is not above 0.
@@ -51,15 +51,15 @@ pub fn project(
     project_with(Precision::F32, queries, memory, width, tau, top_k)
 }
 
-/// [`project`] that scans the memory in `precision` when there are many queries.
+/// [`project`] that scans the memory in `precision`.
 ///
-/// With `Bf16` (or `Int8`, which is the same here) operands of the scan are rounded to bf16. Each
-/// rounded score has a proven bound (Cauchy and Schwarz: the length of the query times the length of
-/// what rounding took from the row, and the other way round; on the matrix unit queries and weights are
-/// rounded to sixteen bits instead, and byte rows not at all); every row that by its bound may weigh
-/// more than e^-3 of the largest, or be among the `top_k`, is scored and mixed again exactly. The
-/// others keep their rounded score and row. For unit vectors and `tau` 1/100 a rounded score is off
-/// by at most 0.4, and by less than 0.01 typically.
+/// With `Bf16` (or `Int8`, which is the same here) operands of the scan are rounded to bf16 when there are
+/// many queries. Each rounded score has a proven bound (Cauchy and Schwarz: the length of the query times the
+/// length of what rounding took from the row, and the other way round; of byte rows, queries are rounded to sixteen
+/// bits instead when there are few of them or the matrix unit multiplies, and the rows not at all); every row that by
+/// its bound may weigh more than e^-3 of the largest, or be among the `top_k`, is scored and mixed again exactly. The
+/// others keep their rounded score and row, but for those that together weigh less than 2^-13 and are left out. For
+/// unit vectors and `tau` 1/100 a rounded score is off by at most 0.4, and by less than 0.01 typically.
 ///
 /// # Panics
 /// When the lengths do not agree, `width` is 0 or `tau` is not above 0.

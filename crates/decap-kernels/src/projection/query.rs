@@ -48,6 +48,43 @@ impl RoundedQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::{Kernel, Simd, dispatch};
+    use crate::dispatch::KernelSet;
+
+    struct Dot<'a>(&'a [i16], &'a [i8]);
+
+    impl Kernel for Dot<'_> {
+        type Output = i32;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> i32 {
+            simd.dot_bytes(self.0, self.1)
+        }
+    }
+
+    #[test]
+    fn products_with_bytes_are_exact_under_every_set() {
+        for width in (0..70).chain([127, 128, 512, 777]) {
+            let most = RoundedQuery::most_steps(width.max(1));
+            let number = |at: usize| [most, -most, 17, (at % 251) as i16][at % 4];
+            let byte = |at: usize| [i8::MIN, i8::MAX, -3, (at % 127) as i8][at / 2 % 4];
+            let numbers: Vec<i16> = (0..width).map(number).collect();
+            for bytes in [(0..width).map(byte).collect(), vec![i8::MIN; width]] {
+                let pairs = numbers.iter().zip(&bytes);
+                let exact: i64 = pairs.map(|(&a, &b)| i64::from(a) * i64::from(b)).sum();
+                for set in KernelSet::supported() {
+                    let got = dispatch(set, Dot(&numbers, &bytes));
+                    assert_eq!(i64::from(got), exact, "{set} {width}");
+                }
+            }
+            // All of one sign: the largest sum that there can be.
+            let exact = width as i64 * i64::from(most) * -128;
+            for set in KernelSet::supported() {
+                let got = dispatch(set, Dot(&vec![most; width], &vec![i8::MIN; width]));
+                assert_eq!(i64::from(got), exact, "{set} {width}");
+            }
+        }
+    }
 
     #[test]
     fn sums_fit_whatever_the_width() {
