@@ -78,14 +78,71 @@ fn median_seconds(mut work: impl FnMut()) -> f64 {
     times[times.len() / 2]
 }
 
-/// The best rate of a product whose operands stay in the caches: the ceiling of f32 work.
+/// The rate of all threads' f32 units together, from registers alone; where there is no loop for that, of a small
+/// product.
 fn peak_gflops() -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        const TURNS: usize = 1_000_000;
+        let (lanes, run): (usize, unsafe fn(usize) -> f32) = match active_kernels() {
+            "avx2" => (8, registers::add_products_256),
+            "scalar" => (0, registers::add_products_256),
+            _ => (16, registers::add_products_512),
+        };
+        if lanes > 0 {
+            let seconds = median_seconds(|| {
+                // SAFETY: the active kernels are of the instructions that the loop is compiled with.
+                rayon::broadcast(|_| black_box(unsafe { run(TURNS) }));
+            });
+            let flops = 2 * lanes * registers::SUMS * TURNS * rayon::current_num_threads();
+            return flops as f64 / seconds / 1e9;
+        }
+    }
     let (m, k, n) = (448, 256, 1024);
     let (a, b) = (random(m * k, 1.0), random(k * n, 1.0));
     let packed = PackedMatrix::pack(MatrixView::row_major(&b, k, n), Precision::F32);
     let mut out = vec![0.0; m * n];
     let seconds = median_seconds(|| linear(&a, &packed, Epilogue::default(), &mut out));
     2.0 * (m * k * n) as f64 / seconds / 1e9
+}
+
+/// Loops that touch no memory.
+#[cfg(target_arch = "x86_64")]
+mod registers {
+    use std::arch::x86_64::*;
+
+    /// Sums that are added to in a turn: more than are in flight.
+    pub(crate) const SUMS: usize = 12;
+
+    macro_rules! add_products {
+        ($name:ident, $features:literal, $set:ident, $multiply_add:ident, $first:ident) => {
+            #[target_feature(enable = $features)]
+            pub(crate) fn $name(turns: usize) -> f32 {
+                let (factor, summand) = ($set(0.999), $set(1e-7));
+                let mut sums = [$set(1.0); SUMS];
+                for _ in 0..turns {
+                    for sum in &mut sums {
+                        *sum = $multiply_add(*sum, factor, summand);
+                    }
+                }
+                sums.into_iter().map(|sum| $first(sum)).sum()
+            }
+        };
+    }
+    add_products!(
+        add_products_256,
+        "avx2,fma",
+        _mm256_set1_ps,
+        _mm256_fmadd_ps,
+        _mm256_cvtss_f32
+    );
+    add_products!(
+        add_products_512,
+        "avx512f",
+        _mm512_set1_ps,
+        _mm512_fmadd_ps,
+        _mm512_cvtss_f32
+    );
 }
 
 /// The rate at which all threads together read memory.
