@@ -1,6 +1,6 @@
 //! AVX2, FMA and F16C: 8 lanes.
 
-use super::{Kernel, Simd};
+use super::{Kernel, Simd, TRANSPOSED_ROWS, assert_transposable};
 use crate::gemm::tile::tile_of_rows;
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
@@ -39,6 +39,30 @@ macro_rules! proven {
 }
 
 const LANES: usize = 8;
+
+/// Transposes eight rows of eight words.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose(rows: &mut [__m256; LANES]) {
+    // Words, then pairs of them, inside halves of four rows; then the halves.
+    let mut pairs = *rows;
+    for (pairs, rows) in pairs.chunks_exact_mut(4).zip(rows.chunks_exact(4)) {
+        let [ab_low, ab_high, cd_low, cd_high] = [
+            _mm256_unpacklo_ps(rows[0], rows[1]),
+            _mm256_unpackhi_ps(rows[0], rows[1]),
+            _mm256_unpacklo_ps(rows[2], rows[3]),
+            _mm256_unpackhi_ps(rows[2], rows[3]),
+        ];
+        pairs[0] = _mm256_shuffle_ps::<0x44>(ab_low, cd_low);
+        pairs[1] = _mm256_shuffle_ps::<0xee>(ab_low, cd_low);
+        pairs[2] = _mm256_shuffle_ps::<0x44>(ab_high, cd_high);
+        pairs[3] = _mm256_shuffle_ps::<0xee>(ab_high, cd_high);
+    }
+    for j in 0..4 {
+        rows[j] = _mm256_permute2f128_ps::<0x20>(pairs[j], pairs[4 + j]);
+        rows[4 + j] = _mm256_permute2f128_ps::<0x31>(pairs[j], pairs[4 + j]);
+    }
+}
 
 impl Simd for Avx2 {
     type V = __m256;
@@ -113,6 +137,40 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
         super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
+    }
+    #[inline(always)]
+    fn transpose_words(
+        self,
+        source: &[u32],
+        source_stride: usize,
+        lines: usize,
+        target: &mut [u32],
+        target_stride: usize,
+    ) {
+        if lines == 0 {
+            return;
+        }
+        let (from, to) = ((source, source_stride), (&*target, target_stride));
+        assert_transposable(from, lines, to, LANES);
+        for first in (0..lines).step_by(LANES) {
+            for half in (0..TRANSPOSED_ROWS).step_by(LANES) {
+                let mut rows = [self.zero(); LANES];
+                for (index, row) in rows.iter_mut().enumerate() {
+                    let at = (half + index) * source_stride + first;
+                    // In the source, as was asserted.
+                    *row = proven!(_mm256_loadu_ps(source.as_ptr().wrapping_add(at).cast()));
+                }
+                proven!(transpose(&mut rows));
+                for (index, row) in rows.into_iter().enumerate().take(lines - first) {
+                    let at = (first + index) * target_stride + half;
+                    // In the target, as was asserted.
+                    proven!(_mm256_storeu_ps(
+                        target.as_mut_ptr().wrapping_add(at).cast(),
+                        row
+                    ));
+                }
+            }
+        }
     }
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {

@@ -1,6 +1,6 @@
 //! AVX-512 F, BW, DQ and VL: 16 lanes.
 
-use super::{Kernel, Simd};
+use super::{Kernel, Simd, assert_transposable};
 use crate::gemm::tile::tile_of_rows;
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
@@ -144,6 +144,37 @@ impl Simd for Avx512 {
             let pairs = _mm512_or_si512(halves, _mm512_srli_epi64::<16>(halves));
             _mm256_storeu_si256(words.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(pairs));
         })
+    }
+    #[inline(always)]
+    fn transpose_words(
+        self,
+        source: &[u32],
+        source_stride: usize,
+        lines: usize,
+        target: &mut [u32],
+        target_stride: usize,
+    ) {
+        if lines == 0 {
+            return;
+        }
+        let (from, to) = ((source, source_stride), (&*target, target_stride));
+        assert_transposable(from, lines, to, LANES);
+        for first in (0..lines).step_by(LANES) {
+            let mut rows = [proven!(_mm512_setzero_si512()); LANES];
+            for (index, row) in rows.iter_mut().enumerate() {
+                let at = source.as_ptr().wrapping_add(index * source_stride + first);
+                // In the source, as was asserted.
+                *row = proven!(_mm512_loadu_si512(at.cast()));
+            }
+            proven!(super::avx512_dot::transpose(&mut rows));
+            for (index, row) in rows.into_iter().enumerate().take(lines - first) {
+                let at = target
+                    .as_mut_ptr()
+                    .wrapping_add((first + index) * target_stride);
+                // In the target, as was asserted.
+                proven!(_mm512_storeu_si512(at.cast(), row));
+            }
+        }
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {

@@ -155,28 +155,6 @@ fn pairs_at(line: &[f32], at: usize) -> __m512i {
     unsafe { std::mem::transmute::<__m512bh, __m512i>(rounded) }
 }
 
-/// Transposes sixteen rows of words, of which there are two times sixteen in each, into `lines` rows of sixteen.
-pub(crate) fn transpose_words(rows: &[[u32; COLUMNS]; LANES], lines: usize, words: &mut [u32]) {
-    assert!(has_dot_products(), "transposing called without AVX-512");
-    // SAFETY: the assertion above checked every feature that the function enables.
-    unsafe { transpose_lanes(rows, lines, words) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2")]
-fn transpose_lanes(rows: &[[u32; COLUMNS]; LANES], lines: usize, words: &mut [u32]) {
-    for (first, words) in [0, LANES].into_iter().zip(words.chunks_mut(LANES * LANES)) {
-        let mut half = [_mm512_setzero_si512(); LANES];
-        for (to, row) in half.iter_mut().zip(rows) {
-            *to = load(&row[first..]);
-        }
-        transpose(&mut half);
-        let lines = half.into_iter().take(lines.saturating_sub(first));
-        for (line, words) in lines.zip(words.chunks_exact_mut(LANES)) {
-            store(line, words);
-        }
-    }
-}
-
 /// Transposes sixteen rows of sixteen words.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -212,6 +190,24 @@ pub(super) fn transpose(rows: &mut [__m512i; LANES]) {
         rows[4 + j] = _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd);
         rows[8 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_even, cd_even);
         rows[12 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd);
+    }
+}
+
+/// Rounds values to bf16, two to a word, the first in the low half; ties to even.
+pub(crate) fn round_line(values: &[f32], words: &mut [u32]) {
+    assert!(has_dot_products(), "bf16 rounding called without it");
+    assert_eq!(values.len(), 2 * words.len(), "values of a line");
+    // SAFETY: the assertion above checked every feature that the function enables.
+    unsafe { round(values, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2")]
+fn round(values: &[f32], words: &mut [u32]) {
+    for (index, words) in words.chunks_mut(LANES).enumerate() {
+        let rounded = pairs_at(values, index * 2 * LANES);
+        let mask = ((1u32 << words.len()) - 1) as __mmask16;
+        // SAFETY: the mask covers as many words as there are.
+        unsafe { _mm512_mask_storeu_epi32(words.as_mut_ptr().cast(), mask, rounded) };
     }
 }
 

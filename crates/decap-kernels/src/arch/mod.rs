@@ -42,6 +42,27 @@ pub(crate) fn dispatch<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
     }
 }
 
+/// Rows that [`Simd::transpose_words`] takes.
+pub(crate) const TRANSPOSED_ROWS: usize = 16;
+
+/// Whether source and target of [`Simd::transpose_words`] are as long as it reads and writes them, in vectors
+/// of `lanes`.
+#[cfg(target_arch = "x86_64")]
+fn assert_transposable(
+    (source, source_stride): (&[u32], usize),
+    lines: usize,
+    (target, target_stride): (&[u32], usize),
+    lanes: usize,
+) {
+    let room = |len: usize, stride: usize, steps: usize, last: usize| {
+        let needed = (steps - 1).checked_mul(stride);
+        needed.and_then(|needed| needed.checked_add(last)) <= Some(len)
+    };
+    let read = lines.next_multiple_of(lanes);
+    assert!(lines > 0 && room(source.len(), source_stride, TRANSPOSED_ROWS, read));
+    assert!(room(target.len(), target_stride, lines, TRANSPOSED_ROWS));
+}
+
 /// Lanes of f32 and the operations that the kernels need.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `LANES` values of f32.
@@ -74,6 +95,25 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// Rounds `LANES` values to bf16, two to a word, the first in the low half; ties to even.
     fn pack_bf16(self, source: &[f32], words: &mut [u32]);
+
+    /// Rows `[TRANSPOSED_ROWS, lines]` of words, `source_stride` apart, to lines `[lines, TRANSPOSED_ROWS]`,
+    /// `target_stride` apart. Rows have as many words as make whole vectors. Panics when there are fewer.
+    #[inline(always)]
+    fn transpose_words(
+        self,
+        source: &[u32],
+        source_stride: usize,
+        lines: usize,
+        target: &mut [u32],
+        target_stride: usize,
+    ) {
+        for line in 0..lines {
+            let target = &mut target[line * target_stride..][..TRANSPOSED_ROWS];
+            for (row, word) in target.iter_mut().enumerate() {
+                *word = source[row * source_stride + line];
+            }
+        }
+    }
 
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;

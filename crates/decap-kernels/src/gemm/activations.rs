@@ -5,7 +5,8 @@
 
 use super::linear::{Epilogue, PackedInput, PackedMatrix, linear, run_linear};
 use super::output::Pieces;
-use super::panels::{Layout, Order, Packing, TILE_STEPS};
+use super::packing::Packing;
+use super::panels::{Layout, Order, TILE_STEPS};
 use super::product::Threads;
 use super::tile::TileKernel;
 use super::view::MatrixView;

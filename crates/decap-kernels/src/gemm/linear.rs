@@ -1,7 +1,8 @@
 //! Linear layers: weights packed once, bias, activation and residual fused into the product.
 
 use super::output::{Output, OutputBlock};
-use super::panels::{Format, Grouping, Layout, Order, Packing};
+use super::packing::Packing;
+use super::panels::{Format, Grouping, Layout, Order};
 use super::product::{Product, Threads};
 use super::tile::{Accumulate, TileKernel, tile_columns};
 use super::view::{MatrixView, MatrixViewMut};

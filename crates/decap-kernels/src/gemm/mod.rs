@@ -9,6 +9,7 @@ mod linear;
 #[cfg(target_arch = "x86_64")]
 mod matrix_unit;
 mod output;
+mod packing;
 mod panels;
 mod product;
 pub(crate) mod tile;
@@ -26,7 +27,7 @@ pub(crate) use linear::{PackedInput, product, with_packed_input};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use matrix_unit::LogitTiles;
 pub(crate) use output::{Output, OutputBlock, Pieces};
-use panels::Packing;
+use packing::Packing;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use panels::TILE_STEPS;
 pub(crate) use panels::{Grouping, Layout, Order};
@@ -267,7 +268,14 @@ mod tests {
     #[test]
     fn transposed_and_accumulated_products_agree() {
         for set in KernelSet::supported() {
-            for (m, k, n) in [(1, 1, 1), (17, 65, 33), (63, 7, 130), (5, 300, 40)] {
+            // The last has more lines than are packed together.
+            for (m, k, n) in [
+                (1, 1, 1),
+                (17, 65, 33),
+                (63, 7, 130),
+                (5, 300, 40),
+                (610, 33, 1100),
+            ] {
                 let (a, b) = (random(m * k, 3), random(k * n, 4));
                 let (a_t, b_t) = (transpose(&a, m, k), transpose(&b, k, n));
                 let mut expected = reference(&a, &b, m, k, n);

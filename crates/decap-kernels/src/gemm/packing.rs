@@ -1,0 +1,589 @@
+//! Operands rearranged into panels.
+
+use super::panels::{BYTE_OFFSET, Format, Layout, Order, TILE_STEPS};
+use super::product::Threads;
+use super::view::MatrixView;
+use super::words::as_words;
+use crate::arch::{Kernel, Simd, bf16_bits, dispatch, fetch, pack_bf16_plain};
+use crate::dispatch::KernelSet;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Below this number of words an operand is packed by one thread.
+const PARALLEL_WORDS: usize = 1 << 16;
+
+/// Packs an operand; see the fields.
+#[derive(Clone, Copy)]
+pub(crate) struct Packing<'a> {
+    pub(crate) set: KernelSet,
+    pub(crate) threads: Threads,
+    /// `[lines, depth]`
+    pub(crate) operand: MatrixView<'a>,
+    pub(crate) layout: Layout,
+    /// Factor of each line before it is rounded to bytes, `[lines]`; empty for floats.
+    pub(crate) factors: &'a [f32],
+}
+
+/// Lines that are packed together at most, of an operand that is dense across them: memory gives runs of a
+/// kilobyte several times as fast as the lines of one panel.
+const LINES_ACROSS: usize = 256;
+
+/// Pieces of work that an operand is cut into at least, where it has as many panels.
+const LEAST_JOBS: usize = 8;
+
+impl Packing<'_> {
+    /// Fills `words`, of which there are [`Layout::words`].
+    pub(crate) fn run(self, words: &mut [u32]) {
+        let layout = self.layout;
+        let (panels, chunks) = (layout.grouping.panels(), layout.chunks());
+        let together = match self.operand.has_dense_rows() {
+            true => 1,
+            false => (LINES_ACROSS / layout.grouping.most()).min(panels * chunks / LEAST_JOBS),
+        };
+        let each = panels.div_ceil(together.max(1));
+        let mut rest = &mut words[..layout.words()];
+        let jobs = (0..chunks * each).map(|index| {
+            let (chunk, part) = (index / each, index % each);
+            let panels = part * panels / each..(part + 1) * panels / each;
+            let first = layout.panel(chunk, panels.start).start;
+            let (words, after) = std::mem::take(&mut rest)
+                .split_at_mut(layout.panel(chunk, panels.end - 1).end - first);
+            rest = after;
+            PackPanels {
+                packing: self,
+                chunk,
+                panels,
+                words,
+            }
+        });
+        if self.threads == Threads::One || layout.words() < PARALLEL_WORDS {
+            jobs.for_each(|job| dispatch(self.set, job));
+        } else {
+            let jobs: Vec<_> = jobs.collect();
+            jobs.into_par_iter().for_each(|job| dispatch(self.set, job));
+        }
+    }
+}
+
+/// Panels of one chunk that follow each other.
+struct PackPanels<'a, 'b> {
+    packing: Packing<'a>,
+    chunk: usize,
+    panels: Range<usize>,
+    words: &'b mut [u32],
+}
+
+impl Kernel for PackPanels<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Layout { format, order, .. } = self.packing.layout;
+        let steps = self.packing.layout.steps_of(self.chunk).len();
+        if !self.packing.operand.has_dense_rows() {
+            self.across(simd);
+            return;
+        }
+        let values = self.values();
+        for panel in self.panels.clone() {
+            let range = self.range_of(panel);
+            let words = &mut self.words[range];
+            let lines = self.packing.layout.grouping.lines_of(panel);
+            let width = words.len() / (steps + format.header()).max(1);
+            let (header, words) = words.split_at_mut(width * format.header());
+            if lines.len() < width {
+                words.fill(0);
+            }
+            let job = (lines, values.clone(), steps);
+            match order {
+                Order::Lines => self.packing.copy_lines(simd, job, words),
+                Order::Steps => self.packing.interleave_lines(simd, job, words),
+                Order::Tiles => self.packing.copy_tiles(simd, job, words),
+            }
+            if !header.is_empty() {
+                write_header(header, words);
+            }
+        }
+    }
+}
+
+/// Words of a row of a block: a vector more than there are lines.
+const BLOCK_LINES: usize = LINES_ACROSS + 16;
+
+/// Words of several steps of all lines of a job.
+type Block = [[u32; BLOCK_LINES]; TILE_STEPS];
+
+impl PackPanels<'_, '_> {
+    /// Where the words of a panel are.
+    fn range_of(&self, panel: usize) -> Range<usize> {
+        let layout = self.packing.layout;
+        let base = layout.panel(self.chunk, self.panels.start).start;
+        let Range { start, end } = layout.panel(self.chunk, panel);
+        start - base..end - base
+    }
+
+    /// The values along the sum.
+    fn values(&self) -> Range<usize> {
+        let steps = self.packing.layout.steps_of(self.chunk);
+        let per_word = self.packing.layout.format.values_per_word();
+        steps.start * per_word..steps.end * per_word
+    }
+
+    /// An operand that is dense across its lines: a few steps of all lines at a time.
+    #[inline(always)]
+    fn across<S: Simd>(self, simd: S) {
+        let Layout {
+            grouping,
+            format,
+            order,
+            ..
+        } = self.packing.layout;
+        let (values, per_word) = (self.values(), format.values_per_word());
+        let steps = values.len() / per_word;
+        let first = grouping.lines_of(self.panels.start).start;
+        let lines = first..grouping.lines_of(self.panels.end - 1).end;
+        let mut block: Block = [[0; BLOCK_LINES]; TILE_STEPS];
+        for start in (0..steps).step_by(TILE_STEPS) {
+            let there = TILE_STEPS.min(steps - start);
+            for (step, merged) in block[..there].iter_mut().enumerate() {
+                let value = values.start + (start + step) * per_word;
+                self.packing
+                    .merge_lines(&lines, value, &mut merged[..lines.len()]);
+            }
+            for panel in self.panels.clone() {
+                let part = grouping.lines_of(panel);
+                let range = self.range_of(panel);
+                let words = &mut self.words[range];
+                let width = words.len() / (steps + format.header());
+                let words = &mut words[width * format.header()..];
+                if part.len() < width && start == 0 {
+                    words.fill(0);
+                }
+                let columns = part.start - first..part.end - first;
+                match order {
+                    Order::Steps => {
+                        let words = words[start * width..].chunks_exact_mut(width);
+                        for (words, merged) in words.zip(&block[..there]) {
+                            words[..part.len()].copy_from_slice(&merged[columns.clone()]);
+                        }
+                    }
+                    Order::Tiles => {
+                        let words = &mut words[start * width..];
+                        transpose(simd, &block, columns, TILE_STEPS, words, TILE_STEPS);
+                    }
+                    Order::Lines => {
+                        transpose(simd, &block, columns, there, &mut words[start..], steps);
+                    }
+                }
+            }
+        }
+        if format.header() > 0 {
+            for panel in self.panels.clone() {
+                let range = self.range_of(panel);
+                let words = &mut self.words[range];
+                let width = words.len() / (steps + format.header());
+                let (header, words) = words.split_at_mut(width * format.header());
+                write_header(header, words);
+            }
+        }
+    }
+}
+
+/// Some columns of the first `steps` rows of a block, each as a line of `words`; lines are `stride` words apart.
+#[inline(always)]
+fn transpose<S: Simd>(
+    simd: S,
+    block: &Block,
+    columns: Range<usize>,
+    steps: usize,
+    words: &mut [u32],
+    stride: usize,
+) {
+    if steps == TILE_STEPS {
+        let words_of_block = &block.as_flattened()[columns.start..];
+        return simd.transpose_words(words_of_block, BLOCK_LINES, columns.len(), words, stride);
+    }
+    for (column, words) in columns.zip(words.chunks_mut(stride)) {
+        for (word, merged) in words.iter_mut().zip(&block[..steps]) {
+            *word = merged[column];
+        }
+    }
+}
+
+/// Lines and values of an operand, and the words along the sum that they become.
+type Job = (Range<usize>, Range<usize>, usize);
+
+impl Packing<'_> {
+    /// The words from `value` of some lines of an operand that is dense across them.
+    #[inline(always)]
+    fn merge_lines(&self, lines: &Range<usize>, value: usize, words: &mut [u32]) {
+        /// Rows ahead that are fetched meanwhile: they are far apart.
+        const AHEAD: usize = 4;
+        let format = self.layout.format;
+        let per_word = format.values_per_word();
+        let across = self.operand.transposed();
+        let row = |value| across.row_slice(value, lines.start, lines.len());
+        for value in value + AHEAD..(value + AHEAD + per_word).min(self.operand.columns()) {
+            fetch(row(value));
+        }
+        let there = per_word.min(self.operand.columns().saturating_sub(value));
+        if format == Format::Bf16 && there == per_word {
+            return pair_rows(self.set, row(value), row(value + 1), words);
+        }
+        words.fill(0);
+        let factors = match self.factors {
+            [] => &[],
+            factors => &factors[lines.clone()],
+        };
+        for part in 0..there {
+            merge(format, row(value + part), factors, part, words);
+        }
+    }
+
+    /// Dense lines to `[lines, steps]`.
+    #[inline(always)]
+    fn copy_lines<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
+        for (line, words) in lines.zip(words.chunks_exact_mut(steps)) {
+            self.convert_line(simd, line, values.clone(), words);
+        }
+    }
+
+    /// Dense lines to `[steps / 16, lines, 16]`.
+    #[inline(always)]
+    fn copy_tiles<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
+        /// Words that are converted at a time.
+        const RUN: usize = 8 * TILE_STEPS;
+        let per_word = self.layout.format.values_per_word();
+        let tile = words.len() / steps.max(1) * TILE_STEPS;
+        let mut converted = [0; RUN];
+        for (index, line) in lines.enumerate() {
+            #[cfg(target_arch = "x86_64")]
+            if self.layout.format == Format::Bf16 {
+                let line = self.operand.row_slice(line, 0, self.operand.columns());
+                crate::arch::amx::pack_line(line, index, tile, words);
+                continue;
+            }
+            for (run, tiles) in words.chunks_mut(RUN / TILE_STEPS * tile).enumerate() {
+                let converted = &mut converted[..tiles.len() / tile * TILE_STEPS];
+                let start = values.start + run * RUN * per_word;
+                let end = start + converted.len() * per_word;
+                self.convert_line(simd, line, start..end, converted);
+                if self.layout.format == Format::SplitBytes {
+                    separate_halves(converted);
+                }
+                let parts = converted.chunks_exact(TILE_STEPS);
+                for (tile, part) in tiles.chunks_exact_mut(tile).zip(parts) {
+                    tile[index * TILE_STEPS..][..TILE_STEPS].copy_from_slice(part);
+                }
+            }
+        }
+    }
+
+    /// Dense lines to `[steps, lines]`.
+    #[inline(always)]
+    fn interleave_lines<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
+        /// Words that are converted at a time.
+        const RUN: usize = 64;
+        let per_word = self.layout.format.values_per_word();
+        let width = words.len() / steps.max(1);
+        #[cfg(target_arch = "x86_64")]
+        if self.layout.format == Format::Bf16 && self.set >= KernelSet::Avx512Bf16 {
+            /// Lines that are transposed at a time.
+            const LINES: usize = 16;
+            let end = values.end.min(self.operand.columns());
+            let start = values.start.min(end);
+            for first in lines.clone().step_by(LINES) {
+                let mut group = [&[][..]; LINES];
+                let there = LINES.min(lines.end - first);
+                for (index, line) in group[..there].iter_mut().enumerate() {
+                    *line = self.operand.row_slice(first + index, start, end - start);
+                }
+                let words = &mut words[first - lines.start..];
+                crate::arch::avx512_dot::interleave_pairs(&group[..there], width, words);
+            }
+            return;
+        }
+        if self.layout.format == Format::F32 {
+            return self.interleave_floats(simd, (lines, values, steps), words);
+        }
+        let mut converted = [0; RUN];
+        for (index, line) in lines.enumerate() {
+            for (run, words) in words.chunks_mut(RUN * width).enumerate() {
+                let converted = &mut converted[..words.len() / width];
+                let start = values.start + run * RUN * per_word;
+                self.convert_line(
+                    simd,
+                    line,
+                    start..start + converted.len() * per_word,
+                    converted,
+                );
+                for (step, word) in words.chunks_exact_mut(width).zip(converted.iter()) {
+                    step[index] = *word;
+                }
+            }
+        }
+    }
+
+    /// Dense lines of f32 to `[steps, lines]`, sixteen lines at a time.
+    #[inline(always)]
+    fn interleave_floats<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
+        const LINES: usize = TILE_STEPS;
+        let width = words.len() / steps.max(1);
+        for first in lines.clone().step_by(LINES) {
+            let words = &mut words[first - lines.start..];
+            let (mut whole, there) = (0, LINES.min(lines.end - first));
+            if there == LINES {
+                whole = steps / LINES * LINES;
+                let (source, stride) = self.operand.rows_from(first, values.start, LINES, whole);
+                simd.transpose_words(as_words(source), stride, whole, words, width);
+            }
+            for index in 0..there {
+                let start = values.start + whole;
+                let rest = self.operand.row_slice(first + index, start, steps - whole);
+                let words = words.iter_mut().skip(whole * width + index).step_by(width);
+                for (word, value) in words.zip(rest) {
+                    *word = value.to_bits();
+                }
+            }
+        }
+    }
+
+    /// Converts some values of a dense line; those beyond its end are 0.
+    #[inline(always)]
+    fn convert_line<S: Simd>(&self, simd: S, line: usize, values: Range<usize>, words: &mut [u32]) {
+        let format = self.layout.format;
+        let per_word = format.values_per_word();
+        let factor = self.factors.get(line).copied().unwrap_or(1.0);
+        let end = values.end.min(self.operand.columns());
+        let there = end.saturating_sub(values.start);
+        let line = self.operand.row_slice(line, values.start.min(end), there);
+        // Sixteen bits of four values are one piece.
+        let unit = match format {
+            Format::SplitBytes => 4,
+            _ => per_word,
+        };
+        let (whole, rest) = line.split_at(there / unit * unit);
+        let (words, tail) = words.split_at_mut(whole.len() / per_word);
+        convert(simd, (self.set, format), whole, factor, words);
+        tail.fill(0);
+        if !rest.is_empty() {
+            let mut padded = [0.0; 4];
+            padded[..rest.len()].copy_from_slice(rest);
+            let tail = &mut tail[..unit / per_word];
+            convert(simd, (self.set, format), &padded[..unit], factor, tail);
+        }
+    }
+}
+
+/// Turns values into words.
+#[inline(always)]
+fn convert<S: Simd>(
+    simd: S,
+    (set, format): (KernelSet, Format),
+    values: &[f32],
+    factor: f32,
+    words: &mut [u32],
+) {
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = set;
+    match format {
+        #[cfg(target_arch = "x86_64")]
+        Format::Bf16 if set >= KernelSet::Avx512Bf16 => {
+            crate::arch::avx512_dot::round_line(values, words);
+        }
+        Format::F32 | Format::F32ForBytes => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = value.to_bits();
+            }
+        }
+        Format::WideBf16 => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = bf16_bits(*value) << 16;
+            }
+        }
+        Format::WideBytes => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
+            }
+        }
+        Format::Bf16 => {
+            let mut sources = values.chunks_exact(S::LANES);
+            let mut targets = words.chunks_exact_mut(S::LANES / 2);
+            for (target, source) in (&mut targets).zip(&mut sources) {
+                simd.pack_bf16(source, target);
+            }
+            pack_bf16_plain(sources.remainder(), targets.into_remainder());
+        }
+        Format::SignedBytes => {
+            for (word, four) in words.iter_mut().zip(values.chunks_exact(4)) {
+                *word = bytes(four, factor);
+            }
+        }
+        Format::OffsetBytes => {
+            for (word, four) in words.iter_mut().zip(values.chunks_exact(4)) {
+                *word = bytes(four, factor) ^ 0x8080_8080;
+            }
+        }
+        Format::SplitBytes => {
+            #[cfg(target_arch = "x86_64")]
+            let (values, words) = {
+                let whole = values.len() / 16 * 16;
+                let (words, tail) = words.split_at_mut(whole / 2);
+                crate::arch::avx512_dot::split_bytes(&values[..whole], factor, words);
+                (&values[whole..], tail)
+            };
+            split_bytes(values, factor, words);
+        }
+    }
+}
+
+/// Rounds two rows to bf16, `low` for the low halves of the words and `high` for the others.
+#[inline(always)]
+fn pair_rows(set: KernelSet, low: &[f32], high: &[f32], words: &mut [u32]) {
+    #[cfg(target_arch = "x86_64")]
+    if set >= KernelSet::Avx512Bf16 {
+        return crate::arch::avx512_dot::pair_rows(low, high, words);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = set;
+    for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
+        *word = bf16_bits(*low) | (bf16_bits(*high) << 16);
+    }
+}
+
+/// Puts values into the given part of words.
+#[inline(always)]
+fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &mut [u32]) {
+    match format {
+        Format::F32 | Format::F32ForBytes => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = value.to_bits();
+            }
+        }
+        Format::WideBf16 => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word = bf16_bits(*value) << 16;
+            }
+        }
+        Format::WideBytes => {
+            for ((word, value), factor) in words.iter_mut().zip(values).zip(factors) {
+                *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
+            }
+        }
+        Format::Bf16 => {
+            for (word, value) in words.iter_mut().zip(values) {
+                *word |= bf16_bits(*value) << (16 * part);
+            }
+        }
+        Format::SignedBytes | Format::OffsetBytes => {
+            let flip = match format {
+                Format::OffsetBytes => 0x80,
+                _ => 0,
+            };
+            for ((word, value), factor) in words.iter_mut().zip(values).zip(factors) {
+                *word |= (byte(value * factor) ^ flip) << (8 * part);
+            }
+        }
+        Format::SplitBytes => unreachable!("first operands of bytes have dense rows"),
+    }
+}
+
+#[inline(always)]
+fn bytes(four: &[f32], factor: f32) -> u32 {
+    byte(four[0] * factor)
+        | byte(four[1] * factor) << 8
+        | byte(four[2] * factor) << 16
+        | byte(four[3] * factor) << 24
+}
+
+/// The low byte of the nearest integer, for values in -127..=127.
+///
+/// Adding 1.5 * 2^23 moves the integer into the low bits of the sum.
+#[inline(always)]
+fn byte(value: f32) -> u32 {
+    (value + 12_582_912.0).to_bits() & 0xff
+}
+
+/// The high and the low bytes of the nearest integers, for values in -32512..=32512.
+#[inline(always)]
+fn split_bytes(values: &[f32], factor: f32, words: &mut [u32]) {
+    for (words, four) in words.chunks_exact_mut(2).zip(values.chunks_exact(4)) {
+        words.fill(0);
+        for (part, value) in four.iter().enumerate() {
+            // As in `byte`; with the offsets added.
+            let integer = (value * factor + 12_582_912.0).to_bits() + 0x8080;
+            words[0] |= ((integer >> 8) & 0xff) << (8 * part);
+            words[1] |= (integer & 0xff) << (8 * part);
+        }
+    }
+}
+
+/// Puts every other word of each 32 into a tile of its own.
+fn separate_halves(words: &mut [u32]) {
+    for words in words.chunks_exact_mut(2 * TILE_STEPS) {
+        let mut both = [0; 2 * TILE_STEPS];
+        for (index, word) in words.iter().enumerate() {
+            both[index / 2 + index % 2 * TILE_STEPS] = *word;
+        }
+        words.copy_from_slice(&both);
+    }
+}
+
+/// Writes `-BYTE_OFFSET` times the sum of each line; `words` is `[steps, lines]`.
+#[inline(always)]
+fn write_header(header: &mut [u32], words: &[u32]) {
+    header.fill(0);
+    for step in words.chunks_exact(header.len()) {
+        for (sum, word) in header.iter_mut().zip(step) {
+            let [a, b, c, d] = word.to_le_bytes().map(|byte| i32::from(byte as i8));
+            *sum = sum.wrapping_sub((BYTE_OFFSET * (a + b + c + d)) as u32);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bf16_rounds_to_nearest_even() {
+        let cases = [
+            (1.0, 0x3f80),
+            (f32::from_bits(0x3f80_8000), 0x3f80),
+            (f32::from_bits(0x3f81_8000), 0x3f82),
+            (f32::from_bits(0x3f80_8001), 0x3f81),
+            (f32::INFINITY, 0x7f80),
+            (-0.0, 0x8000),
+        ];
+        for (value, bits) in cases {
+            assert_eq!(bf16_bits(value), bits, "{value}");
+        }
+        assert!(f32::from_bits(bf16_bits(f32::NAN) << 16).is_nan());
+    }
+
+    #[test]
+    fn bytes_round_to_nearest() {
+        for (value, expected) in [(0.0, 0), (1.4, 1), (-1.6, -2), (127.0, 127), (-127.0, -127)] {
+            assert_eq!(byte(value) as u8 as i8, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_split_into_bytes() {
+        let values = [0.0, 1.4, -1.6, 32512.0, -32512.0, 127.0, 128.0, -129.0].repeat(2);
+        let mut words = [7; 8];
+        split_bytes(&values, 1.0, &mut words);
+        #[cfg(target_arch = "x86_64")]
+        if KernelSet::Avx512Bf16.is_supported() {
+            let mut same = [9; 8];
+            crate::arch::avx512_dot::split_bytes(&values, 1.0, &mut same);
+            assert_eq!(same, words);
+        }
+        for (index, value) in values.iter().enumerate() {
+            let byte = |word: u32| ((word >> (8 * (index % 4))) & 0xff) as i32 - BYTE_OFFSET;
+            let [high, low] = [words[index / 4 * 2], words[index / 4 * 2 + 1]].map(byte);
+            assert!((-127..=127).contains(&high), "{value}");
+            assert_eq!(256 * high + low, value.round() as i32, "{value}");
+        }
+    }
+}
