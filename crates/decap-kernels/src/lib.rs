@@ -39,6 +39,7 @@ mod dispatch;
 mod gemm;
 mod huge_pages;
 mod layer_norm;
+mod linear_cross_entropy;
 pub mod mapped_file;
 mod parallel;
 mod projection;
@@ -54,10 +55,7 @@ pub use attention::{
     Attention, KeyValueCache, Mask, Sequences, attention, attention_backward, attention_into,
     attention_step,
 };
-pub use cross_entropy::{
-    CrossEntropy, LinearCrossEntropyGradients, Loss, cross_entropy, linear_cross_entropy,
-    linear_cross_entropy_with,
-};
+pub use cross_entropy::{CrossEntropy, Loss, cross_entropy};
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
 pub use gemm::{
     Accumulate, Activations, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear,
@@ -67,6 +65,9 @@ pub use huge_pages::prefer_huge_pages;
 pub use layer_norm::{
     LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_into,
     layer_norm_saving,
+};
+pub use linear_cross_entropy::{
+    LinearCrossEntropyGradients, linear_cross_entropy, linear_cross_entropy_with,
 };
 pub use parallel::{num_threads, on_pool};
 pub use projection::{ExactRows, MemoryRows, Projection, project, project_with, quantize_rows};

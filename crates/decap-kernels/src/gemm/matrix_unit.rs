@@ -27,36 +27,37 @@ pub(crate) enum Target<'a, 'b> {
     Rows(&'a mut OutputBlock<'b>),
     /// Its tiles of the first operand of another product.
     Tiles(&'a Pieces<'b>, Layout),
-    /// The sums are logits; their gradients become first operands.
-    Gradients(&'a LogitTiles<'b>),
+    /// The sums are logits; exponentials of them become first operands.
+    Exponentials(&'a ExponentialTiles<'b>),
 }
 
-/// Where gradients of logits `[rows, classes]` go, in bf16, and how they are made.
-pub(crate) struct LogitTiles<'a> {
+/// Makes exponentials of some rows and classes, in place: `make(rows, classes, tile)`; the tile's rows are
+/// [`COLUMNS`] apart.
+type MakeTile<'a> = dyn Fn(Range<usize>, Range<usize>, &mut [f32]) + Sync + 'a;
+
+/// Where exponentials of logits `[rows, classes]` go, in bf16, and how they are made.
+pub(crate) struct ExponentialTiles<'a> {
     /// A first operand of as many rows.
     pub(crate) rows: (Pieces<'a>, Layout),
     /// The transpose, a first operand with a line a class.
     pub(crate) classes: (Pieces<'a>, Layout),
-    /// Makes a part of a row: `gradient(row, first class, logits)`.
-    pub(crate) gradient: &'a (dyn Fn(usize, usize, &mut [f32]) + Sync),
+    pub(crate) make: &'a MakeTile<'a>,
 }
 
-impl LogitTiles<'_> {
-    /// Takes a tile of logits, `[some rows, COLUMNS]`; what lies behind the last row or class becomes 0.
+impl ExponentialTiles<'_> {
+    /// Takes a tile of logits, `[TILE_ROWS, COLUMNS]`; what lies behind the last row or class becomes 0.
     fn write(
         &self,
         (a_panel, rows): (usize, Range<usize>),
         (b_panel, classes): (usize, Range<usize>),
         sums: &mut [u32],
     ) {
-        for (index, sums) in as_f32_mut(sums).chunks_exact_mut(COLUMNS).enumerate() {
-            let (logits, padding) = sums.split_at_mut(classes.len());
-            padding.fill(0.0);
-            match rows.clone().nth(index) {
-                Some(row) => (self.gradient)(row, classes.start, logits),
-                None => logits.fill(0.0),
-            }
+        let (tile, padding) = as_f32_mut(sums).split_at_mut(rows.len() * COLUMNS);
+        padding.fill(0.0);
+        for row in tile.chunks_exact_mut(COLUMNS) {
+            row[classes.len()..].fill(0.0);
         }
+        (self.make)(rows, classes, tile);
         let tile = |layout: Layout, panel: usize, step: usize| {
             layout.panel(0, panel).start + step * TILE_ROWS * TILE_STEPS
         };
@@ -161,7 +162,7 @@ impl Product<'_> {
                     _ => {}
                 }
                 let rows = self.a_layout.grouping.lines_of(a_panel);
-                if let Target::Gradients(tiles) = target {
+                if let Target::Exponentials(tiles) = target {
                     tiles.write((a_panel, rows), (b_panel, columns.clone()), sums);
                     continue;
                 }
@@ -175,7 +176,7 @@ impl Product<'_> {
                         columns.start - task.columns.start,
                         columns.len(),
                     )),
-                    Target::Tiles(..) | Target::Gradients(_) => None,
+                    Target::Tiles(..) | Target::Exponentials(_) => None,
                 };
                 let finish = FinishTile {
                     sums: &mut *sums,

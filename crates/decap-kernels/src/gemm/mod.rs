@@ -25,7 +25,7 @@ use crate::dispatch::KernelSet;
 pub(crate) use linear::linear_on;
 pub(crate) use linear::{PackedInput, product, with_packed_input};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use matrix_unit::LogitTiles;
+pub(crate) use matrix_unit::ExponentialTiles;
 pub(crate) use output::{Output, OutputBlock, Pieces};
 use packing::Packing;
 #[cfg(target_arch = "x86_64")]

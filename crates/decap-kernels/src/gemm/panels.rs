@@ -60,7 +60,7 @@ impl Format {
     fn chunk_steps(self) -> usize {
         let values = match self {
             Self::F32 => 256,
-            Self::Bf16 | Self::WideBf16 => 512,
+            Self::Bf16 | Self::WideBf16 => 1024,
             Self::SignedBytes
             | Self::OffsetBytes
             | Self::WideBytes

@@ -98,13 +98,13 @@ impl Product<'_> {
         });
     }
 
-    /// [`Product::run`] of the matrix unit, whose sums are logits, into their gradients.
+    /// [`Product::run`] of the matrix unit, whose sums are logits, into exponentials of them.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn run_into_gradients(&self, gradients: &super::matrix_unit::LogitTiles<'_>) {
+    pub(crate) fn run_into_exponentials(&self, tiles: &super::matrix_unit::ExponentialTiles<'_>) {
         let rows = self.a_layout.grouping.lines();
         let columns = self.b_layout.grouping.lines();
         self.cut(rows, columns, |task| {
-            let target = super::matrix_unit::Target::Gradients(gradients);
+            let target = super::matrix_unit::Target::Exponentials(tiles);
             super::matrix_unit::run_task(self, task, target);
         });
     }
