@@ -23,8 +23,17 @@ pub(crate) const COLUMNS: usize = TILE_VECTORS * LANES;
 pub(crate) fn is_supported() -> bool {
     static SUPPORTED: OnceLock<bool> = OnceLock::new();
     *SUPPORTED.get_or_init(|| {
-        super::avx512::has_dot_products() && processor_has_amx() && system_allows_amx()
+        super::avx512::has_dot_products()
+            && (processor_has_amx() && system_allows_amx() || is_emulated())
     })
+}
+
+/// Whether the unit is emulated instead, as tests have it.
+fn is_emulated() -> bool {
+    #[cfg(all(test, target_os = "linux", not(miri)))]
+    return super::amx_emulator::install();
+    #[cfg(not(all(test, target_os = "linux", not(miri))))]
+    false
 }
 
 fn processor_has_amx() -> bool {

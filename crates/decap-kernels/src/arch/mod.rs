@@ -6,6 +6,8 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux", not(miri)))]
+mod amx_emulator;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx_scan;
 #[cfg(target_arch = "x86_64")]
