@@ -1,6 +1,6 @@
 //! AVX2, FMA and F16C: 8 lanes.
 
-use super::{Kernel, Simd, TRANSPOSED_ROWS, assert_transposable};
+use super::{Kernel, Simd, assert_transposable};
 use crate::gemm::tile::tile_of_rows;
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
@@ -141,33 +141,33 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn transpose_words(
         self,
-        source: &[u32],
-        source_stride: usize,
+        (source, source_stride): (&[u32], usize),
+        rows: usize,
         lines: usize,
-        target: &mut [u32],
-        target_stride: usize,
+        (target, target_stride): (&mut [u32], usize),
     ) {
-        if lines == 0 {
+        if rows == 0 || lines == 0 {
             return;
         }
         let (from, to) = ((source, source_stride), (&*target, target_stride));
-        assert_transposable(from, lines, to, LANES);
+        assert_transposable(from, rows, lines, to, LANES);
         for first in (0..lines).step_by(LANES) {
-            for half in (0..TRANSPOSED_ROWS).step_by(LANES) {
-                let mut rows = [self.zero(); LANES];
-                for (index, row) in rows.iter_mut().enumerate() {
+            for half in (0..rows).step_by(LANES) {
+                let mut block = [self.zero(); LANES];
+                for (index, row) in block.iter_mut().enumerate().take(rows - half) {
                     let at = (half + index) * source_stride + first;
                     // In the source, as was asserted.
                     *row = proven!(_mm256_loadu_ps(source.as_ptr().wrapping_add(at).cast()));
                 }
-                proven!(transpose(&mut rows));
-                for (index, row) in rows.into_iter().enumerate().take(lines - first) {
-                    let at = (first + index) * target_stride + half;
-                    // In the target, as was asserted.
-                    proven!(_mm256_storeu_ps(
-                        target.as_mut_ptr().wrapping_add(at).cast(),
-                        row
-                    ));
+                proven!(transpose(&mut block));
+                for (index, line) in block.into_iter().enumerate().take(lines - first) {
+                    let words = &mut target[(first + index) * target_stride + half..];
+                    if let Some(words) = words.first_chunk_mut::<LANES>() {
+                        // Words behind the rows are those of the next lines, written after these.
+                        proven!(_mm256_storeu_ps(words.as_mut_ptr().cast(), line));
+                    } else {
+                        self.store_partial(line, crate::gemm::as_f32_mut(words));
+                    }
                 }
             }
         }

@@ -148,31 +148,30 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn transpose_words(
         self,
-        source: &[u32],
-        source_stride: usize,
+        (source, source_stride): (&[u32], usize),
+        rows: usize,
         lines: usize,
-        target: &mut [u32],
-        target_stride: usize,
+        (target, target_stride): (&mut [u32], usize),
     ) {
-        if lines == 0 {
+        if rows == 0 || lines == 0 {
             return;
         }
         let (from, to) = ((source, source_stride), (&*target, target_stride));
-        assert_transposable(from, lines, to, LANES);
+        assert_transposable(from, rows, lines, to, LANES);
+        let there = mask(rows);
         for first in (0..lines).step_by(LANES) {
-            let mut rows = [proven!(_mm512_setzero_si512()); LANES];
-            for (index, row) in rows.iter_mut().enumerate() {
-                let at = source.as_ptr().wrapping_add(index * source_stride + first);
+            let mut block = [proven!(_mm512_setzero_si512()); LANES];
+            for (index, row) in block.iter_mut().enumerate().take(rows) {
+                let at = index * source_stride + first;
                 // In the source, as was asserted.
-                *row = proven!(_mm512_loadu_si512(at.cast()));
+                *row = proven!(_mm512_loadu_si512(source.as_ptr().wrapping_add(at).cast()));
             }
-            proven!(super::avx512_dot::transpose(&mut rows));
-            for (index, row) in rows.into_iter().enumerate().take(lines - first) {
-                let at = target
-                    .as_mut_ptr()
-                    .wrapping_add((first + index) * target_stride);
+            proven!(super::avx512_dot::transpose(&mut block));
+            for (index, line) in block.into_iter().enumerate().take(lines - first) {
+                let at = (first + index) * target_stride;
+                let words = target.as_mut_ptr().wrapping_add(at).cast();
                 // In the target, as was asserted.
-                proven!(_mm512_storeu_si512(at.cast(), row));
+                proven!(_mm512_mask_storeu_epi32(words, there, line));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Tiles by the dot products of AVX-512 BF16 and VNNI.
 
 use super::avx512::{Avx512, has_dot_products};
-use crate::gemm::tile::{Lines, TILE_VECTORS, Tile, with_rows, write_row, write_scaled_row};
+use crate::gemm::tile::{TILE_VECTORS, Tile, with_rows, write_row, write_scaled_row};
 use std::arch::x86_64::*;
 
 const LANES: usize = 16;
@@ -53,14 +53,13 @@ pub(crate) fn tile_split(tile: Tile<'_, '_>) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 fn bf16<const ROWS: usize>(tile: Tile<'_, '_>) {
     let mut acc = [[_mm512_setzero_ps(); TILE_VECTORS]; ROWS];
-    let a = Lines::<ROWS>::new(tile.a);
-    for (step, b) in tile.b.chunks_exact(COLUMNS).enumerate().take(a.steps()) {
+    let a_steps = tile.a.as_chunks::<ROWS>().0.iter();
+    for (a, b) in a_steps.zip(tile.b.chunks_exact(COLUMNS)) {
         fetch_ahead(b);
         let b0 = as_bf16(load(&b[..LANES]));
         let b1 = as_bf16(load(&b[LANES..]));
-        for (row, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: `take` keeps the step below `a.steps()`.
-            let a = as_bf16(_mm512_set1_epi32(unsafe { a.word(row, step) } as i32));
+        for (a, acc) in a.iter().zip(&mut acc) {
+            let a = as_bf16(_mm512_set1_epi32(*a as i32));
             acc[0] = _mm512_dpbf16_ps(acc[0], a, b0);
             acc[1] = _mm512_dpbf16_ps(acc[1], a, b1);
         }
@@ -101,29 +100,6 @@ fn split_lanes(values: &[f32], factor: f32, words: &mut [u32]) {
         let both = _mm256_set_m128i(_mm_unpackhi_epi32(high, low), _mm_unpacklo_epi32(high, low));
         // SAFETY: the chunk has eight words.
         unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), both) };
-    }
-}
-
-/// Rounds at most sixteen lines of values to bf16 and puts them side by side: two values a word, `[steps]` rows
-/// of words `width` apart. What lies behind the end of a line becomes 0.
-pub(crate) fn interleave_pairs(lines: &[&[f32]], width: usize, words: &mut [u32]) {
-    assert!(has_dot_products(), "bf16 rounding called without it");
-    assert!(lines.len() <= LANES && width >= LANES);
-    // SAFETY: the assertion above checked every feature that the function enables.
-    unsafe { interleave_lanes(lines, width, words) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2")]
-fn interleave_lanes(lines: &[&[f32]], width: usize, words: &mut [u32]) {
-    for (piece, words) in words.chunks_mut(LANES * width).enumerate() {
-        let mut rows = [_mm512_setzero_si512(); LANES];
-        for (row, line) in rows.iter_mut().zip(lines) {
-            *row = pairs_at(line, piece * 2 * LANES);
-        }
-        transpose(&mut rows);
-        for (row, words) in rows.into_iter().zip(words.chunks_mut(width)) {
-            store(row, words);
-        }
     }
 }
 
@@ -238,14 +214,13 @@ fn pair(low: &[f32], high: &[f32], words: &mut [u32]) {
 fn int8<const ROWS: usize>(tile: Tile<'_, '_>) {
     let (header, b) = tile.b.split_at(COLUMNS);
     let mut acc = [[load(&header[..LANES]), load(&header[LANES..])]; ROWS];
-    let a = Lines::<ROWS>::new(tile.a);
-    for (step, b) in b.chunks_exact(COLUMNS).enumerate().take(a.steps()) {
+    let a_steps = tile.a.as_chunks::<ROWS>().0.iter();
+    for (a, b) in a_steps.zip(b.chunks_exact(COLUMNS)) {
         fetch_ahead(b);
         let b0 = load(&b[..LANES]);
         let b1 = load(&b[LANES..]);
-        for (row, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: `take` keeps the step below `a.steps()`.
-            let a = _mm512_set1_epi32(unsafe { a.word(row, step) } as i32);
+        for (a, acc) in a.iter().zip(&mut acc) {
+            let a = _mm512_set1_epi32(*a as i32);
             acc[0] = _mm512_dpbusd_epi32(acc[0], a, b0);
             acc[1] = _mm512_dpbusd_epi32(acc[1], a, b1);
         }
@@ -271,15 +246,14 @@ fn split<const ROWS: usize>(tile: Tile<'_, '_>) {
     let header = [load(&header[..LANES]), load(&header[LANES..])];
     let mut high = [header; ROWS];
     let mut low = [header; ROWS];
-    let a = Lines::<ROWS>::new(tile.a);
-    for (step, b) in b.chunks_exact(COLUMNS).enumerate().take(a.steps() / 2) {
+    let a_steps = tile.a.as_chunks::<ROWS>().0.as_chunks::<2>().0.iter();
+    for ([a_high, a_low], b) in a_steps.zip(b.chunks_exact(COLUMNS)) {
         fetch_ahead(b);
         let b0 = load(&b[..LANES]);
         let b1 = load(&b[LANES..]);
-        for (row, (high, low)) in high.iter_mut().zip(&mut low).enumerate() {
-            // SAFETY: `take` keeps twice the step and one below `a.steps()`.
-            let [a_high, a_low] = unsafe { [a.word(row, 2 * step), a.word(row, 2 * step + 1)] }
-                .map(|word| _mm512_set1_epi32(word as i32));
+        let sums = high.iter_mut().zip(&mut low);
+        for ((a_high, a_low), (high, low)) in a_high.iter().zip(a_low).zip(sums) {
+            let [a_high, a_low] = [a_high, a_low].map(|word| _mm512_set1_epi32(*word as i32));
             high[0] = _mm512_dpbusd_epi32(high[0], a_high, b0);
             high[1] = _mm512_dpbusd_epi32(high[1], a_high, b1);
             low[0] = _mm512_dpbusd_epi32(low[0], a_low, b0);
@@ -322,12 +296,4 @@ fn load(words: &[u32]) -> __m512i {
 fn as_bf16(words: __m512i) -> __m512bh {
     // SAFETY: both types are 512 bits without invalid values.
     unsafe { std::mem::transmute::<__m512i, __m512bh>(words) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn store(values: __m512i, words: &mut [u32]) {
-    let words = &mut words[..LANES];
-    // SAFETY: the slice has sixteen words.
-    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), values) }
 }

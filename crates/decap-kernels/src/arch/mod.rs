@@ -44,25 +44,28 @@ pub(crate) fn dispatch<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
     }
 }
 
-/// Rows that [`Simd::transpose_words`] takes.
+/// Rows that [`Simd::transpose_words`] takes at most.
 pub(crate) const TRANSPOSED_ROWS: usize = 16;
 
-/// Whether source and target of [`Simd::transpose_words`] are as long as it reads and writes them, in vectors
-/// of `lanes`.
+/// Checks that source and target of [`Simd::transpose_words`] are as long as it reads and writes them, in vectors
+/// of `lanes`; there must be rows and lines.
 #[cfg(target_arch = "x86_64")]
 fn assert_transposable(
     (source, source_stride): (&[u32], usize),
+    rows: usize,
     lines: usize,
     (target, target_stride): (&[u32], usize),
     lanes: usize,
 ) {
     let room = |len: usize, stride: usize, steps: usize, last: usize| {
-        let needed = (steps - 1).checked_mul(stride);
-        needed.and_then(|needed| needed.checked_add(last)) <= Some(len)
+        let before = (steps - 1).checked_mul(stride);
+        let end = before.and_then(|before| before.checked_add(last));
+        end.is_some_and(|end| end <= len)
     };
+    assert!((1..=TRANSPOSED_ROWS).contains(&rows) && lines > 0);
     let read = lines.next_multiple_of(lanes);
-    assert!(lines > 0 && room(source.len(), source_stride, TRANSPOSED_ROWS, read));
-    assert!(room(target.len(), target_stride, lines, TRANSPOSED_ROWS));
+    assert!(room(source.len(), source_stride, rows, read));
+    assert!(room(target.len(), target_stride, lines, rows));
 }
 
 /// Lanes of f32 and the operations that the kernels need.
@@ -98,19 +101,19 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Rounds `LANES` values to bf16, two to a word, the first in the low half; ties to even.
     fn pack_bf16(self, source: &[f32], words: &mut [u32]);
 
-    /// Rows `[TRANSPOSED_ROWS, lines]` of words, `source_stride` apart, to lines `[lines, TRANSPOSED_ROWS]`,
-    /// `target_stride` apart. Rows have as many words as make whole vectors. Panics when there are fewer.
+    /// At most [`TRANSPOSED_ROWS`] rows of words, `source_stride` apart, to lines `[lines, rows]`, `target_stride`
+    /// apart. Rows have as many words as make whole vectors. Behind the words of a line zeros may be written, as
+    /// many as make a whole vector and fit into the target. Panics when there are fewer.
     #[inline(always)]
     fn transpose_words(
         self,
-        source: &[u32],
-        source_stride: usize,
+        (source, source_stride): (&[u32], usize),
+        rows: usize,
         lines: usize,
-        target: &mut [u32],
-        target_stride: usize,
+        (target, target_stride): (&mut [u32], usize),
     ) {
         for line in 0..lines {
-            let target = &mut target[line * target_stride..][..TRANSPOSED_ROWS];
+            let target = &mut target[line * target_stride..][..rows];
             for (row, word) in target.iter_mut().enumerate() {
                 *word = source[row * source_stride + line];
             }

@@ -3,8 +3,7 @@
 use super::panels::{BYTE_OFFSET, Format, Layout, Order, TILE_STEPS};
 use super::product::Threads;
 use super::view::MatrixView;
-use super::words::as_words;
-use crate::arch::{Kernel, Simd, bf16_bits, dispatch, fetch, pack_bf16_plain};
+use crate::arch::{Kernel, Simd, TRANSPOSED_ROWS, bf16_bits, dispatch, fetch, pack_bf16_plain};
 use crate::dispatch::KernelSet;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -96,7 +95,6 @@ impl Kernel for PackPanels<'_, '_> {
             }
             let job = (lines, values.clone(), steps);
             match order {
-                Order::Lines => self.packing.copy_lines(simd, job, words),
                 Order::Steps => self.packing.interleave_lines(simd, job, words),
                 Order::Tiles => self.packing.copy_tiles(simd, job, words),
             }
@@ -168,11 +166,9 @@ impl PackPanels<'_, '_> {
                         }
                     }
                     Order::Tiles => {
-                        let words = &mut words[start * width..];
-                        transpose(simd, &block, columns, TILE_STEPS, words, TILE_STEPS);
-                    }
-                    Order::Lines => {
-                        transpose(simd, &block, columns, there, &mut words[start..], steps);
+                        let merged = (&block.as_flattened()[columns.start..], BLOCK_LINES);
+                        let words = (&mut words[start * width..], TILE_STEPS);
+                        simd.transpose_words(merged, TILE_STEPS, columns.len(), words);
                     }
                 }
             }
@@ -185,27 +181,6 @@ impl PackPanels<'_, '_> {
                 let (header, words) = words.split_at_mut(width * format.header());
                 write_header(header, words);
             }
-        }
-    }
-}
-
-/// Some columns of the first `steps` rows of a block, each as a line of `words`; lines are `stride` words apart.
-#[inline(always)]
-fn transpose<S: Simd>(
-    simd: S,
-    block: &Block,
-    columns: Range<usize>,
-    steps: usize,
-    words: &mut [u32],
-    stride: usize,
-) {
-    if steps == TILE_STEPS {
-        let words_of_block = &block.as_flattened()[columns.start..];
-        return simd.transpose_words(words_of_block, BLOCK_LINES, columns.len(), words, stride);
-    }
-    for (column, words) in columns.zip(words.chunks_mut(stride)) {
-        for (word, merged) in words.iter_mut().zip(&block[..steps]) {
-            *word = merged[column];
         }
     }
 }
@@ -237,14 +212,6 @@ impl Packing<'_> {
         };
         for part in 0..there {
             merge(format, row(value + part), factors, part, words);
-        }
-    }
-
-    /// Dense lines to `[lines, steps]`.
-    #[inline(always)]
-    fn copy_lines<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
-        for (line, words) in lines.zip(words.chunks_exact_mut(steps)) {
-            self.convert_line(simd, line, values.clone(), words);
         }
     }
 
@@ -283,67 +250,26 @@ impl Packing<'_> {
     #[inline(always)]
     fn interleave_lines<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
         /// Words that are converted at a time.
-        const RUN: usize = 64;
+        const RUN: usize = 128;
         let per_word = self.layout.format.values_per_word();
         let width = words.len() / steps.max(1);
-        #[cfg(target_arch = "x86_64")]
-        if self.layout.format == Format::Bf16 && self.set >= KernelSet::Avx512Bf16 {
-            /// Lines that are transposed at a time.
-            const LINES: usize = 16;
-            let end = values.end.min(self.operand.columns());
-            let start = values.start.min(end);
-            for first in lines.clone().step_by(LINES) {
-                let mut group = [&[][..]; LINES];
-                let there = LINES.min(lines.end - first);
-                for (index, line) in group[..there].iter_mut().enumerate() {
-                    *line = self.operand.row_slice(first + index, start, end - start);
-                }
-                let words = &mut words[first - lines.start..];
-                crate::arch::avx512_dot::interleave_pairs(&group[..there], width, words);
-            }
-            return;
+        if width == 1 {
+            return self.convert_line(simd, lines.start, values, words);
         }
-        if self.layout.format == Format::F32 {
-            return self.interleave_floats(simd, (lines, values, steps), words);
-        }
-        let mut converted = [0; RUN];
-        for (index, line) in lines.enumerate() {
-            for (run, words) in words.chunks_mut(RUN * width).enumerate() {
-                let converted = &mut converted[..words.len() / width];
-                let start = values.start + run * RUN * per_word;
-                self.convert_line(
-                    simd,
-                    line,
-                    start..start + converted.len() * per_word,
-                    converted,
-                );
-                for (step, word) in words.chunks_exact_mut(width).zip(converted.iter()) {
-                    step[index] = *word;
-                }
-            }
-        }
-    }
-
-    /// Dense lines of f32 to `[steps, lines]`, sixteen lines at a time.
-    #[inline(always)]
-    fn interleave_floats<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
-        const LINES: usize = TILE_STEPS;
-        let width = words.len() / steps.max(1);
-        for first in lines.clone().step_by(LINES) {
+        let mut converted = [[0; RUN]; TRANSPOSED_ROWS];
+        for first in lines.clone().step_by(TRANSPOSED_ROWS) {
+            let group = first..lines.end.min(first + TRANSPOSED_ROWS);
             let words = &mut words[first - lines.start..];
-            let (mut whole, there) = (0, LINES.min(lines.end - first));
-            if there == LINES {
-                whole = steps / LINES * LINES;
-                let (source, stride) = self.operand.rows_from(first, values.start, LINES, whole);
-                simd.transpose_words(as_words(source), stride, whole, words, width);
-            }
-            for index in 0..there {
-                let start = values.start + whole;
-                let rest = self.operand.row_slice(first + index, start, steps - whole);
-                let words = words.iter_mut().skip(whole * width + index).step_by(width);
-                for (word, value) in words.zip(rest) {
-                    *word = value.to_bits();
+            for (run, words) in words.chunks_mut(RUN * width).enumerate() {
+                let start = run * RUN;
+                let len = RUN.min(steps - start);
+                let first_value = values.start + start * per_word;
+                let values = first_value..first_value + len * per_word;
+                for (converted, line) in converted.iter_mut().zip(group.clone()) {
+                    self.convert_line(simd, line, values.clone(), &mut converted[..len]);
                 }
+                let source = (converted.as_flattened(), RUN);
+                simd.transpose_words(source, group.len(), len, (words, width));
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Panels of operands: where their words lie, in the order in which the tiles read them.
 //!
 //! A word holds one f32, two bf16 or four bytes that follow each other along the sum. The sum is cut
-//! into chunks of words, and within a chunk panels follow each other. A panel of the first operand is
-//! `[lines, steps]`, its lines being rows; one of the second operand is `[steps, lines]`: for each
-//! step the words of all its lines, columns of the operand, side by side.
+//! into chunks of words, and within a chunk panels follow each other. A panel is `[steps, lines]`: for each
+//! step the words of all its lines, rows of the first operand or columns of the second, side by side. The
+//! matrix unit's first operand is cut into tiles instead.
 
 use std::ops::Range;
 
@@ -81,8 +81,6 @@ impl Format {
 pub(crate) enum Order {
     /// `[steps, lines]`
     Steps,
-    /// `[lines, steps]`
-    Lines,
     /// `[steps / 16, lines, 16]`: a tile of the matrix unit lies in one piece.
     Tiles,
 }
@@ -189,7 +187,7 @@ impl Layout {
     fn chunk_steps(self) -> usize {
         match self.order {
             Order::Tiles => self.steps,
-            Order::Steps | Order::Lines => self.format.chunk_steps(),
+            Order::Steps => self.format.chunk_steps(),
         }
     }
 

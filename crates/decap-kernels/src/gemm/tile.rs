@@ -23,7 +23,7 @@ pub(crate) const TILE_VECTORS: usize = 2;
 pub(crate) struct Tile<'a, 'b> {
     /// Rows of this tile.
     pub(crate) rows: usize,
-    /// Panel of the first operand, `[rows, steps]`.
+    /// Panel of the first operand, `[steps, rows]`.
     pub(crate) a: &'a [u32],
     /// Panel of the second operand, `[steps, columns]`.
     pub(crate) b: &'a [u32],
@@ -143,7 +143,7 @@ impl TileKernel {
             Format::SplitBytes => dispatch(set, Shape).0 / 2,
             _ => dispatch(set, Shape).0,
         };
-        (Grouping::Balanced { lines: rows, most }, Order::Lines)
+        (Grouping::Balanced { lines: rows, most }, Order::Steps)
     }
 
     /// Computes one tile. Those of the matrix unit have loops of their own.
@@ -248,46 +248,16 @@ pub(crate) fn multiply<S: Simd, const ROWS: usize>(
     }
 }
 
-/// The rows of a panel `[ROWS, steps]`.
-#[derive(Clone, Copy)]
-pub(crate) struct Lines<'a, const ROWS: usize>([&'a [u32]; ROWS]);
-
-impl<'a, const ROWS: usize> Lines<'a, ROWS> {
-    #[inline(always)]
-    pub(crate) fn new(panel: &'a [u32]) -> Self {
-        let steps = panel.len() / ROWS;
-        let mut rows = [&panel[..steps]; ROWS];
-        for (row, words) in rows.iter_mut().zip(panel.chunks_exact(steps.max(1))) {
-            *row = words;
-        }
-        Self(rows)
-    }
-
-    #[inline(always)]
-    pub(crate) fn steps(&self) -> usize {
-        self.0[0].len()
-    }
-
-    /// # Safety
-    /// `step` must be below [`Lines::steps`].
-    #[inline(always)]
-    pub(crate) unsafe fn word(&self, row: usize, step: usize) -> u32 {
-        // SAFETY: all rows have the same length, and the caller keeps the step below it.
-        unsafe { *self.0[row].get_unchecked(step) }
-    }
-}
-
 #[inline(always)]
 fn floats<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
     let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
-    let a = Lines::<ROWS>::new(tile.a);
+    let a_steps = tile.a.as_chunks::<ROWS>().0.iter();
     let b_steps = as_f32(tile.b).chunks_exact(TILE_VECTORS * S::LANES);
-    for (step, b) in b_steps.enumerate().take(a.steps()) {
+    for (a, b) in a_steps.zip(b_steps) {
         let b0 = simd.load(&b[..S::LANES]);
         let b1 = simd.load(&b[S::LANES..]);
-        for (row, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: `take` keeps the step below `a.steps()`.
-            let a = simd.splat(f32::from_bits(unsafe { a.word(row, step) }));
+        for (a, acc) in a.iter().zip(&mut acc) {
+            let a = simd.splat(f32::from_bits(*a));
             acc[0] = simd.mul_add(a, b0, acc[0]);
             acc[1] = simd.mul_add(a, b1, acc[1]);
         }
@@ -300,15 +270,14 @@ fn floats<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
 #[inline(always)]
 fn halves<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
     let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
-    let a = Lines::<ROWS>::new(tile.a);
+    let a_steps = tile.a.as_chunks::<ROWS>().0.as_chunks::<2>().0.iter();
     let b_steps = tile.b.chunks_exact(TILE_VECTORS * S::LANES);
-    for (step, b) in b_steps.enumerate().take(a.steps() / 2) {
-        for part in 0..2 {
+    for (a, b) in a_steps.zip(b_steps) {
+        for (part, a) in a.iter().enumerate() {
             let b0 = simd.widen_bf16(&b[..S::LANES], part);
             let b1 = simd.widen_bf16(&b[S::LANES..], part);
-            for (row, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: `take` keeps twice the step and one below `a.steps()`.
-                let a = simd.splat(f32::from_bits(unsafe { a.word(row, 2 * step + part) }));
+            for (a, acc) in a.iter().zip(&mut acc) {
+                let a = simd.splat(f32::from_bits(*a));
                 acc[0] = simd.mul_add(a, b0, acc[0]);
                 acc[1] = simd.mul_add(a, b1, acc[1]);
             }
@@ -324,15 +293,14 @@ fn halves<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
 fn bytes<S: Simd, const ROWS: usize>(simd: S, tile: Tile<'_, '_>) {
     let columns = TILE_VECTORS * S::LANES;
     let mut acc = [[simd.zero(); TILE_VECTORS]; ROWS];
-    let a = Lines::<ROWS>::new(tile.a);
+    let a_steps = tile.a.as_chunks::<ROWS>().0.as_chunks::<4>().0.iter();
     let b_steps = tile.b[columns..].chunks_exact(columns);
-    for (step, b) in b_steps.enumerate().take(a.steps() / 4) {
-        for part in 0..4 {
+    for (a, b) in a_steps.zip(b_steps) {
+        for (part, a) in a.iter().enumerate() {
             let b0 = simd.widen_i8(&b[..S::LANES], part);
             let b1 = simd.widen_i8(&b[S::LANES..], part);
-            for (row, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: `take` keeps four times the step and three below `a.steps()`.
-                let a = simd.splat(f32::from_bits(unsafe { a.word(row, 4 * step + part) }));
+            for (a, acc) in a.iter().zip(&mut acc) {
+                let a = simd.splat(f32::from_bits(*a));
                 acc[0] = simd.mul_add(a, b0, acc[0]);
                 acc[1] = simd.mul_add(a, b1, acc[1]);
             }
