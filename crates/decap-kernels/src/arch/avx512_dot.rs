@@ -103,6 +103,32 @@ fn split_lanes(values: &[f32], factor: f32, words: &mut [u32]) {
     }
 }
 
+/// Rounds at most sixteen lines of values to bf16 and puts them side by side: two values a word, `[steps]` rows
+/// of words `width` apart. What lies behind the end of a line becomes 0.
+pub(crate) fn interleave_pairs(lines: &[&[f32]], width: usize, words: &mut [u32]) {
+    assert!(has_dot_products(), "bf16 rounding called without it");
+    assert!(lines.len() <= LANES && width >= lines.len());
+    // SAFETY: the assertion above checked every feature that the function enables.
+    unsafe { interleave_lanes(lines, width, words) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2")]
+fn interleave_lanes(lines: &[&[f32]], width: usize, words: &mut [u32]) {
+    let there = ((1u32 << lines.len()) - 1) as __mmask16;
+    for (piece, words) in words.chunks_mut(LANES * width).enumerate() {
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        for (row, line) in rows.iter_mut().zip(lines) {
+            *row = pairs_at(line, piece * 2 * LANES);
+        }
+        transpose(&mut rows);
+        for (row, words) in rows.into_iter().zip(words.chunks_mut(width)) {
+            let words = &mut words[..lines.len()];
+            // SAFETY: the mask covers as many words as there are lines.
+            unsafe { _mm512_mask_storeu_epi32(words.as_mut_ptr().cast(), there, row) };
+        }
+    }
+}
+
 /// Words of two bf16 each, those of `low` in the low halves.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]

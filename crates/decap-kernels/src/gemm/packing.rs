@@ -3,6 +3,7 @@
 use super::panels::{BYTE_OFFSET, Format, Layout, Order, TILE_STEPS};
 use super::product::Threads;
 use super::view::MatrixView;
+use super::words::with_scratch;
 use crate::arch::{Kernel, Simd, TRANSPOSED_ROWS, bf16_bits, dispatch, fetch, pack_bf16_plain};
 use crate::dispatch::KernelSet;
 use rayon::prelude::*;
@@ -48,21 +49,33 @@ impl Packing<'_> {
             let (words, after) = std::mem::take(&mut rest)
                 .split_at_mut(layout.panel(chunk, panels.end - 1).end - first);
             rest = after;
-            PackPanels {
-                packing: self,
-                chunk,
-                panels,
-                words,
-            }
+            (chunk, panels, words)
         });
+        let pack = |(chunk, panels, words): (usize, Range<usize>, &mut [u32])| {
+            with_scratch(BUFFER, |buffer| {
+                let job = PackPanels {
+                    packing: self,
+                    chunk,
+                    panels,
+                    words,
+                    buffer,
+                };
+                dispatch(self.set, job);
+            });
+        };
         if self.threads == Threads::One || layout.words() < PARALLEL_WORDS {
-            jobs.for_each(|job| dispatch(self.set, job));
+            jobs.for_each(pack);
         } else {
-            let jobs: Vec<_> = jobs.collect();
-            jobs.into_par_iter().for_each(|job| dispatch(self.set, job));
+            jobs.collect::<Vec<_>>().into_par_iter().for_each(pack);
         }
     }
 }
+
+/// Words of a line of a buffer: a vector more than are used, so that lines are no power of two apart.
+const BUFFER_LINE: usize = LINES_ACROSS + 16;
+
+/// Words of a buffer in which words are put together before they are transposed.
+const BUFFER: usize = TRANSPOSED_ROWS * BUFFER_LINE;
 
 /// Panels of one chunk that follow each other.
 struct PackPanels<'a, 'b> {
@@ -70,6 +83,8 @@ struct PackPanels<'a, 'b> {
     chunk: usize,
     panels: Range<usize>,
     words: &'b mut [u32],
+    /// `[TRANSPOSED_ROWS, BUFFER_LINE]`
+    buffer: &'b mut [u32],
 }
 
 impl Kernel for PackPanels<'_, '_> {
@@ -95,7 +110,7 @@ impl Kernel for PackPanels<'_, '_> {
             }
             let job = (lines, values.clone(), steps);
             match order {
-                Order::Steps => self.packing.interleave_lines(simd, job, words),
+                Order::Steps => self.packing.interleave_lines(simd, job, self.buffer, words),
                 Order::Tiles => self.packing.copy_tiles(simd, job, words),
             }
             if !header.is_empty() {
@@ -104,12 +119,6 @@ impl Kernel for PackPanels<'_, '_> {
         }
     }
 }
-
-/// Words of a row of a block: a vector more than there are lines.
-const BLOCK_LINES: usize = LINES_ACROSS + 16;
-
-/// Words of several steps of all lines of a job.
-type Block = [[u32; BLOCK_LINES]; TILE_STEPS];
 
 impl PackPanels<'_, '_> {
     /// Where the words of a panel are.
@@ -140,10 +149,10 @@ impl PackPanels<'_, '_> {
         let steps = values.len() / per_word;
         let first = grouping.lines_of(self.panels.start).start;
         let lines = first..grouping.lines_of(self.panels.end - 1).end;
-        let mut block: Block = [[0; BLOCK_LINES]; TILE_STEPS];
         for start in (0..steps).step_by(TILE_STEPS) {
             let there = TILE_STEPS.min(steps - start);
-            for (step, merged) in block[..there].iter_mut().enumerate() {
+            let block = self.buffer.chunks_exact_mut(BUFFER_LINE).take(there);
+            for (step, merged) in block.enumerate() {
                 let value = values.start + (start + step) * per_word;
                 self.packing
                     .merge_lines(&lines, value, &mut merged[..lines.len()]);
@@ -161,12 +170,13 @@ impl PackPanels<'_, '_> {
                 match order {
                     Order::Steps => {
                         let words = words[start * width..].chunks_exact_mut(width);
-                        for (words, merged) in words.zip(&block[..there]) {
+                        let block = self.buffer.chunks_exact(BUFFER_LINE).take(there);
+                        for (words, merged) in words.zip(block) {
                             words[..part.len()].copy_from_slice(&merged[columns.clone()]);
                         }
                     }
                     Order::Tiles => {
-                        let merged = (&block.as_flattened()[columns.start..], BLOCK_LINES);
+                        let merged = (&self.buffer[columns.start..], BUFFER_LINE);
                         let words = (&mut words[start * width..], TILE_STEPS);
                         simd.transpose_words(merged, TILE_STEPS, columns.len(), words);
                     }
@@ -248,27 +258,54 @@ impl Packing<'_> {
 
     /// Dense lines to `[steps, lines]`.
     #[inline(always)]
-    fn interleave_lines<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
-        /// Words that are converted at a time.
-        const RUN: usize = 128;
+    fn interleave_lines<S: Simd>(
+        &self,
+        simd: S,
+        (lines, values, steps): Job,
+        buffer: &mut [u32],
+        words: &mut [u32],
+    ) {
+        /// Words that are converted at a time at most.
+        const MOST: usize = LINES_ACROSS;
         let per_word = self.layout.format.values_per_word();
         let width = words.len() / steps.max(1);
         if width == 1 {
             return self.convert_line(simd, lines.start, values, words);
         }
-        let mut converted = [[0; RUN]; TRANSPOSED_ROWS];
+        #[cfg(target_arch = "x86_64")]
+        if self.layout.format == Format::Bf16 && self.set >= KernelSet::Avx512Bf16 {
+            let end = values.end.min(self.operand.columns());
+            let start = values.start.min(end);
+            for first in lines.clone().step_by(TRANSPOSED_ROWS) {
+                let mut group = [&[][..]; TRANSPOSED_ROWS];
+                let there = TRANSPOSED_ROWS.min(lines.end - first);
+                for (index, line) in group[..there].iter_mut().enumerate() {
+                    *line = self.operand.row_slice(first + index, start, end - start);
+                }
+                let words = &mut words[first - lines.start..];
+                crate::arch::avx512_dot::interleave_pairs(&group[..there], width, words);
+            }
+            return;
+        }
+        // Whole lines are read in the order in which they lie, which is faster; else a buffer in half of the first
+        // level is.
+        let run_steps = match values.len() >= self.operand.columns() {
+            true => MOST,
+            false => MOST / 2,
+        };
         for first in lines.clone().step_by(TRANSPOSED_ROWS) {
             let group = first..lines.end.min(first + TRANSPOSED_ROWS);
             let words = &mut words[first - lines.start..];
-            for (run, words) in words.chunks_mut(RUN * width).enumerate() {
-                let start = run * RUN;
-                let len = RUN.min(steps - start);
+            for (run, words) in words.chunks_mut(run_steps * width).enumerate() {
+                let start = run * run_steps;
+                let len = run_steps.min(steps - start);
                 let first_value = values.start + start * per_word;
                 let values = first_value..first_value + len * per_word;
-                for (converted, line) in converted.iter_mut().zip(group.clone()) {
+                let converted = buffer.chunks_exact_mut(BUFFER_LINE);
+                for (converted, line) in converted.zip(group.clone()) {
                     self.convert_line(simd, line, values.clone(), &mut converted[..len]);
                 }
-                let source = (converted.as_flattened(), RUN);
+                let source = (&*buffer, BUFFER_LINE);
                 simd.transpose_words(source, group.len(), len, (words, width));
             }
         }
