@@ -1,25 +1,17 @@
 //! Softmax cross-entropy fused with the tied output layer, whose logits are never all held.
 
+#[cfg(target_arch = "x86_64")]
+mod in_tiles;
+
 use crate::arch::{Kernel, Simd, dispatch, map_lanes};
-#[cfg(target_arch = "x86_64")]
-use crate::arch::{add_scaled, amx::COLUMNS, dot};
 use crate::cross_entropy::{CrossEntropy, Loss, sum};
-#[cfg(target_arch = "x86_64")]
-use crate::dispatch::KernelSet;
 use crate::gemm::tile::TileKernel;
 use crate::gemm::{
     Accumulate, Epilogue, How, MatrixView, MatrixViewMut, Output, PackedInput, PackedMatrix,
     Precision, Product, multiply_packed, product, with_f32_scratch, with_packed_input,
 };
-#[cfg(target_arch = "x86_64")]
-use crate::gemm::{ExponentialTiles, Layout, Pieces, with_product, with_scratch};
 use crate::softmax::{exp_sum, maximum};
 use rayon::prelude::*;
-#[cfg(target_arch = "x86_64")]
-use std::{
-    ops::Range,
-    sync::atomic::{AtomicU32, Ordering},
-};
 
 /// Gradients that [`linear_cross_entropy`] computes.
 #[derive(Debug)]
@@ -311,14 +303,7 @@ impl Blocks<'_> {
     fn gradients(&self, slope: Slope, into: &mut Gradients<'_>) -> Vec<RowSums> {
         #[cfg(target_arch = "x86_64")]
         if self.packed.kernel.is_of_matrix_unit() {
-            let references = self.target_logits();
-            let rows = self.gradients_in_tiles(slope, into, &references);
-            return rows.unwrap_or_else(|| {
-                let rows = self.row_sums(None);
-                let references: Vec<f32> = rows.iter().map(|row| row.largest).collect();
-                self.gradients_in_tiles(slope, into, &references)
-                    .unwrap_or(rows)
-            });
+            return self.gradients_of_matrix_unit(slope, into);
         }
         let hidden = PackedMatrix::pack(self.hidden, self.how.precision);
         let How {
@@ -384,209 +369,6 @@ impl Blocks<'_> {
         .run(&out);
     }
 
-    /// Tiles that were made, as products take them.
-    #[cfg(target_arch = "x86_64")]
-    fn operand<'w>(&self, words: &'w [u32], layout: Layout) -> PackedInput<'w> {
-        PackedInput {
-            kernel: self.packed.kernel,
-            layout,
-            words,
-            scales: &[],
-        }
-    }
-
-    /// The logits of the targets, in f32.
-    #[cfg(target_arch = "x86_64")]
-    fn target_logits(&self) -> Vec<f32> {
-        let width = self.hidden.columns();
-        let rows = self.targets.par_iter().enumerate();
-        rows.map(|(row, &target)| {
-            let hidden = self.hidden.row_slice(row, 0, width);
-            let embedding = &self.embedding[target * width..(target + 1) * width];
-            dispatch(self.how.set, Dot { hidden, embedding })
-        })
-        .collect()
-    }
-
-    /// [`Blocks::gradients`] of the matrix unit. Exponentials are reduced by `references`, `[rows]`; None, and
-    /// gradients of no meaning, where one of them is so far below its row's largest logit that exponentials get
-    /// out of range.
-    #[cfg(target_arch = "x86_64")]
-    fn gradients_in_tiles(
-        &self,
-        slope: Slope,
-        into: &mut Gradients<'_>,
-        references: &[f32],
-    ) -> Option<Vec<RowSums>> {
-        let (rows, width) = (self.targets.len(), self.hidden.columns());
-        let layout = |lines, depth| {
-            let (grouping, order) = self.packed.kernel.group_rows(self.how.set, lines);
-            Layout::new(grouping, self.packed.layout.format, order, depth)
-        };
-        let by_row = |size| layout(rows, size);
-        let by_class = |size| layout(size, rows);
-        let blocks = self.classes.div_ceil(BLOCK_CLASSES);
-        let whole = by_class(BLOCK_CLASSES).words();
-        into.hidden.fill(0.0);
-        with_scratch(blocks * whole, |kept| {
-            let mut sums: Vec<RowSums> = references.iter().map(|&at| RowSums::new(at)).collect();
-            let parts = TileSums::new(rows);
-            for (index, kept) in kept.chunks_exact_mut(whole).enumerate() {
-                let first = index * BLOCK_CLASSES;
-                let block = self.block(first);
-                let layouts = [by_row(block.rows()), by_class(block.rows())];
-                with_scratch(layouts[0].words(), |words| {
-                    let make = |rows: Range<usize>, classes: Range<usize>, tile: &mut [f32]| {
-                        let classes = first + classes.start..first + classes.end;
-                        self.exponentiate(slope, references, &parts, rows, classes, tile);
-                    };
-                    let tiles = ExponentialTiles {
-                        rows: (Pieces::new(words), layouts[0]),
-                        classes: (Pieces::new(kept), layouts[1]),
-                        make: &make,
-                    };
-                    with_product(self.how, self.packed, block.transposed(), |product| {
-                        product.run_into_exponentials(&tiles);
-                    });
-                    parts.add_to(&mut sums, block.rows());
-                    let out = MatrixViewMut::row_major(into.hidden, rows, width);
-                    let out = &mut Output::new(out);
-                    let words = self.operand(words, layouts[0]);
-                    multiply_packed(self.how, words, block, Accumulate::Add, out);
-                });
-            }
-            /// Exponentials beyond are next to what f32 can hold.
-            const MOST: f64 = 1e30;
-            if !sums.iter().all(|row| row.exponentials <= MOST) {
-                return None;
-            }
-            self.finish_hidden(slope, &sums, into.hidden);
-            let scaled = self.scaled_hidden(slope, &sums);
-            let spread = self.spread_of_hidden(slope);
-            let epilogue = Epilogue {
-                bias: spread.as_deref(),
-                ..Epilogue::default()
-            };
-            for (index, kept) in kept.chunks_exact(whole).enumerate() {
-                let first = index * BLOCK_CLASSES;
-                let size = self.block(first).rows();
-                let layout = by_class(size);
-                let values = &mut into.embedding[first * width..][..size * width];
-                let out = Output::new(MatrixViewMut::row_major(values, size, width));
-                let kept = self.operand(&kept[..layout.words()], layout);
-                Product {
-                    accumulate: into.accumulate,
-                    ..product(kept, self.how.threads, &scaled, epilogue)
-                }
-                .run(&out);
-            }
-            for (row, &target) in self.targets.iter().enumerate() {
-                let hidden = self.hidden.row_slice(row, 0, width);
-                let take = ScaleAndAdd {
-                    target: &mut into.embedding[target * width..][..width],
-                    scale: 1.0,
-                    factor: -slope.of_target(),
-                    source: hidden,
-                };
-                dispatch(self.how.set, take);
-            }
-            Some(sums)
-        })
-    }
-    /// Turns a tile of logits, `[rows, COLUMNS]`, into exponentials and keeps what is known of them. `classes`
-    /// are of all classes.
-    #[cfg(target_arch = "x86_64")]
-    fn exponentiate(
-        &self,
-        slope: Slope,
-        references: &[f32],
-        parts: &TileSums,
-        rows: Range<usize>,
-        classes: Range<usize>,
-        tile: &mut [f32],
-    ) {
-        let targets = &self.targets[rows.clone()];
-        for ((row, &target), logits) in rows.clone().zip(targets).zip(tile.chunks_exact(COLUMNS)) {
-            if classes.contains(&target) {
-                let logit = logits[target - classes.start];
-                parts.targets[row].store(logit.to_bits(), Ordering::Relaxed);
-            }
-        }
-        let panel = classes.start % BLOCK_CLASSES / COLUMNS;
-        let exponentiate = Exponentiate {
-            references: &references[rows.clone()],
-            classes: classes.len(),
-            tile,
-            exponentials: &parts.exponentials[panel * parts.targets.len() + rows.start..],
-            // The sum of all logits counts where the target is smoothed.
-            totals: match slope.smoothing {
-                0.0 => &[],
-                _ => &parts.totals[panel * parts.targets.len() + rows.start..],
-            },
-        };
-        dispatch(self.how.set, exponentiate);
-    }
-
-    /// Turns sums of embeddings times exponentials, `[rows, width]`, into gradients.
-    #[cfg(target_arch = "x86_64")]
-    fn finish_hidden(&self, slope: Slope, sums: &[RowSums], hidden: &mut [f32]) {
-        let (width, set) = (self.hidden.columns(), self.how.set);
-        let all = (slope.smoothing > 0.0).then(|| sum_of_rows(set, self.embedding, width));
-        let rows = hidden.par_chunks_exact_mut(width).zip(sums);
-        rows.zip(self.targets).for_each(|((row, sums), &target)| {
-            let scale = ScaleAndAdd {
-                target: row,
-                scale: slope.factor / sums.exponentials as f32,
-                factor: -slope.of_target(),
-                source: &self.embedding[target * width..(target + 1) * width],
-            };
-            dispatch(set, scale);
-            if let Some(all) = &all {
-                let spread = ScaleAndAdd {
-                    target: row,
-                    scale: 1.0,
-                    factor: -slope.spread(),
-                    source: all,
-                };
-                dispatch(set, spread);
-            }
-        });
-    }
-
-    /// The hidden states, each times what turns its exponentials into gradients of logits.
-    #[cfg(target_arch = "x86_64")]
-    fn scaled_hidden(&self, slope: Slope, sums: &[RowSums]) -> PackedMatrix {
-        let (rows, width) = (self.targets.len(), self.hidden.columns());
-        with_f32_scratch(rows * width, |values| {
-            let scaled = values.par_chunks_exact_mut(width).zip(sums).enumerate();
-            scaled.for_each(|(row, (values, sums))| {
-                let factor = slope.factor / sums.exponentials as f32;
-                let hidden = self.hidden.row_slice(row, 0, width);
-                for (value, hidden) in values.iter_mut().zip(hidden) {
-                    *value = factor * hidden;
-                }
-            });
-            PackedMatrix::pack(
-                MatrixView::row_major(values, rows, width),
-                self.how.precision,
-            )
-        })
-    }
-
-    /// What the share of the target that is spread over all classes adds to the gradient of each of them,
-    /// `[width]`; None where there is none.
-    #[cfg(target_arch = "x86_64")]
-    fn spread_of_hidden(&self, slope: Slope) -> Option<Vec<f32>> {
-        let width = self.hidden.columns();
-        (slope.smoothing > 0.0).then(|| {
-            let rows = (0..self.targets.len()).flat_map(|row| self.hidden.row_slice(row, 0, width));
-            let rows: Vec<f32> = rows.copied().collect();
-            let mut sums = sum_of_rows(self.how.set, &rows, width);
-            sums.iter_mut().for_each(|sum| *sum *= -slope.spread());
-            sums
-        })
-    }
-
     /// The embeddings of a block of classes, `[some classes, width]`.
     fn block(&self, first: usize) -> MatrixView<'_> {
         let (width, size) = (
@@ -642,154 +424,6 @@ impl Kernel for ScaleExponentials<'_> {
         let (factor, spread) = (simd.splat(self.factor), simd.splat(-self.spread));
         map_lanes!(simd, S, self.values, |x| simd.mul_add(x, factor, spread));
     }
-}
-
-/// What is known of the tiles of a block of classes. Tiles are filled by any thread, each by one.
-#[cfg(target_arch = "x86_64")]
-struct TileSums {
-    /// Sums of exponentials of each row of a tile, `[panels of classes, rows]`.
-    exponentials: Vec<AtomicU32>,
-    /// Sums of logits, alike.
-    totals: Vec<AtomicU32>,
-    /// The logit of each row's target, `[rows]`.
-    targets: Vec<AtomicU32>,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl TileSums {
-    fn new(rows: usize) -> Self {
-        let zeros = |len| (0..len).map(|_| AtomicU32::new(0)).collect();
-        let panels = BLOCK_CLASSES.div_ceil(COLUMNS);
-        Self {
-            exponentials: zeros(panels * rows),
-            totals: zeros(panels * rows),
-            targets: zeros(rows),
-        }
-    }
-
-    /// Adds the sums of a block of `classes`.
-    fn add_to(&self, sums: &mut [RowSums], classes: usize) {
-        /// Rows a thread adds up at a time.
-        const ROWS: usize = 64;
-        let rows = sums.len();
-        let number = |word: &AtomicU32| f64::from(f32::from_bits(word.load(Ordering::Relaxed)));
-        let chunks = sums.par_chunks_mut(ROWS).enumerate();
-        chunks.for_each(|(chunk, sums)| {
-            for panel in 0..classes.div_ceil(COLUMNS) {
-                let at = panel * rows + chunk * ROWS;
-                let parts = self.exponentials[at..].iter().zip(&self.totals[at..]);
-                for (sums, (exponentials, total)) in sums.iter_mut().zip(parts) {
-                    sums.exponentials += number(exponentials);
-                    sums.total += number(total);
-                }
-            }
-            for (sums, target) in sums.iter_mut().zip(&self.targets[chunk * ROWS..]) {
-                sums.target = number(target);
-            }
-        });
-    }
-}
-
-/// Turns a tile of logits into exponentials and adds up each row.
-#[cfg(target_arch = "x86_64")]
-struct Exponentiate<'a> {
-    /// What the logits of a row are reduced by, `[rows]`.
-    references: &'a [f32],
-    /// Columns that count.
-    classes: usize,
-    /// `[rows, COLUMNS]`
-    tile: &'a mut [f32],
-    /// `[rows]`, and more.
-    exponentials: &'a [AtomicU32],
-    /// Likewise; empty where they are not wanted.
-    totals: &'a [AtomicU32],
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Kernel for Exponentiate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let rows = self.tile.chunks_exact_mut(COLUMNS).zip(self.references);
-        for (index, (row, reference)) in rows.enumerate() {
-            let row = &mut row[..self.classes];
-            if let Some(total) = self.totals.get(index) {
-                total.store((sum(simd, row) as f32).to_bits(), Ordering::Relaxed);
-            }
-            let reference = simd.splat(*reference);
-            map_lanes!(simd, S, row, |x| simd.exp(simd.sub(x, reference)));
-            let mut lanes = simd.zero();
-            for values in row.chunks(S::LANES) {
-                lanes = simd.add(lanes, simd.load_partial(values));
-            }
-            self.exponentials[index].store(simd.sum(lanes).to_bits(), Ordering::Relaxed);
-        }
-    }
-}
-
-/// `target = scale target + factor source`
-#[cfg(target_arch = "x86_64")]
-struct ScaleAndAdd<'a> {
-    target: &'a mut [f32],
-    scale: f32,
-    factor: f32,
-    source: &'a [f32],
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Kernel for ScaleAndAdd<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let scale = simd.splat(self.scale);
-        map_lanes!(simd, S, self.target, |x| simd.mul(x, scale));
-        add_scaled(simd, self.target, self.factor, self.source);
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-struct Dot<'a> {
-    hidden: &'a [f32],
-    embedding: &'a [f32],
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Kernel for Dot<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> f32 {
-        dot(simd, self.hidden, self.embedding)
-    }
-}
-
-/// The sum of the rows of `values`, `[rows, width]`, in an order that does not depend on threads.
-#[cfg(target_arch = "x86_64")]
-fn sum_of_rows(set: KernelSet, values: &[f32], width: usize) -> Vec<f32> {
-    /// Rows whose sum is one of those that are added up.
-    const ROWS: usize = 256;
-    let add = |sums: &mut [f32], rows: &[f32]| {
-        for row in rows.chunks_exact(width) {
-            let add = ScaleAndAdd {
-                target: &mut *sums,
-                scale: 1.0,
-                factor: 1.0,
-                source: row,
-            };
-            dispatch(set, add);
-        }
-    };
-    let parts = values.par_chunks(ROWS * width).map(|rows| {
-        let mut sums = vec![0.0; width];
-        add(&mut sums, rows);
-        sums
-    });
-    let parts: Vec<f32> = parts.collect::<Vec<_>>().concat();
-    let mut sums = vec![0.0; width];
-    add(&mut sums, &parts);
-    sums
 }
 
 #[cfg(test)]
@@ -919,6 +553,30 @@ mod tests {
             // Gradients are as large as 8, and as exact as probabilities in bf16.
             assert_close(&got.1, &exact.1, 2e-2, set.name());
             assert_close(&got.2, &exact.2, 2e-2, set.name());
+        }
+    }
+
+    /// A training run that diverged must show.
+    #[test]
+    fn what_is_no_number_stays_none_under_every_set() {
+        let (rows, classes, width) = (40, 200, 33);
+        let (mut hidden, embedding) = (random(rows * width, 6), random(classes * width, 7));
+        hidden[5 * width + 3] = f32::NAN;
+        let matrices = (&hidden[..], &embedding[..], width);
+        for set in KernelSet::supported() {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let (loss, of_hidden, of_embedding) = with_kernels(set, || {
+                    let settings = CrossEntropy::default();
+                    run(precision, matrices, &targets(rows, classes), settings)
+                });
+                let what = format!("{set} {precision:?}");
+                assert!(loss.is_nan(), "{what}");
+                assert!(
+                    of_hidden[5 * width..][..width].iter().all(|x| x.is_nan()),
+                    "{what}"
+                );
+                assert!(of_embedding.iter().any(|x| x.is_nan()), "{what}");
+            }
         }
     }
 
