@@ -3,7 +3,7 @@
 use super::panels::{BYTE_OFFSET, Format, Layout, Order, TILE_STEPS};
 use super::product::Threads;
 use super::view::MatrixView;
-use super::words::with_scratch;
+use super::words::{as_words, with_scratch};
 use crate::arch::{Kernel, Simd, TRANSPOSED_ROWS, bf16_bits, dispatch, fetch, pack_bf16_plain};
 use crate::dispatch::KernelSet;
 use rayon::prelude::*;
@@ -287,6 +287,9 @@ impl Packing<'_> {
             }
             return;
         }
+        if self.layout.format == Format::F32 {
+            return self.interleave_floats(simd, (lines, values, steps), words);
+        }
         // Whole lines are read in the order in which they lie, which is faster; else a buffer in half of the first
         // level is.
         let run_steps = match values.len() >= self.operand.columns() {
@@ -307,6 +310,28 @@ impl Packing<'_> {
                 }
                 let source = (&*buffer, BUFFER_LINE);
                 simd.transpose_words(source, group.len(), len, (words, width));
+            }
+        }
+    }
+
+    /// [`Packing::interleave_lines`] of f32, straight from where they lie.
+    #[inline(always)]
+    fn interleave_floats<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
+        let width = words.len() / steps.max(1);
+        // Whole vectors of each line at once, the rest one by one.
+        let whole = steps / S::LANES * S::LANES;
+        for first in lines.clone().step_by(TRANSPOSED_ROWS) {
+            let rows = TRANSPOSED_ROWS.min(lines.end - first);
+            let words = &mut words[first - lines.start..];
+            let (source, stride) = self.operand.rows_from(first, values.start, rows, whole);
+            simd.transpose_words((as_words(source), stride), rows, whole, (words, width));
+            for index in 0..rows {
+                let start = values.start + whole;
+                let rest = self.operand.row_slice(first + index, start, steps - whole);
+                let words = words.iter_mut().skip(whole * width + index).step_by(width);
+                for (word, value) in words.zip(rest) {
+                    *word = value.to_bits();
+                }
             }
         }
     }

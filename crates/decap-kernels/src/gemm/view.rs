@@ -97,6 +97,22 @@ impl<'a> MatrixView<'a> {
         let at = row * self.row_stride + start;
         &self.data[at..at + len]
     }
+
+    /// `len` values from column `start` of each of `rows` rows, of a matrix with dense rows, and how far apart
+    /// they begin.
+    #[inline(always)]
+    pub(crate) fn rows_from(
+        &self,
+        row: usize,
+        start: usize,
+        rows: usize,
+        len: usize,
+    ) -> (&'a [f32], usize) {
+        debug_assert!(self.has_dense_rows());
+        let at = row * self.row_stride + start;
+        let values = (rows - 1) * self.row_stride + len;
+        (&self.data[at..at + values], self.row_stride)
+    }
 }
 
 /// A writable matrix `[rows, columns]` of f32 whose rows are dense.

@@ -85,6 +85,13 @@ pub(crate) fn as_f32(words: &[u32]) -> &[f32] {
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
 }
 
+/// The bits of f32.
+#[inline(always)]
+pub(crate) fn as_words(values: &[f32]) -> &[u32] {
+    // SAFETY: as in `as_f32`, the other way round.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
 /// The words seen as f32, writable.
 pub(crate) fn as_f32_mut(words: &mut [u32]) -> &mut [f32] {
     // SAFETY: as in `as_f32`; and any f32 written is a valid u32.
