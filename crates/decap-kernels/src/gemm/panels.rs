@@ -55,8 +55,8 @@ impl Format {
         }
     }
 
-    /// Words of the sum that are handled at a time: a panel of the second operand stays in L1, and
-    /// sums of bytes fit into 32 bits.
+    /// Words of the sum that are handled at a time: a panel of the second operand stays in L1 or, in bf16, in L2,
+    /// and sums of bytes fit into 32 bits.
     fn chunk_steps(self) -> usize {
         let values = match self {
             Self::F32 => 256,
