@@ -9,16 +9,18 @@ pub(crate) mod amx;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux", not(miri)))]
 mod amx_emulator;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod amx_scan;
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512_dot;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod group_scan;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 pub(crate) mod scalar;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod scan_products;
 
 use crate::dispatch::KernelSet;
 use crate::gemm::tile::{Operands, Tile};

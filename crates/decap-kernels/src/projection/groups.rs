@@ -1,15 +1,16 @@
-//! A scan of byte rows on the matrix unit, for groups of sixteen queries.
+//! A scan of byte rows for groups of sixteen queries, on the matrix unit or by dot products of bytes.
 //!
 //! Queries are rounded to sixteen bits of their largest value and weights to sixteen bits of the heaviest of a
-//! block; both are two bytes, and the unit multiplies bytes with the rows as they are stored.
+//! block; both are two bytes, which are multiplied with the rows as they are stored.
 
 use super::partial::{Partial, Rescore};
 use super::query::RoundedQuery;
 use super::rows::ExactRows;
 use super::scan::Scan;
-use crate::arch::amx::{self, Ahead, COLUMNS, Start, TILE_ROWS};
-use crate::arch::amx_scan::{self, GROUP, Lanes, ROWS};
-use crate::arch::{Kernel, Simd};
+use crate::arch::amx::{COLUMNS, TILE_ROWS};
+use crate::arch::group_scan::{self, GROUP, Lanes, ROWS};
+use crate::arch::scan_products::ByteProducts;
+use crate::arch::{Kernel, Simd, dispatch};
 use crate::gemm::{Words, as_f32_mut, with_f32_scratch, with_scratch};
 use std::ops::Range;
 
@@ -22,7 +23,7 @@ const QUERY_STEPS: i16 = 127 * 256;
 /// Sixteen bits of a weight.
 const WEIGHT_STEPS: f32 = 65535.0;
 
-/// At most sixteen queries, ready for the matrix unit.
+/// At most sixteen queries, ready to be multiplied.
 pub(super) struct Group {
     /// `[width / 4, 2 GROUP]` words of four bytes: the high bytes of each query, then the low ones.
     bytes: Words,
@@ -43,7 +44,13 @@ impl Group {
     }
 
     /// Rounds `queries`, `[at most GROUP, width]`.
-    pub(super) fn new(queries: &[f32], lengths: &[f32], width: usize, inverse_tau: f32) -> Self {
+    pub(super) fn new(
+        products: ByteProducts,
+        queries: &[f32],
+        lengths: &[f32],
+        width: usize,
+        inverse_tau: f32,
+    ) -> Self {
         let mut group = Self {
             bytes: Words::zeroed(width / 4 * COLUMNS),
             factors: [0.0; GROUP],
@@ -68,6 +75,9 @@ impl Group {
             group.rounding[lane] = 1e-5 * length;
             group.lengths[lane] = length;
         }
+        for word in words {
+            *word = products.query_word(*word);
+        }
         group
     }
 }
@@ -75,6 +85,7 @@ impl Group {
 /// Groups of queries over some byte rows.
 pub(super) struct Groups<'a, 'b> {
     pub(super) scan: &'a Scan<'b>,
+    pub(super) products: ByteProducts,
     pub(super) groups: &'a [Group],
     pub(super) bytes: &'b [i8],
     pub(super) scales: &'b [f32],
@@ -84,11 +95,8 @@ pub(super) struct Groups<'a, 'b> {
     pub(super) partials: &'a mut [Partial],
 }
 
-impl Kernel for Groups<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+impl Groups<'_, '_> {
+    pub(super) fn run(mut self) {
         let width = self.scan.width;
         let count = self.partials.len();
         with_f32_scratch(count * width, |mixed| {
@@ -100,77 +108,103 @@ impl Kernel for Groups<'_, '_> {
                     let whole = rows.len().next_multiple_of(ROWS);
                     let interleaved = &mut interleaved[..whole * width / 4];
                     if rows.len() == whole {
-                        self.run_block(simd, rows, values, interleaved, mixed);
+                        self.run_block(rows, values, interleaved, mixed);
                         continue;
                     }
                     let mut padded = vec![0; whole * width];
                     padded[..values.len()].copy_from_slice(values);
-                    self.run_block(simd, rows, &padded, interleaved, mixed);
+                    self.run_block(rows, &padded, interleaved, mixed);
                 }
             });
             for (partial, mixed) in self.partials.iter_mut().zip(mixed.chunks_exact(width)) {
-                amx_scan::add_in_natural_order(mixed, &mut partial.mixed);
+                group_scan::add_in_natural_order(mixed, &mut partial.mixed);
             }
         });
     }
-}
 
-impl Groups<'_, '_> {
     /// A block of `values`, rows that are filled up to whole tiles with zeros.
-    #[inline(always)]
-    fn run_block<S: Simd>(
+    fn run_block(
         &mut self,
-        simd: S,
         rows: Range<usize>,
         values: &[i8],
         interleaved: &mut [u32],
         mixed: &mut [f32],
     ) {
-        let width = self.scan.width;
-        amx_scan::interleave(values, width, interleaved);
+        let (width, products) = (self.scan.width, self.products);
+        group_scan::interleave(values, width, interleaved);
         let mut next = &self.bytes[rows.end * width..];
         let whole = values.len() / width;
-        with_scratch(whole * (COLUMNS + GROUP) + TILE_ROWS * COLUMNS, |scratch| {
+        let words = whole * (COLUMNS + 1 + GROUP) + TILE_ROWS * COLUMNS;
+        with_scratch(words, |scratch| {
             let (sums, scratch) = scratch.split_at_mut(whole * COLUMNS);
+            let (starts, scratch) = scratch.split_at_mut(whole);
+            products.starts(values, width, starts);
             let (scores, tile) = scratch.split_at_mut(whole * GROUP);
             let scores = as_f32_mut(scores);
             for (index, group) in self.groups.iter().enumerate() {
                 let members = index * GROUP..self.partials.len().min((index + 1) * GROUP);
-                amx_scan::dot_rows(values, width, group.bytes.as_slice(), sums);
+                products.dot_rows(values, width, group.bytes.as_slice(), starts, sums);
                 let mixed = &mut mixed[members.start * width..members.end * width];
-                let factors = self.weigh(simd, group, members, rows.clone(), sums, scores, mixed);
-                let Some(factors) = factors else { continue };
+                let weigh = Weigh {
+                    groups: self,
+                    group,
+                    members,
+                    rows: rows.clone(),
+                    sums,
+                    scores,
+                    mixed,
+                };
+                let Some(factors) = dispatch(weigh.groups.scan.set, weigh) else {
+                    continue;
+                };
                 // The sums are used up; their place takes the packed weights.
                 let packed = &mut sums[..whole / ROWS * 2 * GROUP * GROUP];
                 let inverse = factors.map(|factor| if factor > 0.0 { 1.0 / factor } else { 0.0 });
-                amx_scan::pack_weights(scores, &inverse, packed);
+                group_scan::pack_weights(scores, &inverse, packed);
                 let panels = interleaved.chunks_exact(whole / 4 * COLUMNS);
                 for (index, panel) in panels.enumerate() {
                     // A panel is as large as the part of the next rows that is fetched during it.
-                    let ahead = next.get(4 * index * panel.len()..).unwrap_or_default();
-                    let ahead = Ahead::part(ahead, 0, 1);
-                    amx::multiply_int8(TILE_ROWS, packed, panel, ahead, Start::Zero, tile);
-                    amx_scan::add_sums(tile, &factors, index * COLUMNS, width, mixed);
+                    let bytes = 4 * panel.len();
+                    let ahead = next.get(index * bytes..).unwrap_or_default();
+                    let ahead = &ahead[..bytes.min(ahead.len())];
+                    products.mix(packed, panel, ahead, tile);
+                    group_scan::add_sums(tile, &factors, index * COLUMNS, width, mixed);
                 }
                 next = &[];
             }
         });
     }
+}
 
-    /// Turns sums of bytes into scores and those into weights; returns the steps in which to round those of each
-    /// query, or none where all are 0.
-    #[allow(clippy::too_many_arguments)] // the parts of one block
+/// Turns sums of bytes into scores and those into weights; gives the steps in which to round those of each query, or
+/// none where all are 0.
+struct Weigh<'a, 'b, 'c> {
+    groups: &'a mut Groups<'b, 'c>,
+    group: &'a Group,
+    /// The queries of the group.
+    members: Range<usize>,
+    rows: Range<usize>,
+    sums: &'a [u32],
+    /// `[rows, GROUP]`, padding included; gets the weights.
+    scores: &'a mut [f32],
+    /// The mixtures of the group so far.
+    mixed: &'a mut [f32],
+}
+
+impl Kernel for Weigh<'_, '_, '_> {
+    type Output = Option<Lanes>;
+
     #[inline(always)]
-    fn weigh<S: Simd>(
-        &mut self,
-        simd: S,
-        group: &Group,
-        members: Range<usize>,
-        rows: Range<usize>,
-        sums: &[u32],
-        scores: &mut [f32],
-        mixed: &mut [f32],
-    ) -> Option<Lanes> {
+    fn run<S: Simd>(self, simd: S) -> Option<Lanes> {
+        let Self {
+            groups,
+            group,
+            members,
+            rows,
+            sums,
+            scores,
+            mixed,
+        } = self;
         let Scan {
             width,
             top_k,
@@ -178,21 +212,21 @@ impl Groups<'_, '_> {
             negligible,
             queries,
             ..
-        } = *self.scan;
-        let scales = &self.scales[rows.clone()];
+        } = *groups.scan;
+        let scales = &groups.scales[rows.clone()];
         let (scores, padding) = scores.split_at_mut(rows.len() * GROUP);
-        let partials = &mut self.partials[members.clone()];
-        let mut largest = amx_scan::scores(sums, scales, &group.factors, scores);
+        let partials = &mut groups.partials[members.clone()];
+        let mut largest = group_scan::scores(sums, scales, &group.factors, scores);
         let widest = scales
             .iter()
             .fold(0.0, |widest: f32, &scale| widest.max(scale));
-        let slack = match self.exact {
+        let slack = match groups.exact {
             Some(_) => group.slack,
             None => [0.0; GROUP],
         };
         let mut bars = [f32::INFINITY; GROUP];
         for (lane, partial) in partials.iter_mut().enumerate() {
-            bars[lane] = match self.exact {
+            bars[lane] = match groups.exact {
                 Some(_) => {
                     let least = largest[lane] - widest * slack[lane] - group.rounding[lane];
                     partial.bar(top_k, least) - group.rounding[lane]
@@ -201,7 +235,7 @@ impl Groups<'_, '_> {
             };
         }
         let mut found = Vec::new();
-        amx_scan::at_least(scores, scales, &slack, &bars, &mut found);
+        group_scan::at_least(scores, scales, &slack, &bars, &mut found);
         let mut exact = Vec::new();
         for (row, lanes) in found {
             for (lane, partial) in partials.iter_mut().enumerate() {
@@ -209,7 +243,7 @@ impl Groups<'_, '_> {
                     continue;
                 }
                 let score = &mut scores[row * GROUP + lane];
-                let Some(exact_rows) = self.exact else {
+                let Some(exact_rows) = groups.exact else {
                     partial.keep_top(top_k, *score, rows.start + row);
                     continue;
                 };
@@ -231,7 +265,7 @@ impl Groups<'_, '_> {
             }
         }
         if !exact.is_empty() {
-            largest = amx_scan::largest(scores);
+            largest = group_scan::largest(scores);
         }
         let mut references = [0.0; GROUP];
         for (lane, partial) in partials.iter_mut().enumerate() {
@@ -241,12 +275,12 @@ impl Groups<'_, '_> {
             partial.raise(simd, largest, mixed);
             references[lane] = partial.largest;
         }
-        let (sums, heaviest) = amx_scan::weigh(scores, scales, &references, negligible);
+        let (sums, heaviest) = group_scan::weigh(scores, scales, &references, negligible);
         padding.fill(0.0);
         for (partial, sum) in partials.iter_mut().zip(sums) {
             partial.sum += f64::from(sum);
         }
-        if let Some(exact_rows) = self.exact {
+        if let Some(exact_rows) = groups.exact {
             for (lane, row, score) in exact {
                 partials[lane].add_exact(simd, exact_rows, row, score);
             }

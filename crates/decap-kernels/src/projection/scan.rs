@@ -6,7 +6,9 @@ use super::partial::{Floor, Partial, Rescore, mix, negligible};
 use super::query::RoundedQuery;
 use super::rows::{Decode, MemoryRows, Source, dot_row};
 #[cfg(target_arch = "x86_64")]
-use crate::arch::amx_scan::GROUP;
+use crate::arch::group_scan::GROUP;
+#[cfg(target_arch = "x86_64")]
+use crate::arch::scan_products::ByteProducts;
 use crate::arch::{Kernel, Simd, dispatch, dot};
 use crate::dispatch::KernelSet;
 use crate::gemm::{
@@ -26,7 +28,7 @@ const MANY_BLOCK: usize = 128;
 
 /// A projection, ready to run over any rows.
 pub(super) struct Scan<'a> {
-    set: KernelSet,
+    pub(super) set: KernelSet,
     precision: Precision,
     pub(super) queries: &'a [f32],
     /// Lengths of the queries divided by tau.
@@ -41,9 +43,9 @@ pub(super) struct Scan<'a> {
     rounded: Vec<RoundedQuery>,
     /// Of many queries: the queries as the weights of a linear layer.
     packed: Option<PackedMatrix>,
-    /// Of byte rows, where the matrix unit scans them.
+    /// Of many queries over byte rows, where bytes are multiplied with bytes.
     #[cfg(target_arch = "x86_64")]
-    groups: Vec<Group>,
+    groups: Option<(ByteProducts, Vec<Group>)>,
 }
 
 impl<'a> Scan<'a> {
@@ -72,11 +74,14 @@ impl<'a> Scan<'a> {
         #[cfg(target_arch = "x86_64")]
         let groups = {
             let is_rounded = precision == Precision::Bf16 && memory.bytes().is_some();
-            let fits = is_rounded && set == KernelSet::Amx && Group::takes(width);
-            let queries = queries.chunks(GROUP * width).zip(lengths.chunks(GROUP));
-            let group = |(queries, lengths)| Group::new(queries, lengths, width, inverse_tau);
-            let groups = queries.filter(|_| is_many && fits).map(group);
-            groups.collect::<Vec<_>>()
+            let fits = is_many && is_rounded && Group::takes(width);
+            let products = ByteProducts::of(set).filter(|_| fits);
+            products.map(|products| {
+                let queries = queries.chunks(GROUP * width).zip(lengths.chunks(GROUP));
+                let group =
+                    |(queries, lengths)| Group::new(products, queries, lengths, width, inverse_tau);
+                (products, queries.map(group).collect::<Vec<_>>())
+            })
         };
         let is_exact = matches!(memory, MemoryRows::Int8Exact { .. });
         let are_bytes = is_exact || matches!(memory, MemoryRows::Int8 { .. });
@@ -86,7 +91,7 @@ impl<'a> Scan<'a> {
         let rounded = queries.chunks_exact(width);
         let rounded = rounded.filter(|_| !is_many && are_bytes && are_rounded);
         #[cfg(target_arch = "x86_64")]
-        let is_many = is_many && groups.is_empty();
+        let is_many = is_many && groups.is_none();
         Self {
             set,
             precision,
@@ -110,18 +115,20 @@ impl<'a> Scan<'a> {
         let new = |&floor| Partial::new(self.width, self.top_k, floor);
         let mut partials: Vec<Partial> = floors.iter().map(new).collect();
         #[cfg(target_arch = "x86_64")]
-        if let (false, Some((bytes, scales, exact))) = (self.groups.is_empty(), self.memory.bytes())
+        if let (Some((products, groups)), Some((bytes, scales, exact))) =
+            (&self.groups, self.memory.bytes())
         {
             let groups = Groups {
                 scan: self,
-                groups: &self.groups,
+                products: *products,
+                groups,
                 bytes,
                 scales,
                 exact,
                 rows,
                 partials: &mut partials,
             };
-            dispatch(self.set, groups);
+            groups.run();
             return partials;
         }
         let Some(packed) = &self.packed else {

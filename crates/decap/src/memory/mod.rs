@@ -9,7 +9,7 @@ pub use build::{MemoryBuilder, MemoryOptions};
 pub use captions::Captions;
 pub use rows::{MemoryDtype, Rows};
 
-use decap_kernels::{project, project_with};
+use decap_kernels::{on_pool, project, project_with};
 
 use crate::embedding::{Embedding, Embeddings};
 use crate::error::{Error, Result};
@@ -181,14 +181,16 @@ impl Memory {
         evidence: usize,
     ) -> Result<Vec<Projection>> {
         self.check_query(queries.width(), tau)?;
-        let projected = project_with(
-            self.precision.of_scan(),
-            queries.as_slice(),
-            self.rows.scan(),
-            self.width(),
-            tau,
-            evidence,
-        );
+        let projected = on_pool(|| {
+            project_with(
+                self.precision.of_scan(),
+                queries.as_slice(),
+                self.rows.scan(),
+                self.width(),
+                tau,
+                evidence,
+            )
+        });
         let mixed = projected.mixed.chunks_exact(self.width());
         mixed
             .zip(projected.top)

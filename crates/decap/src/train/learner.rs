@@ -1,6 +1,6 @@
 //! One step of training: forward, backward, update.
 
-use decap_kernels::CrossEntropy;
+use decap_kernels::{CrossEntropy, on_pool};
 
 use super::TrainOptions;
 use super::backward::Gradients;
@@ -43,18 +43,20 @@ impl Learner {
             label_smoothing: options.label_smoothing,
             ignore_index: ignored_token,
         };
-        self.activations.forward(&self.weights, batch, dropout);
-        let loss =
-            self.gradients
-                .backward(&self.weights, batch, &self.activations, dropout, settings);
-        let norm = self.optimizer.update(
-            options,
-            rate,
-            step + 1,
-            &mut self.weights.values,
-            &self.gradients.values,
-        );
-        (loss.mean, norm)
+        on_pool(|| {
+            self.activations.forward(&self.weights, batch, dropout);
+            let loss =
+                self.gradients
+                    .backward(&self.weights, batch, &self.activations, dropout, settings);
+            let norm = self.optimizer.update(
+                options,
+                rate,
+                step + 1,
+                &mut self.weights.values,
+                &self.gradients.values,
+            );
+            (loss.mean, norm)
+        })
     }
 }
 

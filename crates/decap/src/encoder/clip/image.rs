@@ -1,6 +1,6 @@
 //! CLIP's image tower: a vision transformer whose class token is the photo's.
 
-use decap_kernels::{Epilogue, Mask, MatrixView, PackedMatrix, linear};
+use decap_kernels::{Epilogue, Mask, MatrixView, PackedMatrix, linear, on_pool};
 
 use super::config::{ClipConfig, ImageConfig};
 use super::names::{TensorReader, Tower};
@@ -155,10 +155,12 @@ impl ImageTower for ClipImageTower {
             )));
         }
         let photos_at_once = (MAX_ROWS / self.config.tokens()).max(1);
-        let mut features = Vec::with_capacity(batch * self.width);
-        for chunk in pixels.chunks(photos_at_once * each) {
-            features.extend(self.forward_observed(chunk, chunk.len() / each, &mut |_, _| {}));
-        }
-        Ok(features)
+        Ok(on_pool(|| {
+            let mut features = Vec::with_capacity(batch * self.width);
+            for chunk in pixels.chunks(photos_at_once * each) {
+                features.extend(self.forward_observed(chunk, chunk.len() / each, &mut |_, _| {}));
+            }
+            features
+        }))
     }
 }

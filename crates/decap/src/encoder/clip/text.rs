@@ -1,6 +1,6 @@
 //! CLIP's text tower: a causal transformer whose end-of-text token is the text's.
 
-use decap_kernels::{Epilogue, Mask, PackedMatrix, linear};
+use decap_kernels::{Epilogue, Mask, PackedMatrix, linear, on_pool};
 
 use super::config::{ClipConfig, TextConfig, TextPooling};
 use super::names::{TensorReader, Tower};
@@ -86,20 +86,22 @@ impl ClipTextTower {
                 )));
             }
         }
-        let mut features = Vec::with_capacity(texts.len() * self.width);
-        let mut rest = texts;
-        while !rest.is_empty() {
-            let mut rows = 0;
-            let fits = |ids: &&Vec<u32>| {
-                rows += ids.len();
-                rows <= MAX_ROWS
-            };
-            let count = rest.iter().take_while(fits).count().max(1);
-            let (chunk, after) = rest.split_at(count);
-            features.extend(self.forward_observed(chunk, &mut |_, _| {}));
-            rest = after;
-        }
-        Ok(features)
+        Ok(on_pool(|| {
+            let mut features = Vec::with_capacity(texts.len() * self.width);
+            let mut rest = texts;
+            while !rest.is_empty() {
+                let mut rows = 0;
+                let fits = |ids: &&Vec<u32>| {
+                    rows += ids.len();
+                    rows <= MAX_ROWS
+                };
+                let count = rest.iter().take_while(fits).count().max(1);
+                let (chunk, after) = rest.split_at(count);
+                features.extend(self.forward_observed(chunk, &mut |_, _| {}));
+                rest = after;
+            }
+            features
+        }))
     }
 
     /// As [`ClipTextTower::forward_ids`] for checked ids; `observe` sees the stages.

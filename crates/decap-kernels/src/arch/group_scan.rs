@@ -1,90 +1,34 @@
-//! A scan of byte rows for groups of sixteen queries, on the matrix unit and sixteen lanes, a query a lane.
-//!
-//! The unit multiplies bytes, so queries and weights come as two bytes each: `256 high + low`.
+//! A scan of byte rows for groups of sixteen queries: what comes before, between and after its
+//! [products](super::scan_products), on sixteen lanes, a query a lane.
 
 use super::Simd;
-use super::amx::{self, COLUMNS, TILE_ROWS, load, store};
-use super::avx512::Avx512;
+use super::amx::{COLUMNS, load, store};
+use super::avx512::{Avx512, has_dot_products};
 use super::avx512_dot::{transpose, wide_sum};
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Queries of a group.
 pub(crate) const GROUP: usize = 16;
 
-/// Rows that the second product takes in one step of the unit.
+/// Rows that the second product takes at a time.
 pub(crate) const ROWS: usize = 64;
 
 /// The first value of each query, the second of each query, and so on.
 pub(crate) type Lanes = [f32; GROUP];
 
-/// Bytes of a row of a tile, and of a row of two tiles.
-const TILE_BYTES: usize = 64;
-const PAIR_BYTES: usize = COLUMNS * size_of::<u32>();
-
-/// Dot products of `rows`, `[rows, width]`, with a group of queries, `[width / 4, 2 GROUP]` words of four
-/// bytes: `sums`, `[rows, 2 GROUP]` integers, of the high bytes and then of the low ones.
-pub(crate) fn dot_rows(rows: &[i8], width: usize, queries: &[u32], sums: &mut [u32]) {
-    assert!(amx::is_supported(), "matrix unit called without it");
-    assert!(width > 0 && width.is_multiple_of(TILE_BYTES) && queries.len() == width / 4 * COLUMNS);
-    assert!(
-        rows.len().is_multiple_of(TILE_ROWS * width) && sums.len() == rows.len() / width * COLUMNS
-    );
-    amx::configure();
-    let tiles = rows.chunks_exact(TILE_ROWS * width);
-    for (rows, sums) in tiles.zip(sums.chunks_exact_mut(TILE_ROWS * COLUMNS)) {
-        // SAFETY: the unit is there and configured. A tile of rows is 16 rows of 64 bytes, `width` apart,
-        // at two places 16 rows apart; `width / 64` steps of 64 bytes stay inside the 32 rows. Each step
-        // reads 16 rows of 128 bytes of the queries, of which there are `width / 4`, and 32 rows of 128
-        // bytes of sums are written.
-        unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {width}*1]",
-                "tileloadd tmm6, [{b} + {stride}*1]",
-                "tdpbssd tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {stride}*1 + 64]",
-                "tdpbssd tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{low} + {width}*1]",
-                "tdpbssd tmm2, tmm5, tmm6",
-                "tdpbssd tmm3, tmm5, tmm7",
-                "add {a}, 64",
-                "add {low}, 64",
-                "add {b}, 2048",
-                "dec {count}",
-                "jnz 2b",
-                "tilestored [{sums} + {stride}*1], tmm0",
-                "tilestored [{sums} + {stride}*1 + 64], tmm1",
-                "add {sums}, 2048",
-                "tilestored [{sums} + {stride}*1], tmm2",
-                "tilestored [{sums} + {stride}*1 + 64], tmm3",
-                a = inout(reg) rows.as_ptr() => _,
-                low = inout(reg) rows.as_ptr().wrapping_add(GROUP * width) => _,
-                width = in(reg) width,
-                b = inout(reg) queries.as_ptr() => _,
-                stride = in(reg) PAIR_BYTES,
-                count = inout(reg) width / TILE_BYTES => _,
-                sums = inout(reg) sums.as_mut_ptr() => _,
-                options(nostack),
-            );
-        }
-    }
-}
+/// Bytes of a vector.
+const VECTOR_BYTES: usize = 64;
 
 /// Puts four rows into the bytes of words, as the second operand of a product over rows: panels
 /// `[width / 32, rows / 4, 32]` of `rows`, `[rows, width]`, whose columns [`add_in_natural_order`] sorts.
 pub(crate) fn interleave(rows: &[i8], width: usize, words: &mut [u32]) {
-    assert!(amx::is_supported(), "matrix unit called without it");
+    assert!(has_dot_products(), "lanes of a scan called without them");
     assert!(
-        width.is_multiple_of(TILE_BYTES)
+        width.is_multiple_of(VECTOR_BYTES)
             && rows.len().is_multiple_of(4 * width)
             && 4 * words.len() == rows.len()
     );
-    // SAFETY: the assertion above implies AVX-512.
+    // SAFETY: the assertion above checked every feature that the function enables.
     unsafe { interleave_lanes(rows, width, words) }
 }
 
@@ -93,7 +37,7 @@ fn interleave_lanes(rows: &[i8], width: usize, words: &mut [u32]) {
     let panel = rows.len() / width / 4 * COLUMNS;
     for (step, four) in rows.chunks_exact(4 * width).enumerate() {
         for (index, panels) in words.chunks_exact_mut(2 * panel).enumerate() {
-            let at = |row: usize| load_bytes(&four[row * width + index * TILE_BYTES..]);
+            let at = |row: usize| load_bytes(&four[row * width + index * VECTOR_BYTES..]);
             let [a, b, c, d] = [at(0), at(1), at(2), at(3)];
             let [ab, cd] = [_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d)];
             let (first, second) = panels.split_at_mut(panel);
@@ -110,10 +54,10 @@ fn interleave_lanes(rows: &[i8], width: usize, words: &mut [u32]) {
 
 /// Adds values in the order of columns that [`interleave`] leaves to values in natural order.
 pub(crate) fn add_in_natural_order(interleaved: &[f32], natural: &mut [f32]) {
-    assert!(interleaved.len() == natural.len() && natural.len().is_multiple_of(TILE_BYTES));
+    assert!(interleaved.len() == natural.len() && natural.len().is_multiple_of(VECTOR_BYTES));
     for (from, to) in interleaved
-        .chunks_exact(TILE_BYTES)
-        .zip(natural.chunks_exact_mut(TILE_BYTES))
+        .chunks_exact(VECTOR_BYTES)
+        .zip(natural.chunks_exact_mut(VECTOR_BYTES))
     {
         for (place, to) in to.chunks_exact_mut(4).enumerate() {
             let from = &from[(place % 4) * GROUP + place / 4 * 4..][..4];
@@ -124,7 +68,7 @@ pub(crate) fn add_in_natural_order(interleaved: &[f32], natural: &mut [f32]) {
     }
 }
 
-/// Turns sums of [`dot_rows`] into `scores`, `[rows, GROUP]`, by a factor of each row and one of each query;
+/// Turns sums of rows and queries into `scores`, `[rows, GROUP]`, by a factor of each row and one of each query;
 /// returns the largest of each query.
 pub(crate) fn scores(
     sums: &[u32],
@@ -132,8 +76,8 @@ pub(crate) fn scores(
     factors: &Lanes,
     scores: &mut [f32],
 ) -> Lanes {
-    assert!(amx::is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512.
+    assert!(has_dot_products(), "lanes of a scan called without them");
+    // SAFETY: the assertion above checked every feature that the function enables.
     unsafe { scores_of_lanes(sums, row_factors, factors, scores) }
 }
 
@@ -160,8 +104,8 @@ fn scores_of_lanes(
 
 /// The largest of `scores`, `[rows, GROUP]`, of each query.
 pub(crate) fn largest(scores: &[f32]) -> Lanes {
-    assert!(amx::is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512.
+    assert!(has_dot_products(), "lanes of a scan called without them");
+    // SAFETY: the assertion above checked every feature that the function enables.
     unsafe { largest_of_lanes(scores) }
 }
 
@@ -184,8 +128,8 @@ pub(crate) fn at_least(
     bar: &Lanes,
     found: &mut Vec<(usize, u16)>,
 ) {
-    assert!(amx::is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512.
+    assert!(has_dot_products(), "lanes of a scan called without them");
+    // SAFETY: the assertion above checked every feature that the function enables.
     unsafe { at_least_lanes(scores, row_slack, slack, bar, found) }
 }
 
@@ -217,8 +161,8 @@ pub(crate) fn weigh(
     largest: &Lanes,
     negligible: f32,
 ) -> (Lanes, Lanes) {
-    assert!(amx::is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512.
+    assert!(has_dot_products(), "lanes of a scan called without them");
+    // SAFETY: the assertion above checked every feature that the function enables.
     unsafe { weigh_lanes(scores, row_factors, largest, negligible) }
 }
 
@@ -248,12 +192,12 @@ fn weigh_lanes(
 /// Rounds `weights`, `[rows, GROUP]`, times a factor of each query, to two bytes: the first operand
 /// `[rows / 64, 2 GROUP, 16]` of a product over rows, of the high bytes and then of the low ones.
 pub(crate) fn pack_weights(weights: &[f32], factors: &Lanes, words: &mut [u32]) {
-    assert!(amx::is_supported(), "matrix unit called without it");
+    assert!(has_dot_products(), "lanes of a scan called without them");
     assert!(
         weights.len().is_multiple_of(ROWS * GROUP)
             && words.len() == weights.len() / ROWS * 2 * GROUP
     );
-    // SAFETY: the assertion above implies AVX-512.
+    // SAFETY: the assertion above checked every feature that the function enables.
     unsafe { pack_lanes(weights, factors, words) }
 }
 
@@ -315,8 +259,8 @@ pub(crate) fn add_sums(
     width: usize,
     mixed: &mut [f32],
 ) {
-    assert!(amx::is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512.
+    assert!(has_dot_products(), "lanes of a scan called without them");
+    // SAFETY: the assertion above checked every feature that the function enables.
     unsafe { add_lanes(sums, factors, first, width, mixed) }
 }
 
@@ -348,7 +292,7 @@ fn lanes(simd: Avx512, vector: __m512) -> Lanes {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load_bytes(bytes: &[i8]) -> __m512i {
-    let bytes = &bytes[..TILE_BYTES];
+    let bytes = &bytes[..VECTOR_BYTES];
     // SAFETY: the slice has 64 bytes.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
@@ -356,19 +300,32 @@ fn load_bytes(bytes: &[i8]) -> __m512i {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::amx::{Ahead, Start};
+    use crate::arch::amx::TILE_ROWS;
+    use crate::arch::scan_products::ByteProducts;
+    use crate::dispatch::KernelSet;
 
     fn bytes(len: usize, seed: usize) -> Vec<i8> {
         let byte = |i: usize| ((i + seed).wrapping_mul(0x9E37_79B9) >> 11) as i8;
         (0..len).map(byte).collect()
     }
 
+    /// What this machine multiplies bytes with.
+    fn products() -> Vec<ByteProducts> {
+        let products: Vec<_> = KernelSet::supported()
+            .filter_map(ByteProducts::of)
+            .collect();
+        if products.is_empty() {
+            println!("skipped: this processor has no dot products of bytes");
+        }
+        products
+    }
+
     #[test]
     fn scores_agree_with_plain_sums() {
-        if !amx::is_supported() {
-            println!("skipped: this processor or system has no AMX");
-            return;
-        }
+        products().into_iter().for_each(check_scores);
+    }
+
+    fn check_scores(products: ByteProducts) {
         let (rows, width) = (64, 128);
         let (values, queries) = (bytes(rows * width, 1), bytes(2 * GROUP * width, 2));
         let mut words = vec![0; width / 4 * COLUMNS];
@@ -377,8 +334,13 @@ mod tests {
                 words[at / 4 * COLUMNS + column] |= u32::from(byte as u8) << (8 * (at % 4));
             }
         }
+        words
+            .iter_mut()
+            .for_each(|word| *word = products.query_word(*word));
+        let mut starts = vec![7; rows];
+        products.starts(&values, width, &mut starts);
         let mut sums = vec![7; rows * COLUMNS];
-        dot_rows(&values, width, &words, &mut sums);
+        products.dot_rows(&values, width, &words, &starts, &mut sums);
         let row_factors: Vec<f32> = (0..rows).map(|row| 1.0 + row as f32).collect();
         let factors = std::array::from_fn(|lane| 0.5 + lane as f32);
         let mut found = vec![0.0; rows * GROUP];
@@ -399,7 +361,7 @@ mod tests {
                 assert_eq!(
                     found[row * GROUP + lane],
                     expected,
-                    "row {row}, query {lane}"
+                    "{products:?} row {row}, query {lane}"
                 );
                 most = most.max(expected);
             }
@@ -409,10 +371,10 @@ mod tests {
 
     #[test]
     fn mixtures_agree_with_plain_sums() {
-        if !amx::is_supported() {
-            println!("skipped: this processor or system has no AMX");
-            return;
-        }
+        products().into_iter().for_each(check_mixtures);
+    }
+
+    fn check_mixtures(products: ByteProducts) {
         let (rows, width) = (2 * ROWS, 64);
         let values = bytes(rows * width, 3);
         let weights: Vec<f32> = bytes(rows * GROUP, 4)
@@ -426,8 +388,7 @@ mod tests {
         let mut mixed = vec![0.0; GROUP * width];
         let mut sums = vec![0; TILE_ROWS * COLUMNS];
         for (index, panel) in panels.chunks_exact(rows / 4 * COLUMNS).enumerate() {
-            let nothing = Ahead::<i8>::NOTHING;
-            amx::multiply_int8(TILE_ROWS, &packed, panel, nothing, Start::Zero, &mut sums);
+            products.mix(&packed, panel, &[], &mut sums);
             add_sums(&sums, &[1.0; GROUP], index * COLUMNS, width, &mut mixed);
         }
         for (query, mixed) in mixed.chunks_exact(width).enumerate() {
@@ -442,7 +403,7 @@ mod tests {
                 // Two f32 roundings.
                 assert!(
                     (f64::from(got) - expected).abs() <= expected.abs() * 2e-7,
-                    "query {query}, column {column}"
+                    "{products:?} query {query}, column {column}"
                 );
             }
         }
