@@ -523,16 +523,20 @@ pub fn attention_step(
     let step = |(index, output): (usize, &mut [f32])| {
         let start = index * cache.capacity * width;
         let end = start + (positions[index] + 1) * width;
-        dispatch(
-            set,
-            Step {
-                queries: &qkv[index * 3 * width..index * 3 * width + width],
-                keys: &keys[start..end],
-                values: &values[start..end],
-                attention,
-                output,
-            },
-        );
+        // Outside of the kernel: a closure is compiled without the instructions of the function around it.
+        with_f32_scratch(positions[index] + 1, |scores| {
+            dispatch(
+                set,
+                Step {
+                    queries: &qkv[index * 3 * width..index * 3 * width + width],
+                    keys: &keys[start..end],
+                    values: &values[start..end],
+                    attention,
+                    scores,
+                    output,
+                },
+            );
+        });
     };
     if batch == 1 {
         step((0, output));
@@ -549,6 +553,8 @@ struct Step<'a> {
     keys: &'a [f32],
     values: &'a [f32],
     attention: Attention,
+    /// Scratch, a value a token.
+    scores: &'a mut [f32],
     output: &'a mut [f32],
 }
 
@@ -558,22 +564,20 @@ impl Kernel for Step<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let (width, head_width) = (self.attention.width(), self.attention.head_width);
-        let tokens = self.keys.len() / width;
-        with_f32_scratch(tokens, |scores| {
-            for head in 0..self.attention.num_heads {
-                let columns = head * head_width..(head + 1) * head_width;
-                let query = &self.queries[columns.clone()];
-                for (score, key) in scores.iter_mut().zip(self.keys.chunks_exact(width)) {
-                    *score = dot(simd, query, &key[columns.clone()]);
-                }
-                softmax_scaled(simd, scores, self.attention.scale());
-                let output = &mut self.output[columns.clone()];
-                output.fill(0.0);
-                for (&weight, value) in scores.iter().zip(self.values.chunks_exact(width)) {
-                    add_scaled(simd, output, weight, &value[columns.clone()]);
-                }
+        let scores = self.scores;
+        for head in 0..self.attention.num_heads {
+            let columns = head * head_width..(head + 1) * head_width;
+            let query = &self.queries[columns.clone()];
+            for (score, key) in scores.iter_mut().zip(self.keys.chunks_exact(width)) {
+                *score = dot(simd, query, &key[columns.clone()]);
             }
-        });
+            softmax_scaled(simd, scores, self.attention.scale());
+            let output = &mut self.output[columns.clone()];
+            output.fill(0.0);
+            for (&weight, value) in scores.iter().zip(self.values.chunks_exact(width)) {
+                add_scaled(simd, output, weight, &value[columns.clone()]);
+            }
+        }
     }
 }
 
