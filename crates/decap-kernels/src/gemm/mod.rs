@@ -27,7 +27,7 @@ pub(crate) use linear::{PackedInput, product, with_packed_input};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use matrix_unit::ExponentialTiles;
 pub(crate) use output::{Output, OutputBlock, Pieces};
-use packing::Packing;
+pub(crate) use packing::Packing;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use panels::TILE_STEPS;
 pub(crate) use panels::{Grouping, Layout, Order};

@@ -1,16 +1,18 @@
 //! Softmax cross-entropy fused with the tied output layer, whose logits are never all held.
 
+mod gradients;
 #[cfg(target_arch = "x86_64")]
 mod in_tiles;
 
-use crate::arch::{Kernel, Simd, dispatch, map_lanes};
+use crate::arch::{Kernel, Simd, dispatch};
 use crate::cross_entropy::{CrossEntropy, Loss, sum};
 use crate::gemm::tile::TileKernel;
 use crate::gemm::{
-    Accumulate, Epilogue, How, MatrixView, MatrixViewMut, Output, PackedInput, PackedMatrix,
-    Precision, Product, multiply_packed, product, with_f32_scratch, with_packed_input,
+    Accumulate, How, MatrixView, MatrixViewMut, Output, PackedInput, Precision, multiply_packed,
+    with_f32_scratch, with_packed_input,
 };
 use crate::softmax::{exp_sum, maximum};
+use gradients::{Gradients, Slope};
 use rayon::prelude::*;
 
 /// Gradients that [`linear_cross_entropy`] computes.
@@ -94,7 +96,7 @@ pub fn linear_cross_entropy_with(
     let mut rows = Vec::with_capacity(counted.len());
     match gradients {
         None => with_blocks(how, &hidden, width, embedding, &targets, |blocks| {
-            rows = blocks.row_sums(None);
+            rows = blocks.row_sums();
         }),
         Some(gradients) if counted.is_empty() => gradients.embedding.fill(0.0),
         Some(gradients) => {
@@ -144,17 +146,14 @@ const KEPT: usize = if cfg!(test) { 1 << 17 } else { 1 << 25 };
 
 /// Rows whose gradients are computed at once.
 fn rows_at_once(how: How, rows: usize, classes: usize) -> usize {
-    // The matrix unit's are bf16, two to a word.
-    let is_of_matrix_unit = TileKernel::choose(how.set, how.precision, rows).is_of_matrix_unit();
-    let most = (KEPT << usize::from(is_of_matrix_unit)) / classes;
+    let kernel = TileKernel::choose(how.set, how.precision, rows);
+    let most = KEPT * kernel.input_format().values_per_word() / classes;
     rows.div_ceil(rows.div_ceil(most.max(1)))
 }
 
 /// A cross-entropy of some rows whose logits are computed a block of classes after the other.
 ///
-/// Gradients need the sums of the rows first, so exponentials of logits are kept: those of the matrix unit in bf16,
-/// reduced by the logit of the row's target, as operands of the products that follow, whose results are scaled by
-/// what the sums turn out to be; others in f32, reduced by the largest logit so far.
+/// Gradients need the sums of the rows first, so exponentials of logits are kept.
 struct Blocks<'a> {
     how: How,
     /// The rows, `[rows, width]`.
@@ -219,55 +218,9 @@ impl RowSums {
     }
 }
 
-/// How gradients of logits follow from probabilities.
-#[derive(Clone, Copy)]
-struct Slope {
-    /// One over the rows that count.
-    factor: f32,
-    /// Share of the target that is spread over all classes.
-    smoothing: f32,
-    classes: usize,
-}
-
-impl Slope {
-    /// What is taken from the gradient of every class.
-    fn spread(self) -> f32 {
-        self.smoothing / self.classes as f32 * self.factor
-    }
-
-    /// What is taken from the gradient of the target's class.
-    fn of_target(self) -> f32 {
-        (1.0 - self.smoothing) * self.factor
-    }
-
-    /// Takes the target's own part from the gradients of the classes from `first`.
-    fn take_target(self, target: usize, first: usize, gradients: &mut [f32]) {
-        if let Some(gradient) = gradients.get_mut(target.wrapping_sub(first)) {
-            *gradient -= self.of_target();
-        }
-    }
-}
-
-/// Where gradients go.
-struct Gradients<'a> {
-    /// Those of the rows are added here, `[rows, width]`.
-    hidden: &'a mut [f32],
-    /// `[classes, width]`
-    embedding: &'a mut [f32],
-    /// What happens to those of the embedding.
-    accumulate: Accumulate,
-}
-
-/// Exponentials of the logits of some rows, one block of classes, `[rows, classes]`, after the other.
-struct Kept<'a> {
-    exponentials: &'a mut [f32],
-    /// What each row's logits were reduced by before, of each block, `[blocks, rows]`.
-    references: Vec<f32>,
-}
-
 impl Blocks<'_> {
-    /// The sums of the rows; their exponentials go to `kept`.
-    fn row_sums(&self, mut kept: Option<&mut Kept<'_>>) -> Vec<RowSums> {
+    /// The sums of the rows.
+    fn row_sums(&self) -> Vec<RowSums> {
         let len = self.targets.len();
         let mut rows = vec![RowSums::new(f32::NEG_INFINITY); len];
         if rows.is_empty() {
@@ -276,97 +229,20 @@ impl Blocks<'_> {
         for first in (0..self.classes).step_by(BLOCK_CLASSES) {
             let block = self.block(first);
             let size = block.rows();
-            let mut add = |logits: &mut [f32]| {
+            with_f32_scratch(len * size, |logits| {
                 self.logits(block, logits);
                 let pairs = rows.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
                 pairs
                     .zip(self.targets)
                     .for_each(|((row, logits), &target)| {
-                        if (first..first + size).contains(&target) {
-                            row.target = f64::from(logits[target - first]);
+                        if let Some(logit) = logits.get(target.wrapping_sub(first)) {
+                            row.target = f64::from(*logit);
                         }
                         dispatch(self.how.set, AddLogits { row, logits });
                     });
-            };
-            match &mut kept {
-                None => with_f32_scratch(len * size, add),
-                Some(kept) => {
-                    add(&mut kept.exponentials[len * first..len * (first + size)]);
-                    kept.references.extend(rows.iter().map(|row| row.largest));
-                }
-            }
+            });
         }
         rows
-    }
-
-    /// The sums of the rows, and the gradients.
-    fn gradients(&self, slope: Slope, into: &mut Gradients<'_>) -> Vec<RowSums> {
-        #[cfg(target_arch = "x86_64")]
-        if self.packed.kernel.is_of_matrix_unit() {
-            return self.gradients_of_matrix_unit(slope, into);
-        }
-        let hidden = PackedMatrix::pack(self.hidden, self.how.precision);
-        let How {
-            set,
-            threads,
-            precision,
-        } = self.how;
-        let len = self.targets.len();
-        with_f32_scratch(len * self.classes, |exponentials| {
-            let mut kept = Kept {
-                exponentials,
-                references: Vec::new(),
-            };
-            let rows = self.row_sums(Some(&mut kept));
-            let blocks = kept.exponentials.chunks_mut(len * BLOCK_CLASSES);
-            let blocks = blocks.zip(kept.references.chunks_exact(len));
-            for (index, (values, references)) in blocks.enumerate() {
-                let first = index * BLOCK_CLASSES;
-                let size = values.len() / len;
-                let each = values.par_chunks_exact_mut(size).zip(references);
-                let each = each.zip(&rows).zip(self.targets);
-                each.for_each(|(((values, reference), row), &target)| {
-                    let factor = (f64::from(*reference) - row.log_sum()).exp();
-                    let scale = ScaleExponentials {
-                        factor: factor as f32 * slope.factor,
-                        spread: slope.spread(),
-                        values,
-                    };
-                    dispatch(set, scale);
-                    slope.take_target(target, first, values);
-                });
-                let gradients = MatrixView::row_major(values, len, size);
-                with_packed_input(set, threads, precision, gradients, |by_row| {
-                    let transposed = gradients.transposed();
-                    with_packed_input(set, threads, precision, transposed, |by_class| {
-                        self.add_products(first, by_row, by_class, &hidden, into);
-                    });
-                });
-            }
-            rows
-        })
-    }
-
-    /// Adds what the gradients of the logits of a block of classes, `[rows, classes]` and transposed, bring.
-    fn add_products(
-        &self,
-        first: usize,
-        by_row: PackedInput<'_>,
-        by_class: PackedInput<'_>,
-        hidden: &PackedMatrix,
-        into: &mut Gradients<'_>,
-    ) {
-        let (block, width) = (self.block(first), self.hidden.columns());
-        let out = MatrixViewMut::row_major(into.hidden, self.targets.len(), width);
-        let out = &mut Output::new(out);
-        multiply_packed(self.how, by_row, block, Accumulate::Add, out);
-        let values = &mut into.embedding[first * width..][..block.rows() * width];
-        let out = Output::new(MatrixViewMut::row_major(values, block.rows(), width));
-        Product {
-            accumulate: into.accumulate,
-            ..product(by_class, self.how.threads, hidden, Epilogue::default())
-        }
-        .run(&out);
     }
 
     /// The embeddings of a block of classes, `[some classes, width]`.
@@ -406,23 +282,6 @@ impl Kernel for AddLogits<'_> {
         row.exponentials *= f64::from(row.largest - largest).exp();
         row.largest = largest;
         row.exponentials += f64::from(exp_sum(simd, self.logits, 1.0, -largest));
-    }
-}
-
-/// Turns exponentials of logits into their gradients, the target's own part aside.
-struct ScaleExponentials<'a> {
-    factor: f32,
-    spread: f32,
-    values: &'a mut [f32],
-}
-
-impl Kernel for ScaleExponentials<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let (factor, spread) = (simd.splat(self.factor), simd.splat(-self.spread));
-        map_lanes!(simd, S, self.values, |x| simd.mul_add(x, factor, spread));
     }
 }
 

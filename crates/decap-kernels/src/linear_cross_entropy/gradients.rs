@@ -1,0 +1,360 @@
+//! Gradients of the fused loss: logits are computed once, and their exponentials kept as operands of the products
+//! that follow, whose results are scaled by what the sums turn out to be.
+
+#[cfg(target_arch = "x86_64")]
+use super::in_tiles::TileSums;
+use super::{BLOCK_CLASSES, Blocks, RowSums};
+use crate::arch::{Kernel, Simd, add_scaled, dispatch, dot, map_lanes};
+use crate::cross_entropy::sum;
+use crate::dispatch::KernelSet;
+use crate::gemm::{
+    Accumulate, Epilogue, Layout, MatrixView, MatrixViewMut, Output, PackedInput, PackedMatrix,
+    Packing, Product, multiply_packed, product, with_f32_scratch, with_scratch,
+};
+use crate::softmax::exp_sum;
+use rayon::prelude::*;
+
+/// Sums of exponentials beyond are next to what f32 can hold.
+const MOST_OF_A_ROW: f64 = 1e30;
+
+/// How gradients of logits follow from probabilities.
+#[derive(Clone, Copy)]
+pub(super) struct Slope {
+    /// One over the rows that count.
+    pub(super) factor: f32,
+    /// Share of the target that is spread over all classes.
+    pub(super) smoothing: f32,
+    pub(super) classes: usize,
+}
+
+impl Slope {
+    /// What is taken from the gradient of every class.
+    fn spread(self) -> f32 {
+        self.smoothing / self.classes as f32 * self.factor
+    }
+
+    /// What is taken from the gradient of the target's class.
+    fn of_target(self) -> f32 {
+        (1.0 - self.smoothing) * self.factor
+    }
+}
+
+/// Where gradients go.
+pub(super) struct Gradients<'a> {
+    /// `[rows, width]`
+    pub(super) hidden: &'a mut [f32],
+    /// `[classes, width]`
+    pub(super) embedding: &'a mut [f32],
+    /// What happens to those of the embedding.
+    pub(super) accumulate: Accumulate,
+}
+
+impl Blocks<'_> {
+    /// The sums of the rows, and the gradients.
+    pub(super) fn gradients(&self, slope: Slope, into: &mut Gradients<'_>) -> Vec<RowSums> {
+        let references = self.target_logits();
+        let rows = self.gradients_relative_to(&references, MOST_OF_A_ROW, slope, into);
+        rows.unwrap_or_else(|| {
+            let rows = self.row_sums();
+            let references: Vec<f32> = rows.iter().map(|row| row.largest).collect();
+            // Sums are no larger than the number of classes now, or logits no numbers.
+            self.gradients_relative_to(&references, f64::INFINITY, slope, into)
+                .unwrap_or(rows)
+        })
+    }
+
+    /// Words that were made, as products take them.
+    fn operand<'w>(&self, words: &'w [u32], layout: Layout) -> PackedInput<'w> {
+        PackedInput {
+            kernel: self.packed.kernel,
+            layout,
+            words,
+            scales: &[],
+        }
+    }
+
+    /// The logits of the targets, in f32.
+    fn target_logits(&self) -> Vec<f32> {
+        let width = self.hidden.columns();
+        let rows = self.targets.par_iter().enumerate();
+        rows.map(|(row, &target)| {
+            let hidden = self.hidden.row_slice(row, 0, width);
+            let embedding = &self.embedding[target * width..(target + 1) * width];
+            dispatch(self.how.set, Dot { hidden, embedding })
+        })
+        .collect()
+    }
+
+    /// [`Blocks::gradients`] by exponentials that are reduced by `references`, `[rows]`; None, and gradients of no
+    /// meaning, where those of a row add up to more than a finite `most`.
+    fn gradients_relative_to(
+        &self,
+        references: &[f32],
+        most: f64,
+        slope: Slope,
+        into: &mut Gradients<'_>,
+    ) -> Option<Vec<RowSums>> {
+        let (rows, width) = (self.targets.len(), self.hidden.columns());
+        let layout = |lines, depth| {
+            let (grouping, order) = self.packed.kernel.group_rows(self.how.set, lines);
+            Layout::new(grouping, self.packed.layout.format, order, depth)
+        };
+        let by_row = |size| layout(rows, size);
+        let by_class = |size| layout(size, rows);
+        let blocks = self.classes.div_ceil(BLOCK_CLASSES);
+        let whole = by_class(BLOCK_CLASSES).words();
+        into.hidden.fill(0.0);
+        with_scratch(blocks * whole, |kept| {
+            let mut sums: Vec<RowSums> = references.iter().map(|&at| RowSums::new(at)).collect();
+            #[cfg(target_arch = "x86_64")]
+            let tiles = (self.packed.kernel.is_of_matrix_unit()).then(|| TileSums::new(rows));
+            for (index, kept) in kept.chunks_exact_mut(whole).enumerate() {
+                let first = index * BLOCK_CLASSES;
+                let block = self.block(first);
+                let layouts = [by_row(block.rows()), by_class(block.rows())];
+                with_scratch(layouts[0].words(), |words| {
+                    let into_words = Exponentials {
+                        smoothing: slope.smoothing,
+                        by_row: (&mut *words, layouts[0]),
+                        by_class: (kept, layouts[1]),
+                    };
+                    #[cfg(target_arch = "x86_64")]
+                    match &tiles {
+                        Some(tiles) => self.exponentiate_tiles(first, tiles, &mut sums, into_words),
+                        None => self.exponentiate(first, &mut sums, into_words),
+                    }
+                    #[cfg(not(target_arch = "x86_64"))]
+                    self.exponentiate(first, &mut sums, into_words);
+                    let out = MatrixViewMut::row_major(into.hidden, rows, width);
+                    let out = &mut Output::new(out);
+                    let words = self.operand(words, layouts[0]);
+                    multiply_packed(self.how, words, block, Accumulate::Add, out);
+                });
+            }
+            // Exponentials of what is no number are some.
+            for (row, _) in sums
+                .iter_mut()
+                .zip(references)
+                .filter(|(_, at)| !at.is_finite())
+            {
+                row.exponentials = f64::NAN;
+            }
+            let is_within = |row: &RowSums| row.exponentials <= most;
+            if most.is_finite() && !sums.iter().all(is_within) {
+                return None;
+            }
+            self.finish_hidden(slope, &sums, into.hidden);
+            let scaled = self.scaled_hidden(slope, &sums);
+            let spread = self.spread_of_hidden(slope);
+            let epilogue = Epilogue {
+                bias: spread.as_deref(),
+                ..Epilogue::default()
+            };
+            for (index, kept) in kept.chunks_exact(whole).enumerate() {
+                let first = index * BLOCK_CLASSES;
+                let size = self.block(first).rows();
+                let layout = by_class(size);
+                let values = &mut into.embedding[first * width..][..size * width];
+                let out = Output::new(MatrixViewMut::row_major(values, size, width));
+                let kept = self.operand(&kept[..layout.words()], layout);
+                Product {
+                    accumulate: into.accumulate,
+                    ..product(kept, self.how.threads, &scaled, epilogue)
+                }
+                .run(&out);
+            }
+            for (row, &target) in self.targets.iter().enumerate() {
+                let hidden = self.hidden.row_slice(row, 0, width);
+                let take = ScaleAndAdd {
+                    target: &mut into.embedding[target * width..][..width],
+                    scale: 1.0,
+                    factor: -slope.of_target(),
+                    source: hidden,
+                };
+                dispatch(self.how.set, take);
+            }
+            Some(sums)
+        })
+    }
+
+    /// The exponentials of the logits of a block of classes, and what is known of them.
+    fn exponentiate(&self, first: usize, sums: &mut [RowSums], into: Exponentials<'_>) {
+        let block = self.block(first);
+        let (rows, size) = (self.targets.len(), block.rows());
+        with_f32_scratch(rows * size, |logits| {
+            self.logits(block, logits);
+            let pairs = sums.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
+            pairs
+                .zip(self.targets)
+                .for_each(|((sums, logits), &target)| {
+                    if let Some(logit) = logits.get(target.wrapping_sub(first)) {
+                        sums.target = f64::from(*logit);
+                    }
+                    let exponentiate = Exponentiate {
+                        smoothing: into.smoothing,
+                        sums,
+                        logits,
+                    };
+                    dispatch(self.how.set, exponentiate);
+                });
+            let exponentials = MatrixView::row_major(logits, rows, size);
+            let both = [
+                (exponentials, into.by_row),
+                (exponentials.transposed(), into.by_class),
+            ];
+            for (operand, (words, layout)) in both {
+                let packing = Packing {
+                    set: self.how.set,
+                    threads: self.how.threads,
+                    operand,
+                    layout,
+                    factors: &[],
+                };
+                packing.run(words);
+            }
+        });
+    }
+    /// Turns sums of embeddings times exponentials, `[rows, width]`, into gradients.
+    fn finish_hidden(&self, slope: Slope, sums: &[RowSums], hidden: &mut [f32]) {
+        let (width, set) = (self.hidden.columns(), self.how.set);
+        let all = (slope.smoothing > 0.0).then(|| sum_of_rows(set, self.embedding, width));
+        let rows = hidden.par_chunks_exact_mut(width).zip(sums);
+        rows.zip(self.targets).for_each(|((row, sums), &target)| {
+            let scale = ScaleAndAdd {
+                target: row,
+                scale: slope.factor / sums.exponentials as f32,
+                factor: -slope.of_target(),
+                source: &self.embedding[target * width..(target + 1) * width],
+            };
+            dispatch(set, scale);
+            if let Some(all) = &all {
+                let spread = ScaleAndAdd {
+                    target: row,
+                    scale: 1.0,
+                    factor: -slope.spread(),
+                    source: all,
+                };
+                dispatch(set, spread);
+            }
+        });
+    }
+
+    /// The hidden states, each times what turns its exponentials into gradients of logits.
+    fn scaled_hidden(&self, slope: Slope, sums: &[RowSums]) -> PackedMatrix {
+        let (rows, width) = (self.targets.len(), self.hidden.columns());
+        with_f32_scratch(rows * width, |values| {
+            let scaled = values.par_chunks_exact_mut(width).zip(sums).enumerate();
+            scaled.for_each(|(row, (values, sums))| {
+                let factor = slope.factor / sums.exponentials as f32;
+                let hidden = self.hidden.row_slice(row, 0, width);
+                for (value, hidden) in values.iter_mut().zip(hidden) {
+                    *value = factor * hidden;
+                }
+            });
+            PackedMatrix::pack(
+                MatrixView::row_major(values, rows, width),
+                self.how.precision,
+            )
+        })
+    }
+
+    /// What the share of the target that is spread over all classes adds to the gradient of each of them,
+    /// `[width]`; None where there is none.
+    fn spread_of_hidden(&self, slope: Slope) -> Option<Vec<f32>> {
+        let width = self.hidden.columns();
+        (slope.smoothing > 0.0).then(|| {
+            let rows = (0..self.targets.len()).flat_map(|row| self.hidden.row_slice(row, 0, width));
+            let rows: Vec<f32> = rows.copied().collect();
+            let mut sums = sum_of_rows(self.how.set, &rows, width);
+            sums.iter_mut().for_each(|sum| *sum *= -slope.spread());
+            sums
+        })
+    }
+}
+
+/// Where the exponentials of a block of classes go: first operands of as many rows, and of as many classes.
+pub(super) struct Exponentials<'a> {
+    /// Share of the target that is spread over all classes: only then the sum of all logits is wanted.
+    pub(super) smoothing: f32,
+    pub(super) by_row: (&'a mut [u32], Layout),
+    pub(super) by_class: (&'a mut [u32], Layout),
+}
+
+/// Turns logits of a row into exponentials and adds them up.
+struct Exponentiate<'a> {
+    smoothing: f32,
+    sums: &'a mut RowSums,
+    logits: &'a mut [f32],
+}
+
+impl Kernel for Exponentiate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if self.smoothing > 0.0 {
+            self.sums.total += sum(simd, self.logits);
+        }
+        let exponentials = exp_sum(simd, self.logits, 1.0, -self.sums.largest);
+        self.sums.exponentials += f64::from(exponentials);
+    }
+}
+
+/// `target = scale target + factor source`
+struct ScaleAndAdd<'a> {
+    target: &'a mut [f32],
+    scale: f32,
+    factor: f32,
+    source: &'a [f32],
+}
+
+impl Kernel for ScaleAndAdd<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let scale = simd.splat(self.scale);
+        map_lanes!(simd, S, self.target, |x| simd.mul(x, scale));
+        add_scaled(simd, self.target, self.factor, self.source);
+    }
+}
+
+struct Dot<'a> {
+    hidden: &'a [f32],
+    embedding: &'a [f32],
+}
+
+impl Kernel for Dot<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        dot(simd, self.hidden, self.embedding)
+    }
+}
+
+/// The sum of the rows of `values`, `[rows, width]`, in an order that does not depend on threads.
+fn sum_of_rows(set: KernelSet, values: &[f32], width: usize) -> Vec<f32> {
+    /// Rows whose sum is one of those that are added up.
+    const ROWS: usize = 256;
+    let add = |sums: &mut [f32], rows: &[f32]| {
+        for row in rows.chunks_exact(width) {
+            let add = ScaleAndAdd {
+                target: &mut *sums,
+                scale: 1.0,
+                factor: 1.0,
+                source: row,
+            };
+            dispatch(set, add);
+        }
+    };
+    let parts = values.par_chunks(ROWS * width).map(|rows| {
+        let mut sums = vec![0.0; width];
+        add(&mut sums, rows);
+        sums
+    });
+    let parts: Vec<f32> = parts.collect::<Vec<_>>().concat();
+    let mut sums = vec![0.0; width];
+    add(&mut sums, &parts);
+    sums
+}
