@@ -197,6 +197,37 @@ impl Layout {
         chunk * chunk_steps..((chunk + 1) * chunk_steps).min(self.steps)
     }
 
+    /// The words of some panels within one chunk of the sum, each with the lines that it holds: as
+    /// [`Layout::panel`] and [`Grouping::lines_of`], without a division for each.
+    pub(crate) fn panels_of(
+        self,
+        chunk: usize,
+        panels: Range<usize>,
+    ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let steps = self.steps_of(chunk).len() + self.format.header();
+        let all = self.grouping.lines();
+        let (size, larger, is_padded) = match self.grouping {
+            Grouping::Balanced { lines, .. } => {
+                let count = self.grouping.panels().max(1);
+                (lines / count, lines % count, false)
+            }
+            Grouping::Padded { width, .. } => (width, 0, true),
+        };
+        let mut line = panels.start * size + panels.start.min(larger);
+        let mut word = self.panel(chunk, panels.start).start;
+        panels.map(move |panel| {
+            let stored = size + usize::from(panel < larger);
+            let words = word..word + stored * steps;
+            let end = match is_padded {
+                true => (line + stored).min(all),
+                false => line + stored,
+            };
+            let lines = line..end;
+            (word, line) = (words.end, lines.end);
+            (words, lines)
+        })
+    }
+
     /// The words of one panel within one chunk of the sum.
     pub(crate) fn panel(self, chunk: usize, panel: usize) -> Range<usize> {
         let (steps, header) = (self.steps_of(chunk), self.format.header());
@@ -222,6 +253,29 @@ mod tests {
                     .flat_map(|panel| grouping.lines_of(panel))
                     .collect();
                 assert_eq!(covered, (0..lines).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn panels_in_turn_are_those_one_by_one() {
+        for lines in 1..40 {
+            for grouping in [
+                Grouping::Balanced { lines, most: 14 },
+                Grouping::Padded { lines, width: 16 },
+            ] {
+                for format in [Format::F32, Format::SignedBytes] {
+                    let layout = Layout::new(grouping, format, Order::Steps, 300);
+                    let count = grouping.panels();
+                    for (chunk, first) in
+                        (0..layout.chunks()).flat_map(|c| (0..count).map(move |f| (c, f)))
+                    {
+                        let one = |panel| (layout.panel(chunk, panel), grouping.lines_of(panel));
+                        let all: Vec<_> = (first..count).map(one).collect();
+                        let got: Vec<_> = layout.panels_of(chunk, first..count).collect();
+                        assert_eq!(got, all);
+                    }
+                }
             }
         }
     }

@@ -173,16 +173,13 @@ impl Product<'_> {
                 0 => self.accumulate,
                 _ => Accumulate::Add,
             };
-            for b_panel in b_panels.clone() {
-                let b = &self.b[self.b_layout.panel(chunk, b_panel)];
-                let tile_columns = self.b_layout.grouping.lines_of(b_panel);
+            for (b_words, tile_columns) in self.b_layout.panels_of(chunk, b_panels.clone()) {
+                let b = &self.b[b_words];
                 let column_scales = match self.column_scales {
                     [] => &[],
                     scales => &scales[tile_columns.start..],
                 };
-                for a_panel in a_panels.clone() {
-                    let a = &self.a[self.a_layout.panel(chunk, a_panel)];
-                    let tile_rows = self.a_layout.grouping.lines_of(a_panel);
+                for (a_words, tile_rows) in self.a_layout.panels_of(chunk, a_panels.clone()) {
                     let mut out = block.part(
                         tile_rows.start - rows.start,
                         tile_rows.len(),
@@ -195,7 +192,7 @@ impl Product<'_> {
                     };
                     let tile = Tile {
                         rows: tile_rows.len(),
-                        a,
+                        a: &self.a[a_words],
                         b,
                         row_scales,
                         column_scales,
