@@ -214,6 +214,7 @@ impl Blocks<'_> {
             }
         });
     }
+
     /// Turns sums of embeddings times exponentials, `[rows, width]`, into gradients.
     fn finish_hidden(&self, slope: Slope, sums: &[RowSums], hidden: &mut [f32]) {
         let (width, set) = (self.hidden.columns(), self.how.set);
