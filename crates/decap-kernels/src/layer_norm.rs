@@ -31,6 +31,9 @@ pub fn layer_norm(input: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out
     });
 }
 
+/// Pieces that rows are shared out in at least, where there are as many.
+const LEAST_PIECES: usize = 8;
+
 /// [`layer_norm`] whose output is in the form for the next product.
 ///
 /// # Panics
@@ -46,7 +49,12 @@ pub fn layer_norm_into(
     assert_eq!(output.width(), width, "output of a layer norm");
     assert_eq!(input.len(), output.rows() * width, "input of a layer norm");
     let set = KernelSet::active();
-    output.fill_rows(rows_per_chunk(width), |first_row, output| {
+    // A small input is shared evenly; rows do not depend on each other.
+    let rows_each = output
+        .rows()
+        .div_ceil(LEAST_PIECES)
+        .clamp(1, rows_per_chunk(width));
+    output.fill_rows(rows_each, |first_row, output| {
         let input = &input[first_row * width..][..output.len()];
         let rows = count_rows(input.len(), width);
         with_f32_scratch(2 * rows, |scratch| {

@@ -16,7 +16,7 @@ use crate::dispatch::KernelSet;
 use rayon::prelude::*;
 
 /// Values that one thread fills alone.
-const SERIAL_VALUES: usize = 1 << 16;
+const SERIAL_VALUES: usize = 1 << 14;
 
 /// Rows of activations `[rows, width]`, to be multiplied by weights next.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Below this number of words an operand is packed by one thread.
-const PARALLEL_WORDS: usize = 1 << 16;
+const PARALLEL_WORDS: usize = 1 << 13;
 
 /// Packs an operand; see the fields.
 #[derive(Clone, Copy)]
