@@ -150,7 +150,8 @@ def report(arguments):
             if times:
                 medians.setdefault(work, {})[contender] = statistics.median(times)
     machine = describe_machine()
-    rounds = 1 + max(r["round"] for r in records)
+    each = [1 + max(r["round"] for r in records if r["work"] == work) for work in medians]
+    rounds = f"{min(each)}" if min(each) == max(each) else f"{min(each)} to {max(each)}"
     (arguments.out / "results.json").write_text(
         json.dumps({"machine": machine, "rounds": rounds, "ms": medians}, indent=1) + "\n"
     )
