@@ -27,12 +27,15 @@ fn main() {
         active_kernels(),
         rayon::current_num_threads()
     );
-    linear_layers(&bench);
-    products(&bench);
-    rows(&bench);
-    attention_layers(&bench);
-    training(&bench);
-    projections(&bench);
+    // As networks call them: from outside of the pool every call would hand its work over and wait.
+    on_pool(|| {
+        linear_layers(&bench);
+        products(&bench);
+        rows(&bench);
+        attention_layers(&bench);
+        training(&bench);
+        projections(&bench);
+    });
 }
 
 struct Bench {
