@@ -206,23 +206,19 @@ impl Layout {
     ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
         let steps = self.steps_of(chunk).len() + self.format.header();
         let all = self.grouping.lines();
-        let (size, larger, is_padded) = match self.grouping {
+        let (size, larger) = match self.grouping {
             Grouping::Balanced { lines, .. } => {
                 let count = self.grouping.panels().max(1);
-                (lines / count, lines % count, false)
+                (lines / count, lines % count)
             }
-            Grouping::Padded { width, .. } => (width, 0, true),
+            Grouping::Padded { width, .. } => (width, 0),
         };
         let mut line = panels.start * size + panels.start.min(larger);
         let mut word = self.panel(chunk, panels.start).start;
         panels.map(move |panel| {
             let stored = size + usize::from(panel < larger);
             let words = word..word + stored * steps;
-            let end = match is_padded {
-                true => (line + stored).min(all),
-                false => line + stored,
-            };
-            let lines = line..end;
+            let lines = line..(line + stored).min(all);
             (word, line) = (words.end, lines.end);
             (words, lines)
         })

@@ -33,9 +33,11 @@ impl Slope {
         self.smoothing / self.classes as f32 * self.factor
     }
 
-    /// What is taken from the gradient of the target's class.
-    fn of_target(self) -> f32 {
-        (1.0 - self.smoothing) * self.factor
+    /// The gradient of the target's logit, spread aside: its probability less what it should be. The products leave
+    /// it out, because they would round both before one is taken from the other.
+    fn of_target(self, row: &RowSums) -> f32 {
+        let probability = (row.target - row.log_sum()).exp();
+        ((probability - 1.0 + f64::from(self.smoothing)) * f64::from(self.factor)) as f32
     }
 }
 
@@ -163,21 +165,20 @@ impl Blocks<'_> {
                 }
                 .run(&out);
             }
-            for (row, &target) in self.targets.iter().enumerate() {
-                let hidden = self.hidden.row_slice(row, 0, width);
-                let take = ScaleAndAdd {
+            for (row, (&target, sums)) in self.targets.iter().zip(&sums).enumerate() {
+                let add = ScaleAndAdd {
                     target: &mut into.embedding[target * width..][..width],
                     scale: 1.0,
-                    factor: -slope.of_target(),
-                    source: hidden,
+                    factor: slope.of_target(sums),
+                    source: self.hidden.row_slice(row, 0, width),
                 };
-                dispatch(self.how.set, take);
+                dispatch(self.how.set, add);
             }
             Some(sums)
         })
     }
 
-    /// The exponentials of the logits of a block of classes, and what is known of them.
+    /// The exponentials of the logits of a block of classes, those of targets left out, and what is known of them.
     fn exponentiate(&self, first: usize, sums: &mut [RowSums], into: Exponentials<'_>) {
         let block = self.block(first);
         let (rows, size) = (self.targets.len(), block.rows());
@@ -193,9 +194,12 @@ impl Blocks<'_> {
                     let exponentiate = Exponentiate {
                         smoothing: into.smoothing,
                         sums,
-                        logits,
+                        logits: &mut *logits,
                     };
                     dispatch(self.how.set, exponentiate);
+                    if let Some(of_target) = logits.get_mut(target.wrapping_sub(first)) {
+                        *of_target = 0.0;
+                    }
                 });
             let exponentials = MatrixView::row_major(logits, rows, size);
             let both = [
@@ -224,7 +228,7 @@ impl Blocks<'_> {
             let scale = ScaleAndAdd {
                 target: row,
                 scale: slope.factor / sums.exponentials as f32,
-                factor: -slope.of_target(),
+                factor: slope.of_target(sums),
                 source: &self.embedding[target * width..(target + 1) * width],
             };
             dispatch(set, scale);

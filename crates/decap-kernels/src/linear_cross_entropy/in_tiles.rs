@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 impl Blocks<'_> {
-    /// The exponentials of the logits of a block of classes, and what is known of them.
+    /// The exponentials of the logits of a block of classes, those of targets left out, and what is known of them.
     pub(super) fn exponentiate_tiles(
         &self,
         first: usize,
@@ -57,7 +57,7 @@ impl Blocks<'_> {
         let exponentiate = Exponentiate {
             references: &references[rows.clone()],
             classes: classes.len(),
-            tile,
+            tile: &mut *tile,
             exponentials: &parts.exponentials[panel * parts.targets.len() + rows.start..],
             // The sum of all logits counts where the target is smoothed.
             totals: match smoothing {
@@ -66,6 +66,11 @@ impl Blocks<'_> {
             },
         };
         dispatch(self.how.set, exponentiate);
+        for (&target, exponentials) in targets.iter().zip(tile.chunks_exact_mut(COLUMNS)) {
+            if classes.contains(&target) {
+                exponentials[target - classes.start] = 0.0;
+            }
+        }
     }
 }
 

@@ -415,6 +415,42 @@ mod tests {
         }
     }
 
+    /// Where the target has all but a thousandth of the probability, little is left of its gradient: rounding must
+    /// not be of the size of what was taken away.
+    #[test]
+    fn well_predicted_targets_keep_their_gradients() {
+        let (rows, classes, width) = (40, 200, 32);
+        // 1.3 is no bf16.
+        let embedding: Vec<f32> = random(classes * width, 8)
+            .iter()
+            .map(|x| 1.3 * x.signum())
+            .collect();
+        let targets = targets(rows, classes);
+        let of_target = targets
+            .iter()
+            .flat_map(|&target| &embedding[target as usize * width..][..width]);
+        let hidden: Vec<f32> = of_target.map(|x| 0.3 * x).collect();
+        let matrices = (&hidden[..], &embedding[..], width);
+        let exact = run(Precision::F32, matrices, &targets, CrossEntropy::default());
+        assert!(exact.0 < 0.01, "a loss that is small, not {}", exact.0);
+        for set in KernelSet::supported() {
+            let settings = CrossEntropy::default();
+            let got = with_kernels(set, || run(Precision::Bf16, matrices, &targets, settings));
+            for (got, exact) in [(&got.1, &exact.1), (&got.2, &exact.2)] {
+                let largest = exact
+                    .iter()
+                    .fold(0.0, |largest: f32, x| largest.max(x.abs()));
+                let off = got
+                    .iter()
+                    .zip(exact)
+                    .map(|(got, exact)| (got - exact).abs());
+                let off = off.fold(0.0, f32::max);
+                // Logits of 16 are off by a few hundredths, and what is left of the probability by as many.
+                assert!(off < 0.15 * largest, "{set}: off by {off} of {largest}");
+            }
+        }
+    }
+
     /// A training run that diverged must show.
     #[test]
     fn what_is_no_number_stays_none_under_every_set() {
