@@ -1,4 +1,6 @@
 //! What tools/reference/decoder_golden.py wrote, for the tests of the decoder and of training.
+//! Each of them uses a part.
+#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +11,6 @@ use super::{Bytes, Decoder, DecoderConfig, DecoderWeights, Tensors, Vocabulary};
 /// One golden file.
 pub(crate) struct Golden {
     pub tensors: Tensors,
-    #[cfg_attr(test, allow(dead_code))] // training looks at it
     pub facts: Value,
     pub config: DecoderConfig,
     pub weights: DecoderWeights,
