@@ -1,9 +1,11 @@
 //! Layer normalisation, forward and backward.
 
-use crate::arch::{Kernel, Simd, dispatch};
-use crate::dispatch::KernelSet;
-use crate::gemm::{Accumulate, Activations, with_f32_scratch};
+use crate::arch::{Kernel, Simd};
+use crate::dispatch::{KernelSet, dispatch};
+use crate::gemm::Activations;
+use crate::matrix::Accumulate;
 use crate::parallel::rows_per_chunk;
+use crate::words::with_f32_scratch;
 use rayon::prelude::*;
 
 /// What the forward pass keeps for the backward pass, one value a row.

@@ -36,20 +36,25 @@ mod arch;
 mod attention;
 mod cross_entropy;
 mod dispatch;
+mod epilogue;
 mod gemm;
 mod huge_pages;
+mod lanes;
 mod layer_norm;
 mod linear_cross_entropy;
 pub mod mapped_file;
+mod matrix;
+#[cfg(target_arch = "x86_64")]
+mod matrix_unit;
 mod parallel;
 mod projection;
+mod row_sums;
 mod softmax;
 #[cfg(test)]
 mod testing;
+mod words;
 
-pub use activation::{
-    Activation, gelu, gelu_new, gelu_new_backward, gelu_new_into, quick_gelu, relu,
-};
+pub use activation::{gelu, gelu_new, gelu_new_backward, gelu_new_into, quick_gelu, relu};
 pub use adamw::{AdamW, adamw_step, sum_of_squares};
 pub use attention::{
     Attention, KeyValueCache, Mask, Sequences, attention, attention_backward, attention_into,
@@ -57,11 +62,12 @@ pub use attention::{
 };
 pub use cross_entropy::{CrossEntropy, Loss, cross_entropy};
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
+pub use epilogue::Epilogue;
 pub use gemm::{
-    Accumulate, Activations, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear,
-    linear_from, linear_into, matmul, matmul_then, matmul_with,
+    Activations, PackedMatrix, linear, linear_from, linear_into, matmul, matmul_then, matmul_with,
 };
 pub use huge_pages::prefer_huge_pages;
+pub use lanes::Activation;
 pub use layer_norm::{
     LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_into,
     layer_norm_saving,
@@ -69,6 +75,7 @@ pub use layer_norm::{
 pub use linear_cross_entropy::{
     LinearCrossEntropyGradients, linear_cross_entropy, linear_cross_entropy_with,
 };
+pub use matrix::{Accumulate, MatrixView, MatrixViewMut, Precision};
 pub use parallel::{num_threads, on_pool};
 pub use projection::{ExactRows, MemoryRows, Projection, project, project_with, quantize_rows};
 pub use softmax::{add_assign, largest_index, log_sum_exp, scale, softmax_rows};

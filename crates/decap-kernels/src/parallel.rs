@@ -3,6 +3,15 @@
 use crate::dispatch::{forced_kernels, with_kernels};
 use rayon::prelude::*;
 
+/// Whether a computation spreads over the rayon pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// Stays on the calling thread, because the caller is parallel itself.
+    One,
+    /// Uses the pool when the work is worth it.
+    All,
+}
+
 /// Values per piece of element-wise work. Fixed, so that results do not depend on the threads.
 pub(crate) const CHUNK_VALUES: usize = 1 << 15;
 

@@ -1,7 +1,8 @@
 //! AVX-512 F, BW, DQ and VL: 16 lanes.
 
-use super::{Kernel, Simd, assert_transposable};
-use crate::gemm::tile::tile_of_rows;
+use super::avx512_words::transpose;
+use super::multiply_tile::tile_of_rows;
+use super::simd::{Kernel, Simd, assert_transposable};
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
 
@@ -166,7 +167,7 @@ impl Simd for Avx512 {
                 // In the source, as was asserted.
                 *row = proven!(_mm512_loadu_si512(source.as_ptr().wrapping_add(at).cast()));
             }
-            proven!(super::avx512_dot::transpose(&mut block));
+            proven!(transpose(&mut block));
             for (index, line) in block.into_iter().enumerate().take(lines - first) {
                 let at = (first + index) * target_stride;
                 let words = target.as_mut_ptr().wrapping_add(at).cast();

@@ -3,16 +3,17 @@
 //! The matrix unit wants bf16 in tiles. A layer that writes them so saves the next one from reading
 //! and rearranging f32: on a large batch that traffic takes longer than the products.
 
-use super::linear::{Epilogue, PackedInput, PackedMatrix, linear, run_linear};
-use super::output::Pieces;
+use super::linear::{linear, product, run_linear};
+use super::packed_input::PackedInput;
+use super::packed_matrix::PackedMatrix;
 use super::packing::Packing;
-use super::panels::{Layout, Order, TILE_STEPS};
-use super::product::Threads;
-use super::tile::TileKernel;
-use super::view::MatrixView;
-use super::words::{Words, with_f32_scratch};
-use crate::activation::Activation;
+use super::tile_kernel::TileKernel;
 use crate::dispatch::KernelSet;
+use crate::epilogue::Epilogue;
+use crate::lanes::Activation;
+use crate::matrix::{Layout, MatrixView, Order, Pieces, TILE_STEPS};
+use crate::parallel::Threads;
+use crate::words::{Words, with_f32_scratch};
 use rayon::prelude::*;
 
 /// Values that one thread fills alone.
@@ -184,7 +185,7 @@ impl ColumnWriter<'_> {
             // SAFETY: the caller keeps rows and columns apart, and so the pieces.
             let words = unsafe { self.pieces.piece(at + row % lines * TILE_STEPS, TILE_STEPS) };
             #[cfg(target_arch = "x86_64")]
-            crate::arch::amx::pack_line(values, 0, TILE_STEPS, words);
+            crate::matrix_unit::pack_line(values, 0, TILE_STEPS, words);
             #[cfg(not(target_arch = "x86_64"))]
             unreachable!("{} words and {} values in tiles", words.len(), values.len());
         }
@@ -238,8 +239,7 @@ pub fn linear_into(
                 "bias of a linear layer"
             );
             if output.rows > 0 {
-                let product =
-                    super::linear::product(packed(input, weight), Threads::All, weight, epilogue);
+                let product = product(packed(input, weight), Threads::All, weight, epilogue);
                 product.run_into_tiles(&Pieces::new(words.as_mut_slice()), *layout);
             }
         }
@@ -283,7 +283,7 @@ fn packed<'a>(input: &'a Activations, weight: &PackedMatrix) -> PackedInput<'a> 
 mod tests {
     use super::*;
     use crate::dispatch::with_kernels;
-    use crate::gemm::Precision;
+    use crate::matrix::Precision;
     use crate::testing::random;
 
     /// A chain of two layers gives bit for bit what it gives through f32 between them.

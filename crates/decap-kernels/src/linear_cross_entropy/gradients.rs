@@ -1,17 +1,18 @@
 //! Gradients of the fused loss: logits are computed once, and their exponentials kept as operands of the products
 //! that follow, whose results are scaled by what the sums turn out to be.
 
+use super::blocks::{BLOCK_CLASSES, Blocks};
+use super::exponentials::Exponentials;
+use crate::arch::{Kernel, Simd};
+use crate::dispatch::{KernelSet, dispatch};
+use crate::epilogue::Epilogue;
+use crate::gemm::{PackedInput, PackedMatrix, Product, multiply_packed, product};
+use crate::lanes::{add_scaled, dot, map_lanes};
+use crate::matrix::{Accumulate, Layout, MatrixView, MatrixViewMut, Output};
 #[cfg(target_arch = "x86_64")]
-use super::in_tiles::TileSums;
-use super::{BLOCK_CLASSES, Blocks, RowSums};
-use crate::arch::{Kernel, Simd, add_scaled, dispatch, dot, map_lanes};
-use crate::cross_entropy::sum;
-use crate::dispatch::KernelSet;
-use crate::gemm::{
-    Accumulate, Epilogue, Layout, MatrixView, MatrixViewMut, Output, PackedInput, PackedMatrix,
-    Packing, Product, multiply_packed, product, with_f32_scratch, with_scratch,
-};
-use crate::softmax::exp_sum;
+use crate::matrix_unit::TileSums;
+use crate::row_sums::RowSums;
+use crate::words::{with_f32_scratch, with_scratch};
 use rayon::prelude::*;
 
 /// Sums of exponentials beyond are next to what f32 can hold.
@@ -109,7 +110,8 @@ impl Blocks<'_> {
         with_scratch(blocks * whole, |kept| {
             let mut sums: Vec<RowSums> = references.iter().map(|&at| RowSums::new(at)).collect();
             #[cfg(target_arch = "x86_64")]
-            let tiles = (self.packed.kernel.is_of_matrix_unit()).then(|| TileSums::new(rows));
+            let tiles = (self.packed.kernel.is_of_matrix_unit())
+                .then(|| TileSums::new(rows, BLOCK_CLASSES));
             for (index, kept) in kept.chunks_exact_mut(whole).enumerate() {
                 let first = index * BLOCK_CLASSES;
                 let block = self.block(first);
@@ -178,47 +180,6 @@ impl Blocks<'_> {
         })
     }
 
-    /// The exponentials of the logits of a block of classes, those of targets left out, and what is known of them.
-    fn exponentiate(&self, first: usize, sums: &mut [RowSums], into: Exponentials<'_>) {
-        let block = self.block(first);
-        let (rows, size) = (self.targets.len(), block.rows());
-        with_f32_scratch(rows * size, |logits| {
-            self.logits(block, logits);
-            let pairs = sums.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
-            pairs
-                .zip(self.targets)
-                .for_each(|((sums, logits), &target)| {
-                    if let Some(logit) = logits.get(target.wrapping_sub(first)) {
-                        sums.target = f64::from(*logit);
-                    }
-                    let exponentiate = Exponentiate {
-                        smoothing: into.smoothing,
-                        sums,
-                        logits: &mut *logits,
-                    };
-                    dispatch(self.how.set, exponentiate);
-                    if let Some(of_target) = logits.get_mut(target.wrapping_sub(first)) {
-                        *of_target = 0.0;
-                    }
-                });
-            let exponentials = MatrixView::row_major(logits, rows, size);
-            let both = [
-                (exponentials, into.by_row),
-                (exponentials.transposed(), into.by_class),
-            ];
-            for (operand, (words, layout)) in both {
-                let packing = Packing {
-                    set: self.how.set,
-                    threads: self.how.threads,
-                    operand,
-                    layout,
-                    factors: &[],
-                };
-                packing.run(words);
-            }
-        });
-    }
-
     /// Turns sums of embeddings times exponentials, `[rows, width]`, into gradients.
     fn finish_hidden(&self, slope: Slope, sums: &[RowSums], hidden: &mut [f32]) {
         let (width, set) = (self.hidden.columns(), self.how.set);
@@ -274,34 +235,6 @@ impl Blocks<'_> {
             sums.iter_mut().for_each(|sum| *sum *= -slope.spread());
             sums
         })
-    }
-}
-
-/// Where the exponentials of a block of classes go: first operands of as many rows, and of as many classes.
-pub(super) struct Exponentials<'a> {
-    /// Share of the target that is spread over all classes: only then the sum of all logits is wanted.
-    pub(super) smoothing: f32,
-    pub(super) by_row: (&'a mut [u32], Layout),
-    pub(super) by_class: (&'a mut [u32], Layout),
-}
-
-/// Turns logits of a row into exponentials and adds them up.
-struct Exponentiate<'a> {
-    smoothing: f32,
-    sums: &'a mut RowSums,
-    logits: &'a mut [f32],
-}
-
-impl Kernel for Exponentiate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        if self.smoothing > 0.0 {
-            self.sums.total += sum(simd, self.logits);
-        }
-        let exponentials = exp_sum(simd, self.logits, 1.0, -self.sums.largest);
-        self.sums.exponentials += f64::from(exponentials);
     }
 }
 

@@ -3,15 +3,15 @@
 //! Queries are rounded to sixteen bits of their largest value and weights to sixteen bits of the heaviest of a
 //! block; both are two bytes, which are multiplied with the rows as they are stored.
 
+use super::byte_products::{ByteProducts, TILE_ROWS};
+use super::group_lanes::{self, COLUMNS, GROUP, Lanes, ROWS};
 use super::partial::{Partial, Rescore};
-use super::query::RoundedQuery;
+use super::queries::Queries;
+use super::rounded_query::RoundedQuery;
 use super::rows::ExactRows;
-use super::scan::Scan;
-use crate::arch::amx::{COLUMNS, TILE_ROWS};
-use crate::arch::group_scan::{self, GROUP, Lanes, ROWS};
-use crate::arch::scan_products::ByteProducts;
-use crate::arch::{Kernel, Simd, dispatch};
-use crate::gemm::{Words, as_f32_mut, with_f32_scratch, with_scratch};
+use crate::arch::{Kernel, Simd};
+use crate::dispatch::dispatch;
+use crate::words::{Words, as_f32_mut, with_f32_scratch, with_scratch};
 use std::ops::Range;
 
 /// Rows at a time: they and what is made of them stay in the second-level cache.
@@ -84,7 +84,7 @@ impl Group {
 
 /// Groups of queries over some byte rows.
 pub(super) struct Groups<'a, 'b> {
-    pub(super) scan: &'a Scan<'b>,
+    pub(super) queries: &'a Queries<'b>,
     pub(super) products: ByteProducts,
     pub(super) groups: &'a [Group],
     pub(super) bytes: &'b [i8],
@@ -97,7 +97,7 @@ pub(super) struct Groups<'a, 'b> {
 
 impl Groups<'_, '_> {
     pub(super) fn run(mut self) {
-        let width = self.scan.width;
+        let width = self.queries.width;
         let count = self.partials.len();
         with_f32_scratch(count * width, |mixed| {
             mixed.fill(0.0);
@@ -117,7 +117,7 @@ impl Groups<'_, '_> {
                 }
             });
             for (partial, mixed) in self.partials.iter_mut().zip(mixed.chunks_exact(width)) {
-                group_scan::add_in_natural_order(mixed, &mut partial.mixed);
+                group_lanes::add_in_natural_order(mixed, &mut partial.mixed);
             }
         });
     }
@@ -130,8 +130,8 @@ impl Groups<'_, '_> {
         interleaved: &mut [u32],
         mixed: &mut [f32],
     ) {
-        let (width, products) = (self.scan.width, self.products);
-        group_scan::interleave(values, width, interleaved);
+        let (width, products) = (self.queries.width, self.products);
+        group_lanes::interleave(values, width, interleaved);
         let mut next = &self.bytes[rows.end * width..];
         let whole = values.len() / width;
         let words = whole * (COLUMNS + 1 + GROUP) + TILE_ROWS * COLUMNS;
@@ -154,13 +154,13 @@ impl Groups<'_, '_> {
                     scores,
                     mixed,
                 };
-                let Some(factors) = dispatch(weigh.groups.scan.set, weigh) else {
+                let Some(factors) = dispatch(weigh.groups.queries.set, weigh) else {
                     continue;
                 };
                 // The sums are used up; their place takes the packed weights.
                 let packed = &mut sums[..whole / ROWS * 2 * GROUP * GROUP];
                 let inverse = factors.map(|factor| if factor > 0.0 { 1.0 / factor } else { 0.0 });
-                group_scan::pack_weights(scores, &inverse, packed);
+                group_lanes::pack_weights(scores, &inverse, packed);
                 let panels = interleaved.chunks_exact(whole / 4 * COLUMNS);
                 for (index, panel) in panels.enumerate() {
                     // A panel is as large as the part of the next rows that is fetched during it.
@@ -168,7 +168,7 @@ impl Groups<'_, '_> {
                     let ahead = next.get(index * bytes..).unwrap_or_default();
                     let ahead = &ahead[..bytes.min(ahead.len())];
                     products.mix(packed, panel, ahead, tile);
-                    group_scan::add_sums(tile, &factors, index * COLUMNS, width, mixed);
+                    group_lanes::add_sums(tile, &factors, index * COLUMNS, width, mixed);
                 }
                 next = &[];
             }
@@ -205,18 +205,18 @@ impl Kernel for Weigh<'_, '_, '_> {
             scores,
             mixed,
         } = self;
-        let Scan {
+        let Queries {
             width,
             top_k,
             inverse_tau,
             negligible,
-            queries,
+            values: queries,
             ..
-        } = *groups.scan;
+        } = *groups.queries;
         let scales = &groups.scales[rows.clone()];
         let (scores, padding) = scores.split_at_mut(rows.len() * GROUP);
         let partials = &mut groups.partials[members.clone()];
-        let mut largest = group_scan::scores(sums, scales, &group.factors, scores);
+        let mut largest = group_lanes::scores(sums, scales, &group.factors, scores);
         let widest = scales
             .iter()
             .fold(0.0, |widest: f32, &scale| widest.max(scale));
@@ -235,7 +235,7 @@ impl Kernel for Weigh<'_, '_, '_> {
             };
         }
         let mut found = Vec::new();
-        group_scan::at_least(scores, scales, &slack, &bars, &mut found);
+        group_lanes::at_least(scores, scales, &slack, &bars, &mut found);
         let mut exact = Vec::new();
         for (row, lanes) in found {
             for (lane, partial) in partials.iter_mut().enumerate() {
@@ -265,7 +265,7 @@ impl Kernel for Weigh<'_, '_, '_> {
             }
         }
         if !exact.is_empty() {
-            largest = group_scan::largest(scores);
+            largest = group_lanes::largest(scores);
         }
         let mut references = [0.0; GROUP];
         for (lane, partial) in partials.iter_mut().enumerate() {
@@ -275,7 +275,7 @@ impl Kernel for Weigh<'_, '_, '_> {
             partial.raise(simd, largest, mixed);
             references[lane] = partial.largest;
         }
-        let (sums, heaviest) = group_scan::weigh(scores, scales, &references, negligible);
+        let (sums, heaviest) = group_lanes::weigh(scores, scales, &references, negligible);
         padding.fill(0.0);
         for (partial, sum) in partials.iter_mut().zip(sums) {
             partial.sum += f64::from(sum);

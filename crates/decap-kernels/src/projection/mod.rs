@@ -6,16 +6,23 @@
 //! depend on the number of threads.
 
 #[cfg(target_arch = "x86_64")]
+mod byte_products;
+mod few;
+#[cfg(target_arch = "x86_64")]
+mod group_lanes;
+#[cfg(target_arch = "x86_64")]
 mod groups;
+mod many;
 mod partial;
-mod query;
+mod queries;
+mod rounded_query;
 mod rows;
 mod scan;
 
 pub use rows::{ExactRows, MemoryRows, quantize_rows};
 
 use crate::dispatch::KernelSet;
-use crate::gemm::Precision;
+use crate::matrix::Precision;
 use partial::{Floor, Partial, merge};
 use rayon::prelude::*;
 use scan::Scan;
@@ -210,7 +217,7 @@ mod tests {
             .collect();
         let decoded_halves: Vec<f32> = halves
             .iter()
-            .map(|&bits| crate::arch::scalar::f16_to_f32(bits))
+            .map(|&bits| crate::arch::f16_to_f32(bits))
             .collect();
         let queries = unit_rows(5, width, 5);
         for set in KernelSet::supported() {
@@ -360,7 +367,7 @@ mod tests {
 
     #[test]
     fn half_precision_decodes_exactly() {
-        use crate::arch::scalar::f16_to_f32;
+        use crate::arch::f16_to_f32;
         let cases = [
             (0x0000, 0.0),
             (0x8000, -0.0),

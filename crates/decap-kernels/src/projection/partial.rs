@@ -1,8 +1,8 @@
 //! The softmax of one query over some of the rows, and how partial softmaxes are merged.
 
 use super::rows::{ExactRows, Source, add_rows, dot_row};
-use crate::arch::{Simd, map_lanes};
-use crate::softmax::maximum;
+use crate::arch::Simd;
+use crate::lanes::{map_lanes, maximum};
 
 /// Rows whose score is further below the largest do not count: ten million of them weigh less than one rounding of
 /// the sum.

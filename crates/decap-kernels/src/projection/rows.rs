@@ -1,10 +1,10 @@
 //! The rows of a memory, in the formats in which they are stored.
 
-use crate::arch::scalar::f16_to_f32;
-use crate::arch::{Kernel, Simd, dispatch};
-use crate::dispatch::KernelSet;
-use crate::gemm::with_f32_scratch;
+use crate::arch::{Kernel, Simd, f16_to_f32};
+use crate::dispatch::{KernelSet, dispatch};
+use crate::huge_pages::prefer_huge_pages;
 use crate::parallel::rows_per_chunk;
+use crate::words::with_f32_scratch;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -84,6 +84,14 @@ impl<'a> MemoryRows<'a> {
                 scales,
                 exact,
             } => Some((rows, scales, Some(exact))),
+        }
+    }
+
+    /// The scales of the rows, where those are bytes.
+    pub(super) fn scales(self) -> Option<&'a [f32]> {
+        match self {
+            Self::Int8 { scales, .. } | Self::Int8Exact { scales, .. } => Some(scales),
+            Self::F32(_) | Self::F16(_) => None,
         }
     }
 
@@ -244,7 +252,7 @@ pub fn quantize_rows(rows: ExactRows<'_>, width: usize) -> (Vec<i8>, Vec<f32>) {
     assert!(width > 0 && len.is_multiple_of(width), "rows to quantize");
     let set = KernelSet::active();
     let mut bytes = vec![0; len];
-    crate::huge_pages::prefer_huge_pages(&bytes);
+    prefer_huge_pages(&bytes);
     let mut scales = vec![0.0; len / width];
     let chunk = rows_per_chunk(width);
     bytes

@@ -1,7 +1,7 @@
 //! The matrix unit in software, for tests on processors without it.
 //!
 //! There its instructions trap; the handler of the trap does what they would and goes on behind them. Encoding and
-//! operation are those of Intel's Software Developer's Manual, volume 2, for the instructions of [`super::amx`].
+//! operation are those of Intel's Software Developer's Manual, volume 2, for the instructions of [`super::multiply`].
 
 use std::cell::UnsafeCell;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ const ROW_BYTES: usize = 64;
 /// A register, 16 rows of 64 bytes.
 type Tile = [[u8; ROW_BYTES]; ROWS];
 
-/// The registers of a thread, all of full size, as [`super::amx`] configures them.
+/// The registers of a thread, all of full size, as [`super::registers`] configures them.
 struct Registers {
     is_configured: bool,
     tiles: [Tile; 8],
@@ -28,7 +28,7 @@ thread_local! {
 }
 
 /// Installs the handler; whether it could be.
-pub(crate) fn install() -> bool {
+pub(super) fn install() -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     *INSTALLED.get_or_init(|| {
         // SAFETY: all zeros is an action without flags; the handler has the signature of `SA_SIGINFO`.

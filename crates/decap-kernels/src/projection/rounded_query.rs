@@ -48,8 +48,8 @@ impl RoundedQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{Kernel, Simd, dispatch};
-    use crate::dispatch::KernelSet;
+    use crate::arch::{Kernel, Simd};
+    use crate::dispatch::{KernelSet, dispatch};
 
     struct Dot<'a>(&'a [i16], &'a [i8]);
 

@@ -1,71 +1,83 @@
-//! Exponentials of logits on the matrix unit: made while a tile of logits is hot, and written as tiles.
+//! Exponentials of logits: made while a tile of logits is hot, and written as tiles of first operands.
 
-use super::gradients::Exponentials;
-use super::{BLOCK_CLASSES, Blocks, RowSums};
-use crate::arch::{Kernel, Simd, amx::COLUMNS, dispatch, map_lanes};
-use crate::cross_entropy::sum;
-use crate::gemm::{ExponentialTiles, Pieces, with_product};
+use super::conversion::{round_tile, round_transposed};
+use super::multiply::{COLUMNS, TILE_ROWS};
+use crate::arch::{Kernel, Simd, avx512};
+use crate::lanes::{map_lanes, sum};
+use crate::matrix::{Layout, Pieces, TILE_STEPS};
+use crate::row_sums::RowSums;
+use crate::words::{as_f32, as_f32_mut};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-impl Blocks<'_> {
-    /// The exponentials of the logits of a block of classes, those of targets left out, and what is known of them.
-    pub(super) fn exponentiate_tiles(
+/// Where exponentials of logits `[rows, classes]` of some classes go, in bf16, and how they are made.
+pub(crate) struct ExponentialTiles<'a> {
+    /// A first operand of as many rows.
+    pub(crate) rows: (Pieces<'a>, Layout),
+    /// The transpose, a first operand with a line a class.
+    pub(crate) classes: (Pieces<'a>, Layout),
+    /// The first of the classes.
+    pub(crate) first_class: usize,
+    /// Whether the sums of all logits are wanted.
+    pub(crate) wants_totals: bool,
+    /// What the logits of a row are reduced by, `[rows]`.
+    pub(crate) references: &'a [f32],
+    /// The class of each row whose exponential is left out, `[rows]`.
+    pub(crate) targets: &'a [usize],
+    pub(crate) sums: &'a TileSums,
+}
+
+impl ExponentialTiles<'_> {
+    /// Takes a tile of logits, `[TILE_ROWS, COLUMNS]`; what lies behind the last row or class becomes 0.
+    pub(super) fn write(
         &self,
-        first: usize,
-        parts: &TileSums,
-        sums: &mut [RowSums],
-        into: Exponentials<'_>,
+        (a_panel, rows): (usize, Range<usize>),
+        (b_panel, classes): (usize, Range<usize>),
+        sums: &mut [u32],
     ) {
-        let block = self.block(first);
-        let references: Vec<f32> = sums.iter().map(|row| row.largest).collect();
-        let make = |rows: Range<usize>, classes: Range<usize>, tile: &mut [f32]| {
-            let classes = first + classes.start..first + classes.end;
-            self.exponentiate_tile(into.smoothing, &references, parts, rows, classes, tile);
+        let (tile, padding) = as_f32_mut(sums).split_at_mut(rows.len() * COLUMNS);
+        padding.fill(0.0);
+        for row in tile.chunks_exact_mut(COLUMNS) {
+            row[classes.len()..].fill(0.0);
+        }
+        self.make(rows, classes, tile);
+        let tile = |layout: Layout, panel: usize, step: usize| {
+            layout.panel(0, panel).start + step * TILE_ROWS * TILE_STEPS
         };
-        let tiles = ExponentialTiles {
-            rows: (Pieces::new(into.by_row.0), into.by_row.1),
-            classes: (Pieces::new(into.by_class.0), into.by_class.1),
-            make: &make,
-        };
-        with_product(self.how, self.packed, block.transposed(), |product| {
-            product.run_into_exponentials(&tiles);
-        });
-        parts.add_to(sums, block.rows());
+        let (pieces, layout) = &self.rows;
+        // SAFETY: tiles of different panels do not overlap, and no two tasks share one.
+        let words =
+            unsafe { pieces.piece(tile(*layout, a_panel, b_panel), TILE_ROWS * TILE_STEPS) };
+        round_tile(as_f32(sums), words);
+        let (pieces, layout) = &self.classes;
+        // SAFETY: as above.
+        let words =
+            unsafe { pieces.piece(tile(*layout, b_panel, a_panel), TILE_ROWS * TILE_STEPS) };
+        round_transposed(as_f32(sums), words);
     }
 
-    /// Turns a tile of logits, `[rows, COLUMNS]`, into exponentials and keeps what is known of them. `classes`
-    /// are of all classes.
-    fn exponentiate_tile(
-        &self,
-        smoothing: f32,
-        references: &[f32],
-        parts: &TileSums,
-        rows: Range<usize>,
-        classes: Range<usize>,
-        tile: &mut [f32],
-    ) {
-        let targets = &self.targets[rows.clone()];
+    /// Turns a tile of logits, `[rows, COLUMNS]`, into exponentials and keeps what is known of them.
+    fn make(&self, rows: Range<usize>, columns: Range<usize>, tile: &mut [f32]) {
+        let classes = self.first_class + columns.start..self.first_class + columns.end;
+        let (parts, targets) = (self.sums, &self.targets[rows.clone()]);
         for ((row, &target), logits) in rows.clone().zip(targets).zip(tile.chunks_exact(COLUMNS)) {
             if classes.contains(&target) {
                 let logit = logits[target - classes.start];
                 parts.targets[row].store(logit.to_bits(), Ordering::Relaxed);
             }
         }
-        let panel = classes.start % BLOCK_CLASSES / COLUMNS;
-        let exponentiate = Exponentiate {
-            references: &references[rows.clone()],
+        let at = columns.start / COLUMNS * self.targets.len() + rows.start;
+        avx512::run(Exponentiate {
+            references: &self.references[rows.clone()],
             classes: classes.len(),
             tile: &mut *tile,
-            exponentials: &parts.exponentials[panel * parts.targets.len() + rows.start..],
-            // The sum of all logits counts where the target is smoothed.
-            totals: match smoothing {
-                0.0 => &[],
-                _ => &parts.totals[panel * parts.targets.len() + rows.start..],
+            exponentials: &parts.exponentials[at..],
+            totals: match self.wants_totals {
+                true => &parts.totals[at..],
+                false => &[],
             },
-        };
-        dispatch(self.how.set, exponentiate);
+        });
         for (&target, exponentials) in targets.iter().zip(tile.chunks_exact_mut(COLUMNS)) {
             if classes.contains(&target) {
                 exponentials[target - classes.start] = 0.0;
@@ -75,7 +87,7 @@ impl Blocks<'_> {
 }
 
 /// What is known of the tiles of a block of classes. Tiles are filled by any thread, each by one.
-pub(super) struct TileSums {
+pub(crate) struct TileSums {
     /// Sums of exponentials of each row of a tile, `[panels of classes, rows]`.
     exponentials: Vec<AtomicU32>,
     /// Sums of logits, alike.
@@ -85,9 +97,9 @@ pub(super) struct TileSums {
 }
 
 impl TileSums {
-    pub(super) fn new(rows: usize) -> Self {
+    pub(crate) fn new(rows: usize, classes: usize) -> Self {
         let zeros = |len| (0..len).map(|_| AtomicU32::new(0)).collect();
-        let panels = BLOCK_CLASSES.div_ceil(COLUMNS);
+        let panels = classes.div_ceil(COLUMNS);
         Self {
             exponentials: zeros(panels * rows),
             totals: zeros(panels * rows),
@@ -96,7 +108,7 @@ impl TileSums {
     }
 
     /// Adds the sums of a block of `classes`.
-    fn add_to(&self, sums: &mut [RowSums], classes: usize) {
+    pub(crate) fn add_to(&self, sums: &mut [RowSums], classes: usize) {
         /// Rows a thread adds up at a time.
         const ROWS: usize = 64;
         let rows = sums.len();
