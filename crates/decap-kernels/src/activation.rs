@@ -6,7 +6,7 @@ use crate::lanes::{Activation, activate, gelu_new_slope};
 use crate::parallel::for_each_chunk_mut;
 
 impl Activation {
-    /// Replaces each of `values` by its image.
+    /// Applies the function to each of `values`, in place.
     pub fn apply(self, values: &mut [f32]) {
         let set = KernelSet::active();
         for_each_chunk_mut(values, |_, values| {

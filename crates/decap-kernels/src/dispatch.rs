@@ -30,7 +30,7 @@ pub enum KernelSet {
     Avx2,
     /// x86-64 AVX-512 F, BW, DQ and VL alone (`avx512f`).
     Avx512,
-    /// AVX-512 with BF16 and VNNI dot products (`avx512bf16`, or `avx512` where they are there).
+    /// AVX-512 with BF16 and VNNI dot products (`avx512bf16`, or `avx512` if the machine has them).
     Avx512Bf16,
     /// AVX-512 BF16 and VNNI, and the AMX matrix unit for bf16 and int8.
     Amx,
@@ -204,7 +204,7 @@ thread_local! {
     static FORCED: Cell<Option<KernelSet>> = const { Cell::new(None) };
 }
 
-/// Runs `work` with the kernels that this thread calls forced to `set`, as benches and tests need it.
+/// Runs `work` and forces the kernels that this thread calls to `set`, for benches and tests.
 ///
 /// Work that `work` itself moves to other threads is not affected.
 ///

@@ -14,7 +14,7 @@ pub struct Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
-    /// Checks that bias and residual are as long as an output `[rows, outputs]` wants them.
+    /// Checks that the lengths of bias and residual fit an output `[rows, outputs]`.
     pub(crate) fn check(&self, rows: usize, outputs: usize) {
         if let Some(bias) = self.bias {
             assert_eq!(bias.len(), outputs, "bias of a linear layer");

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! # Kernel sets
-//! `DECAP_KERNELS` forces one; without it the last one that the machine runs is used.
+//! `DECAP_KERNELS` forces one; without it the last one that the machine supports is used.
 //!
 //! | name | instructions | products in f32 / bf16 / int8 |
 //! |---|---|---|
@@ -27,8 +27,8 @@
 //! | `avx512bf16` | and BF16, VNNI | 16 lanes / dot products / dot products |
 //! | `amx` | and AMX tiles | 16 lanes / matrix unit / matrix unit |
 //!
-//! `avx512` is the better of the two AVX-512 sets that the machine runs. *Widened* operands are
-//! rounded and stored alike and multiplied as f32, so that all sets differ in the order of sums only.
+//! `avx512` is the better of the two AVX-512 sets that the machine supports. *Widened* operands are
+//! rounded and stored like the others but multiplied as f32, so all sets differ only in the order of sums.
 
 mod activation;
 mod adamw;

@@ -34,8 +34,8 @@ pub(crate) fn rows_per_chunk(width: usize) -> usize {
 
 /// Runs `work` on a thread of the current rayon pool.
 ///
-/// Every kernel that is called from elsewhere hands its work to the pool and waits for it; a
-/// network of a hundred small kernels should do so once.
+/// A kernel that is called from outside the pool hands its work to the pool and waits for it; a
+/// network of a hundred small kernels should do that once.
 pub fn on_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let forced = forced_kernels();
     rayon::scope(|_| match forced {

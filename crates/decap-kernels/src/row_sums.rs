@@ -1,9 +1,9 @@
-//! What a cross-entropy keeps of the logits of a row.
+//! What a cross-entropy keeps about the logits of a row.
 
-/// What is known of the logits of a row.
+/// What is known about the logits of a row.
 #[derive(Clone, Copy)]
 pub(crate) struct RowSums {
-    /// The largest of them, or what they are reduced by instead.
+    /// The largest of them, or another value that is subtracted from them instead.
     pub(crate) largest: f32,
     /// Sum of `e^(logit - largest)`.
     pub(crate) exponentials: f64,
@@ -14,7 +14,7 @@ pub(crate) struct RowSums {
 }
 
 impl RowSums {
-    /// Of no logits, `largest` being what they are reduced by.
+    /// The sums of no logits; `largest` is what will be subtracted from them.
     pub(crate) fn new(largest: f32) -> Self {
         Self {
             largest,

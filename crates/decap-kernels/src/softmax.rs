@@ -56,7 +56,7 @@ pub fn log_sum_exp(values: &[f32]) -> f32 {
 }
 
 /// The index of the largest value, the lowest where several are equal; `None` where no value is
-/// above minus infinity. Values that are no numbers are passed over.
+/// above minus infinity. NaNs are skipped.
 pub fn largest_index(values: &[f32]) -> Option<usize> {
     let largest = dispatch(KernelSet::active(), Largest { values });
     if largest == f32::NEG_INFINITY {

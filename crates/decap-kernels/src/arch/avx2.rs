@@ -158,14 +158,14 @@ impl Simd for Avx2 {
                 let mut block = [self.zero(); LANES];
                 for (index, row) in block.iter_mut().enumerate().take(rows - half) {
                     let at = (half + index) * source_stride + first;
-                    // In the source, as was asserted.
+                    // Inside the source, by the assertion above.
                     *row = proven!(_mm256_loadu_ps(source.as_ptr().wrapping_add(at).cast()));
                 }
                 proven!(transpose(&mut block));
                 for (index, line) in block.into_iter().enumerate().take(lines - first) {
                     let words = &mut target[(first + index) * target_stride + half..];
                     if let Some(words) = words.first_chunk_mut::<LANES>() {
-                        // Words behind the rows are those of the next lines, written after these.
+                        // Words after the rows belong to the next lines, which are written later.
                         proven!(_mm256_storeu_ps(words.as_mut_ptr().cast(), line));
                     } else {
                         self.store_partial(line, as_f32_mut(words));

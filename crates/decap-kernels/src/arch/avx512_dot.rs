@@ -8,10 +8,10 @@ use std::arch::x86_64::*;
 
 const COLUMNS: usize = TILE_VECTORS * LANES;
 
-/// Words ahead of those in use that are fetched: a token reads every weight once, from memory.
+/// How many words ahead to prefetch: each token reads every weight once, from memory.
 const AHEAD: usize = 2048;
 
-/// Fetches a step of the second operand that comes soon.
+/// Prefetches a step of the second operand that is needed soon.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn fetch_ahead(step: &[u32]) {
@@ -42,7 +42,7 @@ pub(crate) fn tile_int8(tile: Tile<'_, '_>) {
     });
 }
 
-/// A tile of integers of sixteen bits, in two bytes, and bytes, summed in 32-bit integers.
+/// A tile of 16-bit integers, each stored as two bytes, times bytes, summed in 32-bit integers.
 pub(crate) fn tile_split(tile: Tile<'_, '_>) {
     assert!(has_dot_products(), "byte dot products called without them");
     with_rows!(tile, [1 2 3 4 5 6 7], |ROWS| {

@@ -4,8 +4,8 @@ use super::avx512::has_dot_products;
 use super::avx512_words::{LANES, pair_lanes, transpose};
 use std::arch::x86_64::*;
 
-/// Rounds values, in multiples of sixteen, times a factor to integers of sixteen bits; of four each, the high
-/// bytes are a word, then the low ones, with 128 added to each byte.
+/// Multiplies values by a factor and rounds them to 16-bit integers. Each group of four gives two words: the high
+/// bytes, then the low ones, with 128 added to each byte. The number of values must be a multiple of sixteen.
 pub(crate) fn split_bytes(values: &[f32], factor: f32, words: &mut [u32]) {
     assert!(
         has_dot_products(),
@@ -37,7 +37,7 @@ fn split_lanes(values: &[f32], factor: f32, words: &mut [u32]) {
 }
 
 /// Rounds at most sixteen lines of values to bf16 and puts them side by side: two values a word, `[steps]` rows
-/// of words `width` apart. What lies behind the end of a line becomes 0.
+/// of words `width` apart. Everything past the end of a line becomes 0.
 pub(crate) fn interleave_pairs(lines: &[&[f32]], width: usize, words: &mut [u32]) {
     assert!(has_dot_products(), "bf16 rounding called without it");
     assert!(lines.len() <= LANES && width >= lines.len());
@@ -80,7 +80,7 @@ fn round(values: &[f32], words: &mut [u32]) {
     }
 }
 
-/// Values `at..at + 32` of a line as bf16, 0 behind its end.
+/// Values `at..at + 32` of a line as bf16, 0 past its end.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn pairs_at(line: &[f32], at: usize) -> __m512i {
@@ -96,7 +96,7 @@ fn pairs_at(line: &[f32], at: usize) -> __m512i {
     unsafe { std::mem::transmute::<__m512bh, __m512i>(rounded) }
 }
 
-/// Rounds two rows to bf16 and puts them into the halves of words: `low` and `high` side by side.
+/// Rounds two rows to bf16 and pairs them up in words: `low` in the low halves, `high` in the high ones.
 pub(crate) fn pair_rows(low: &[f32], high: &[f32], words: &mut [u32]) {
     assert!(has_dot_products(), "bf16 rounding called without it");
     assert!(low.len() == words.len() && high.len() == words.len());

@@ -68,7 +68,7 @@ pub(crate) fn wide_sum(high: __m512i, low: __m512i) -> __m512 {
     _mm512_fmadd_ps(high, _mm512_set1_ps(256.0), low)
 }
 
-/// Words of two bf16 each, those of `low` in the low halves.
+/// Rounds both to bf16 and pairs them up in words, `low` in the low halves.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(crate) fn pair_lanes(low: __m512, high: __m512) -> __m512i {

@@ -1,6 +1,6 @@
-//! Fetching ahead.
+//! Prefetching.
 
-/// Has values fetched from memory that are read soon.
+/// Prefetches values that are read soon.
 #[inline(always)]
 pub(crate) fn fetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]

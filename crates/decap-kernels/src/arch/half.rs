@@ -1,6 +1,6 @@
-//! Numbers of sixteen bits, without vectors.
+//! 16-bit floats, without vectors.
 
-/// The bits of the nearest bf16, ties to even; a number that is none stays none.
+/// The bits of the nearest bf16, ties to even; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn bf16_bits(value: f32) -> u32 {
     let bits = value.to_bits();

@@ -1,4 +1,4 @@
-//! One vector interface, one file an instruction set.
+//! One vector interface, and one file for each instruction set.
 //!
 //! A value of a type that implements [`Simd`] is a proof that the processor has the instructions: the `run` functions
 //! of the sets make one, after the run-time check. Kernels are written once over the trait, in safe code; [`scalar`]

@@ -4,7 +4,7 @@ use super::simd::Simd;
 use crate::matrix::{Accumulate, Operands, TILE_VECTORS, Tile};
 use crate::words::as_f32;
 
-/// Calls a function with the number of rows, one of those listed, as a constant.
+/// Calls a function with the number of rows as a constant; it must be one of those listed.
 macro_rules! with_rows {
     ($tile:expr, [$($literal:literal)*], |$rows:ident| $call:expr) => {
         match $tile.rows {

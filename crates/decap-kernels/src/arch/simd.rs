@@ -10,11 +10,11 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// Rows that [`Simd::transpose_words`] takes at most.
+/// The most rows that [`Simd::transpose_words`] accepts.
 pub(crate) const TRANSPOSED_ROWS: usize = 16;
 
-/// Checks that source and target of [`Simd::transpose_words`] are as long as it reads and writes them, in vectors
-/// of `lanes`; there must be rows and lines.
+/// Checks that [`Simd::transpose_words`] stays inside its source and target when it works in vectors of `lanes`;
+/// there must be at least one row and one line.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn assert_transposable(
     (source, source_stride): (&[u32], usize),
@@ -67,9 +67,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Rounds `LANES` values to bf16, two to a word, the first in the low half; ties to even.
     fn pack_bf16(self, source: &[f32], words: &mut [u32]);
 
-    /// At most [`TRANSPOSED_ROWS`] rows of words, `source_stride` apart, to lines `[lines, rows]`, `target_stride`
-    /// apart. Rows have as many words as make whole vectors. Behind the words of a line zeros may be written, as
-    /// many as make a whole vector and fit into the target. Panics when there are fewer.
+    /// Transposes at most [`TRANSPOSED_ROWS`] rows of words, `source_stride` apart, into lines `[lines, rows]`,
+    /// `target_stride` apart. The rows must hold whole vectors. After the words of a line, zeros may follow up to
+    /// the end of a vector, if the target has room. Panics when source or target is too short.
     #[inline(always)]
     fn transpose_words(
         self,
@@ -108,7 +108,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn select_less(self, x: Self::V, bound: Self::V, low: Self::V, high: Self::V) -> Self::V;
     fn sum(self, a: Self::V) -> f32;
     fn maximum(self, a: Self::V) -> f32;
-    /// Dot product of bytes and as many sixteen-bit numbers; it must fit 32 bits.
+    /// Dot product of bytes and as many 16-bit numbers; the result must fit into 32 bits.
     #[inline(always)]
     fn dot_bytes(self, numbers: &[i16], bytes: &[i8]) -> i32 {
         let pairs = numbers.iter().zip(bytes);

@@ -61,8 +61,8 @@ pub fn attention(
     }
 }
 
-/// [`attention`] whose output is in the form for the next product; where that is bf16, so are the
-/// operands of the products in it.
+/// [`attention`] that writes its output in the form that the next product reads. If that form is bf16, the products
+/// of the attention use bf16 operands too.
 ///
 /// # Panics
 /// When the sizes do not agree.

@@ -31,7 +31,7 @@ impl Attention {
     }
 }
 
-/// How the tokens of a batch lie in memory.
+/// How the tokens of a batch are laid out in memory.
 #[derive(Clone, Copy, Debug)]
 pub enum Sequences<'a> {
     /// `[batch, tokens, ...]`, with `lengths[i] <= tokens` valid tokens in sequence `i`; outputs

@@ -15,14 +15,14 @@ pub struct KeyValueCache<'a> {
     pub keys: &'a mut [f32],
     /// Values.
     pub values: &'a mut [f32],
-    /// Tokens that there is room for in each sequence.
+    /// How many tokens each sequence has room for.
     pub capacity: usize,
 }
 
 /// Attention of one new token in each sequence, to itself and all before it.
 ///
 /// `qkv` is `[batch, 3 * width]` and `output` `[batch, width]`; `positions[i]` tokens of sequence
-/// `i` are in the cache already, and the new key and value are written behind them.
+/// `i` are in the cache already; the new key and value are appended to them.
 ///
 /// # Panics
 /// When the lengths do not agree or the cache is full.
@@ -58,7 +58,7 @@ pub fn attention_step(
     let step = |(index, output): (usize, &mut [f32])| {
         let start = index * cache.capacity * width;
         let end = start + (positions[index] + 1) * width;
-        // Outside of the kernel: a closure is compiled without the instructions of the function around it.
+        // Outside the kernel, because a closure is compiled without the instruction set of the function around it.
         with_f32_scratch(positions[index] + 1, |scores| {
             dispatch(
                 set,
@@ -88,7 +88,7 @@ struct Step<'a> {
     keys: &'a [f32],
     values: &'a [f32],
     attention: Attention,
-    /// Scratch, a value a token.
+    /// Scratch, one value for each token.
     scores: &'a mut [f32],
     output: &'a mut [f32],
 }

@@ -147,7 +147,7 @@ fn split_bytes(values: &[f32], factor: f32, words: &mut [u32]) {
     for (words, four) in words.chunks_exact_mut(2).zip(values.chunks_exact(4)) {
         words.fill(0);
         for (part, value) in four.iter().enumerate() {
-            // As in `byte`; with the offsets added.
+            // As in `byte`, with the offsets added.
             let integer = (value * factor + 12_582_912.0).to_bits() + 0x8080;
             words[0] |= ((integer >> 8) & 0xff) << (8 * part);
             words[1] |= (integer & 0xff) << (8 * part);

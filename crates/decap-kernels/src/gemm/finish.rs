@@ -1,4 +1,4 @@
-//! The epilogue of a block of the output, where tiles do not finish themselves.
+//! The epilogue of a block of the output, for kernels whose tiles are not finished one by one.
 
 use crate::arch::{Kernel, Simd};
 use crate::dispatch::{KernelSet, dispatch};

@@ -164,8 +164,8 @@ mod tests {
         }
     }
 
-    /// All sets round operands alike, and only the order of the sums differs; but for activations beside
-    /// byte weights, which are f32 in one set and 16 bits in another: 515 errors of 1.5e-5 at most.
+    /// All sets round operands alike, and only the order of the sums differs. Activations next to byte weights are the
+    /// exception: they are f32 in one set and 16 bits in another, 515 errors of at most 1.5e-5.
     #[test]
     fn sets_agree_with_the_scalar_twin() {
         let (rows, inputs, outputs) = (37, 515, 70);

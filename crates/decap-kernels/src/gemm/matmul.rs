@@ -47,8 +47,8 @@ pub fn matmul_with(
     multiply(how, a, b, accumulate, &mut Output::new(out));
 }
 
-/// `out = activation(a b + bias) + residual`, operands rounded to `precision` first: [`linear`](fn@linear) with
-/// weights that are used once.
+/// `out = activation(a b + bias) + residual`, operands rounded to `precision` first: [`linear`](fn@crate::linear)
+/// with weights that are used once.
 ///
 /// `Int8` is taken as `Bf16`.
 ///
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn transposed_and_accumulated_products_agree() {
         for set in KernelSet::supported() {
-            // The last has more lines than are packed together.
+            // The last shape has more lines than are packed together.
             for (m, k, n) in [
                 (1, 1, 1),
                 (17, 65, 33),

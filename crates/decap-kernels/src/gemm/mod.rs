@@ -1,4 +1,4 @@
-//! Matrix products: rows or columns dense ([`matmul`]), or with weights packed ahead ([`linear`](fn@linear)).
+//! Matrix products: rows or columns dense ([`matmul`](fn@matmul)), or with weights packed ahead ([`linear`](fn@linear)).
 //!
 //! The blocking is BLIS' (Van Zee and van de Geijn, 2015): panels of both operands, tiles of the
 //! output held in registers. The output is cut into tasks by its size alone and the sum is never

@@ -14,7 +14,7 @@ pub(crate) struct PackedInput<'a> {
     pub(crate) kernel: TileKernel,
     pub(crate) layout: Layout,
     pub(crate) words: &'a [u32],
-    /// Where the second operand is of bytes: factors of the rows; else empty.
+    /// Factors of the rows if the second operand is bytes; else empty.
     pub(crate) scales: &'a [f32],
 }
 

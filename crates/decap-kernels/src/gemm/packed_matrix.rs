@@ -15,7 +15,7 @@ pub struct PackedMatrix {
     precision: Precision,
     inputs: usize,
     outputs: usize,
-    /// Of bytes: factors of the outputs, of all panels; else empty.
+    /// Factors of the outputs of all panels if the weights are bytes; else empty.
     pub(super) scales: Vec<f32>,
     pub(super) words: Words,
 }

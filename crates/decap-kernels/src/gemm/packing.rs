@@ -11,7 +11,7 @@ use crate::{arch::avx512_packing, matrix_unit};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Below this number of words an operand is packed by one thread.
+/// An operand with fewer words is packed by one thread.
 const PARALLEL_WORDS: usize = 1 << 13;
 
 /// Packs an operand; see the fields.
@@ -26,15 +26,15 @@ pub(crate) struct Packing<'a> {
     pub(crate) factors: &'a [f32],
 }
 
-/// Lines that are packed together at most, of an operand that is dense across them: memory gives runs of a
-/// kilobyte several times as fast as the lines of one panel.
+/// The most lines that are packed together, for an operand that is dense across its lines: runs of a kilobyte are read
+/// several times as fast as the lines of one panel.
 const LINES_ACROSS: usize = 256;
 
-/// Pieces of work that an operand is cut into at least, where it has as many panels.
+/// The fewest pieces of work that an operand is cut into, if it has as many panels.
 const LEAST_JOBS: usize = 8;
 
 impl Packing<'_> {
-    /// Fills `words`, of which there are [`Layout::words`].
+    /// Fills the first [`Layout::words`] of `words`.
     pub(crate) fn run(self, words: &mut [u32]) {
         let layout = self.layout;
         let (panels, chunks) = (layout.grouping.panels(), layout.chunks());
@@ -73,10 +73,10 @@ impl Packing<'_> {
     }
 }
 
-/// Words of a line of a buffer: a vector more than are used, so that lines are no power of two apart.
+/// Words of a line of a buffer: one vector more than are used, so that the distance of lines is not a power of two.
 const BUFFER_LINE: usize = LINES_ACROSS + 16;
 
-/// Words of a buffer in which words are put together before they are transposed.
+/// Words of a buffer in which words are assembled before they are transposed.
 const BUFFER: usize = TRANSPOSED_ROWS * BUFFER_LINE;
 
 /// Panels of one chunk that follow each other.
@@ -204,7 +204,7 @@ impl Packing<'_> {
     /// The words from `value` of some lines of an operand that is dense across them.
     #[inline(always)]
     fn merge_lines(&self, lines: &Range<usize>, value: usize, words: &mut [u32]) {
-        /// Rows ahead that are fetched meanwhile: they are far apart.
+        /// How many rows ahead to prefetch: they are far apart.
         const AHEAD: usize = 4;
         let format = self.layout.format;
         let per_word = format.values_per_word();
@@ -267,7 +267,7 @@ impl Packing<'_> {
         buffer: &mut [u32],
         words: &mut [u32],
     ) {
-        /// Words that are converted at a time at most.
+        /// The most words that are converted at a time.
         const MOST: usize = LINES_ACROSS;
         let per_word = self.layout.format.values_per_word();
         let width = words.len() / steps.max(1);
@@ -292,8 +292,8 @@ impl Packing<'_> {
         if self.layout.format == Format::F32 {
             return self.interleave_floats(simd, (lines, values, steps), words);
         }
-        // Whole lines are read in the order in which they lie, which is faster; else a buffer in half of the first
-        // level is.
+        // Whole lines are read in the order in which they are stored, which is faster; otherwise a buffer of half the
+        // first-level cache is faster.
         let run_steps = match values.len() >= self.operand.columns() {
             true => MOST,
             false => MOST / 2,
@@ -316,7 +316,7 @@ impl Packing<'_> {
         }
     }
 
-    /// [`Packing::interleave_lines`] of f32, straight from where they lie.
+    /// [`Packing::interleave_lines`] of f32, straight from the operand.
     #[inline(always)]
     fn interleave_floats<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
         let width = words.len() / steps.max(1);
@@ -338,7 +338,7 @@ impl Packing<'_> {
         }
     }
 
-    /// Converts some values of a dense line; those beyond its end are 0.
+    /// Converts some values of a dense line; those past its end are 0.
     #[inline(always)]
     fn convert_line<S: Simd>(&self, simd: S, line: usize, values: Range<usize>, words: &mut [u32]) {
         let format = self.layout.format;
@@ -347,7 +347,7 @@ impl Packing<'_> {
         let end = values.end.min(self.operand.columns());
         let there = end.saturating_sub(values.start);
         let line = self.operand.row_slice(line, values.start.min(end), there);
-        // Sixteen bits of four values are one piece.
+        // Four 16-bit values form one piece.
         let unit = match format {
             Format::SplitBytes => 4,
             _ => per_word,

@@ -14,13 +14,13 @@ use crate::{
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Multiplications below which a second thread costs more than it brings.
+/// With fewer multiplications a second thread costs more than it saves.
 const PARALLEL_WORK: usize = 1 << 18;
 
 /// Rows of the first operand per task: their panels of one chunk stay in L2.
 const TASK_ROWS: usize = 112;
 
-/// Panels of the second operand per task at most: those of one chunk stay in L2 too.
+/// The most panels of the second operand per task: those of one chunk stay in L2 too.
 const TASK_PANELS: usize = 8;
 
 /// Tasks to aim at when the output is small, so that threads share it evenly.
@@ -30,9 +30,9 @@ pub(crate) struct Product<'a> {
     pub(crate) set: KernelSet,
     pub(crate) kernel: TileKernel,
     pub(crate) threads: Threads,
-    /// Of a product of bytes: factors of the rows of the output; else empty.
+    /// Factors of the rows of the output, for a product of bytes; else empty.
     pub(crate) row_scales: &'a [f32],
-    /// Of a product of bytes: factors of the columns of all panels; else empty.
+    /// Factors of the columns of all panels, for a product of bytes; else empty.
     pub(crate) column_scales: &'a [f32],
     pub(crate) a: &'a [u32],
     pub(crate) a_layout: Layout,
@@ -60,13 +60,13 @@ impl Product<'_> {
         });
     }
 
-    /// [`Product::run`] of the matrix unit, with bf16 for another such product as its output.
+    /// [`Product::run`] on the matrix unit, with bf16 for another such product as its output.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn run_into_tiles(&self, tiles: &Pieces<'_>, layout: Layout) {
         self.run_into(|| Target::Tiles(tiles, layout));
     }
 
-    /// [`Product::run`] of the matrix unit, whose sums are logits, into exponentials of them.
+    /// [`Product::run`] on the matrix unit, for a product of logits: into their exponentials.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn run_into_exponentials(&self, tiles: &ExponentialTiles<'_>) {
         self.run_into(|| Target::Exponentials(tiles));
@@ -130,7 +130,7 @@ impl Product<'_> {
         }
     }
 
-    /// Blocks of rows and of columns.
+    /// How many blocks to cut rows and columns into.
     fn blocks(&self, rows: usize, a_panels: usize, b_panels: usize) -> (usize, usize) {
         #[cfg(target_arch = "x86_64")]
         if self.kernel.is_of_matrix_unit() {

@@ -5,7 +5,7 @@ use crate::dispatch::{KernelSet, dispatch};
 use crate::matrix::MatrixView;
 use rayon::prelude::*;
 
-/// For each line of `operand` the factor that makes its largest value `largest`, and its inverse.
+/// Writes, for each line of `operand`, the factor that makes its largest value `largest`, and the inverse.
 pub(super) fn integer_scales(
     set: KernelSet,
     operand: MatrixView<'_>,

@@ -79,7 +79,7 @@ impl TileKernel {
         }
     }
 
-    /// What the largest value of a row becomes, where rows are rounded to integers.
+    /// What the largest value of a row becomes, if rows are rounded to integers.
     pub(crate) fn largest_integer(self) -> Option<f32> {
         match self.input_format() {
             Format::WideBytes | Format::OffsetBytes => Some(127.0),
@@ -101,7 +101,7 @@ impl TileKernel {
         (Grouping::Balanced { lines: rows, most }, Order::Steps)
     }
 
-    /// Computes one tile. Those of the matrix unit have loops of their own.
+    /// Computes one tile. The matrix unit has loops of its own.
     pub(crate) fn run(self, set: KernelSet, tile: Tile<'_, '_>) {
         match self {
             Self::F32 => dispatch(set, Widened(Operands::Floats, tile)),

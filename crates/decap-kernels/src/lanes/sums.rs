@@ -4,7 +4,7 @@ use crate::arch::Simd;
 
 /// Replaces every vector `x` of a slice by an expression.
 ///
-/// A macro, because a closure is compiled without the instructions of the function around it.
+/// A macro, because a closure is compiled without the instruction set of the function around it.
 macro_rules! map_lanes {
     ($simd:ident, $simd_type:ident, $values:expr, |$x:ident| $map:expr) => {{
         let mut chunks = $values.chunks_exact_mut($simd_type::LANES);

@@ -1,4 +1,4 @@
-//! Some rows of the loss, whose logits are computed a block of classes after the other.
+//! Some rows of the loss, whose logits are computed one block of classes at a time.
 
 use crate::gemm::{How, PackedInput, multiply_packed, with_packed_input};
 use crate::matrix::{Accumulate, MatrixView, MatrixViewMut, Output};
@@ -6,7 +6,7 @@ use crate::matrix::{Accumulate, MatrixView, MatrixViewMut, Output};
 /// Classes whose logits are in memory at a time: those of a batch stay in the last-level cache.
 pub(super) const BLOCK_CLASSES: usize = 2048;
 
-/// A cross-entropy of some rows whose logits are computed a block of classes after the other.
+/// A cross-entropy of some rows whose logits are computed one block of classes at a time.
 ///
 /// Gradients need the sums of the rows first, so exponentials of logits are kept.
 pub(super) struct Blocks<'a> {

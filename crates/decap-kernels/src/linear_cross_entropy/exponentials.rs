@@ -17,16 +17,16 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// Where the exponentials of a block of classes go: first operands of as many rows, and of as many classes.
+/// Where the exponentials of a block of classes go: first operands with a line for each row, and for each class.
 pub(super) struct Exponentials<'a> {
-    /// Share of the target that is spread over all classes: only then the sum of all logits is wanted.
+    /// Share of the target that is spread over all classes; the sum of all logits is needed only if it is above 0.
     pub(super) smoothing: f32,
     pub(super) by_row: (&'a mut [u32], Layout),
     pub(super) by_class: (&'a mut [u32], Layout),
 }
 
 impl Blocks<'_> {
-    /// The exponentials of the logits of a block of classes, those of targets left out, and what is known of them.
+    /// The exponentials of the logits of a block of classes, without those of the targets, and their sums.
     pub(super) fn exponentiate(&self, first: usize, sums: &mut [RowSums], into: Exponentials<'_>) {
         let block = self.block(first);
         let (rows, size) = (self.targets.len(), block.rows());
@@ -67,8 +67,8 @@ impl Blocks<'_> {
         });
     }
 
-    /// [`Blocks::exponentiate`] on the matrix unit, while each tile of logits is hot; `parts` is room for what is
-    /// known of the tiles.
+    /// [`Blocks::exponentiate`] on the matrix unit, while each tile of logits is hot; `parts` is scratch for the sums of
+    /// the tiles.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn exponentiate_tiles(
         &self,

@@ -1,5 +1,5 @@
-//! Gradients of the fused loss: logits are computed once, and their exponentials kept as operands of the products
-//! that follow, whose results are scaled by what the sums turn out to be.
+//! Gradients of the fused loss: logits are computed once, and their exponentials are kept as operands of the products
+//! that follow. The sums of the exponentials are applied later, as a scale of another operand or of the result.
 
 use super::blocks::{BLOCK_CLASSES, Blocks};
 use super::exponentials::Exponentials;
@@ -15,7 +15,7 @@ use crate::row_sums::RowSums;
 use crate::words::{with_f32_scratch, with_scratch};
 use rayon::prelude::*;
 
-/// Sums of exponentials beyond are next to what f32 can hold.
+/// Larger sums of exponentials are close to the limit of f32.
 const MOST_OF_A_ROW: f64 = 1e30;
 
 /// How gradients of logits follow from probabilities.
@@ -29,13 +29,13 @@ pub(super) struct Slope {
 }
 
 impl Slope {
-    /// What is taken from the gradient of every class.
+    /// What is subtracted from the gradient of every class.
     fn spread(self) -> f32 {
         self.smoothing / self.classes as f32 * self.factor
     }
 
-    /// The gradient of the target's logit, spread aside: its probability less what it should be. The products leave
-    /// it out, because they would round both before one is taken from the other.
+    /// The gradient of the target's logit, without the spread: its probability minus what it should be. The products
+    /// leave it out, because they would round both before the subtraction.
     fn of_target(self, row: &RowSums) -> f32 {
         let probability = (row.target - row.log_sum()).exp();
         ((probability - 1.0 + f64::from(self.smoothing)) * f64::from(self.factor)) as f32
@@ -48,7 +48,7 @@ pub(super) struct Gradients<'a> {
     pub(super) hidden: &'a mut [f32],
     /// `[classes, width]`
     pub(super) embedding: &'a mut [f32],
-    /// What happens to those of the embedding.
+    /// Whether those of the embedding are overwritten or added to.
     pub(super) accumulate: Accumulate,
 }
 
@@ -60,13 +60,13 @@ impl Blocks<'_> {
         rows.unwrap_or_else(|| {
             let rows = self.row_sums();
             let references: Vec<f32> = rows.iter().map(|row| row.largest).collect();
-            // Sums are no larger than the number of classes now, or logits no numbers.
+            // Now sums are at most the number of classes, or logits are NaN.
             self.gradients_relative_to(&references, f64::INFINITY, slope, into)
                 .unwrap_or(rows)
         })
     }
 
-    /// Words that were made, as products take them.
+    /// Packed words as the operand of a product.
     fn operand<'w>(&self, words: &'w [u32], layout: Layout) -> PackedInput<'w> {
         PackedInput {
             kernel: self.packed.kernel,
@@ -88,8 +88,8 @@ impl Blocks<'_> {
         .collect()
     }
 
-    /// [`Blocks::gradients`] by exponentials that are reduced by `references`, `[rows]`; None, and gradients of no
-    /// meaning, where those of a row add up to more than a finite `most`.
+    /// [`Blocks::gradients`] with `references`, `[rows]`, subtracted from the logits before exp(). None, and meaningless
+    /// gradients, if the exponentials of a row add up to more than a finite `most`.
     fn gradients_relative_to(
         &self,
         references: &[f32],
@@ -135,7 +135,7 @@ impl Blocks<'_> {
                     multiply_packed(self.how, words, block, Accumulate::Add, out);
                 });
             }
-            // Exponentials of what is no number are some.
+            // exp() clamps NaN to a number; here it becomes NaN again.
             for (row, _) in sums
                 .iter_mut()
                 .zip(references)
@@ -205,7 +205,7 @@ impl Blocks<'_> {
         });
     }
 
-    /// The hidden states, each times what turns its exponentials into gradients of logits.
+    /// The hidden states, each times the factor that turns its exponentials into gradients of logits.
     fn scaled_hidden(&self, slope: Slope, sums: &[RowSums]) -> PackedMatrix {
         let (rows, width) = (self.targets.len(), self.hidden.columns());
         with_f32_scratch(rows * width, |values| {
@@ -224,8 +224,8 @@ impl Blocks<'_> {
         })
     }
 
-    /// What the share of the target that is spread over all classes adds to the gradient of each of them,
-    /// `[width]`; None where there is none.
+    /// What the share of the target that is spread over all classes adds to the gradient of each class,
+    /// `[width]`; None if nothing is spread.
     fn spread_of_hidden(&self, slope: Slope) -> Option<Vec<f32>> {
         let width = self.hidden.columns();
         (slope.smoothing > 0.0).then(|| {
@@ -273,7 +273,7 @@ impl Kernel for Dot<'_> {
 
 /// The sum of the rows of `values`, `[rows, width]`, in an order that does not depend on threads.
 fn sum_of_rows(set: KernelSet, values: &[f32], width: usize) -> Vec<f32> {
-    /// Rows whose sum is one of those that are added up.
+    /// Rows that are summed to one part.
     const ROWS: usize = 256;
     let add = |sums: &mut [f32], rows: &[f32]| {
         for row in rows.chunks_exact(width) {

@@ -133,8 +133,8 @@ pub fn linear_cross_entropy_with(
     }
 }
 
-/// Words of exponentials of logits that are kept at most: those of some rows and all classes, in 128 MiB. In tests so
-/// few that there is more than one lot of rows.
+/// The most words of exponentials of logits that are kept: those of some rows and all classes, in 128 MiB. Tests keep
+/// so few that the rows are processed in more than one part.
 const KEPT: usize = if cfg!(test) { 1 << 17 } else { 1 << 25 };
 
 /// Rows whose gradients are computed at once.
@@ -230,7 +230,7 @@ mod tests {
     /// bf16 keeps 8 bits: logits of 33 products are off by a few 1e-3, gradients by as much of them.
     #[test]
     fn fused_loss_in_bf16_is_close_under_every_set() {
-        // One block of classes, and more with a last one that is not whole.
+        // One block of classes, and several with an incomplete last one.
         for (rows, classes, width) in [(40, 200, 33), (67, BLOCK_CLASSES + 45, 40)] {
             let (hidden, embedding) = (random(rows * width, 4), random(classes * width, 5));
             let matrices = (&hidden[..], &embedding[..], width);
@@ -252,8 +252,8 @@ mod tests {
         }
     }
 
-    /// Values that bf16 holds exactly, whose logits lie hundreds apart: exponentials relative to the target's do
-    /// not fit into f32.
+    /// Values that bf16 holds exactly, with logits hundreds apart: exponentials relative to the target's do not fit
+    /// into f32.
     #[test]
     fn logits_far_above_the_target_do_not_overflow() {
         let (rows, classes, width) = (40, 200, 33);
@@ -275,12 +275,12 @@ mod tests {
         }
     }
 
-    /// Where the target has all but a thousandth of the probability, little is left of its gradient: rounding must
-    /// not be of the size of what was taken away.
+    /// If the target has all but a thousandth of the probability, its gradient is small: the rounding error must not be
+    /// relative to the probability.
     #[test]
     fn well_predicted_targets_keep_their_gradients() {
         let (rows, classes, width) = (40, 200, 32);
-        // 1.3 is no bf16.
+        // 1.3 is not a bf16.
         let embedding: Vec<f32> = random(classes * width, 8)
             .iter()
             .map(|x| 1.3 * x.signum())
@@ -305,7 +305,7 @@ mod tests {
                     .zip(exact)
                     .map(|(got, exact)| (got - exact).abs());
                 let off = off.fold(0.0, f32::max);
-                // Logits of 16 are off by a few hundredths, and what is left of the probability by as many.
+                // Logits of 16 are off by a few hundredths, and so is the rest of the probability.
                 assert!(off < 0.15 * largest, "{set}: off by {off} of {largest}");
             }
         }

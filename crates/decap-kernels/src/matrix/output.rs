@@ -3,7 +3,7 @@
 use super::view::MatrixViewMut;
 use std::marker::PhantomData;
 
-/// Whether a product replaces what is in the output or is added to it.
+/// Whether a product replaces the output or is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accumulate {
     /// `out = a b`

@@ -14,7 +14,7 @@ pub enum Precision {
     /// 32-bit integers.
     Int8,
     /// 8-bit weights with a scale for each output, activations as they are or rounded to 16 bits row by
-    /// row: as little to read as `Int8`, and the activations keep their precision.
+    /// row: as little memory to read as `Int8`, and the activations keep their precision.
     Int8Weights,
 }
 
@@ -23,7 +23,7 @@ impl Precision {
     #[cfg(test)]
     pub(crate) const ALL: [Self; 4] = [Self::F32, Self::Bf16, Self::Int8, Self::Int8Weights];
 
-    /// What two operands that are both made on the spot are rounded to: gradients and scores do not fit into bytes.
+    /// The precision of products of two computed operands: gradients and scores do not fit into bytes.
     pub(crate) fn of_floats(self) -> Self {
         match self {
             Self::F32 => Self::F32,

@@ -3,7 +3,7 @@
 use super::output::{Accumulate, OutputBlock};
 use std::ops::Range;
 
-/// A block of the output: the panels of both operands, and the rows and columns that they are.
+/// A block of the output: the panels of both operands, and the rows and columns that they hold.
 pub(crate) struct Task {
     pub(crate) a_panels: Range<usize>,
     pub(crate) b_panels: Range<usize>,
@@ -22,15 +22,15 @@ pub(crate) struct Tile<'a, 'b> {
     pub(crate) a: &'a [u32],
     /// Panel of the second operand, `[steps, columns]`.
     pub(crate) b: &'a [u32],
-    /// Of a product of bytes: factors of the rows of this tile.
+    /// Factors of the rows of this tile, for a product of bytes.
     pub(crate) row_scales: &'a [f32],
-    /// Of a product of bytes: factors of all columns of the panel.
+    /// Factors of all columns of the panel, for a product of bytes.
     pub(crate) column_scales: &'a [f32],
     pub(crate) accumulate: Accumulate,
     pub(crate) out: &'a mut OutputBlock<'b>,
 }
 
-/// What the second operand holds; the first is f32 by then.
+/// What the second operand holds; the first is f32 already.
 #[derive(Clone, Copy)]
 pub(crate) enum Operands {
     Floats,

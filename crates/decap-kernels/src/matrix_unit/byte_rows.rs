@@ -9,8 +9,8 @@ use std::arch::asm;
 const TILE_BYTES: usize = 64;
 const PAIR_BYTES: usize = COLUMNS * size_of::<u32>();
 
-/// Dot products of `rows`, `[rows, width]` bytes, a multiple of 32 of them, with the words of `queries`, `[width / 4, 32]`:
-/// `sums`, `[rows, 32]` integers. Both operands are signed; `width` is a multiple of 64.
+/// Dot products of `rows`, `[rows, width]` bytes, with the words of `queries`, `[width / 4, 32]`: `sums`, `[rows, 32]`
+/// integers. Both operands are signed; `rows` are a multiple of 32 and `width` of 64.
 pub(crate) fn dot_rows(rows: &[i8], width: usize, queries: &[u32], sums: &mut [u32]) {
     assert!(is_supported(), "matrix unit called without it");
     configure();
@@ -62,7 +62,7 @@ pub(crate) fn dot_rows(rows: &[i8], width: usize, queries: &[u32], sums: &mut [u
 }
 
 /// The product of unsigned bytes `weights`, `[rows / 64, 32, 16]` words, and signed ones of `panel`, `[rows / 4, 32]`
-/// words: `sums`, `[32, 32]` integers. What is `ahead` is fetched meanwhile.
+/// words: `sums`, `[32, 32]` integers. `ahead` is prefetched meanwhile.
 pub(crate) fn mix_rows(weights: &[u32], panel: &[u32], ahead: &[i8], sums: &mut [u32]) {
     let ahead = Ahead::part(ahead, 0, 1);
     multiply_int8(TILE_ROWS, weights, panel, ahead, Start::Zero, sums);

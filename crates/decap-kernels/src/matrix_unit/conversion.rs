@@ -7,7 +7,7 @@ use crate::matrix::TILE_STEPS as STEPS;
 use std::arch::x86_64::*;
 
 /// Rounds a dense line to bf16 and writes it as line `index` of a panel `[steps / 16, lines, 16]`, whose
-/// pieces of `[lines, 16]` have `tile` words; what lies behind its end becomes 0.
+/// pieces of `[lines, 16]` have `tile` words; everything past the end of the line becomes 0.
 pub(crate) fn pack_line(values: &[f32], index: usize, tile: usize, words: &mut [u32]) {
     assert!(is_supported(), "matrix unit called without it");
     // SAFETY: the assertion above implies AVX-512 BF16.
@@ -107,8 +107,8 @@ fn to_floats(sums: &mut [u32]) {
     }
 }
 
-/// Turns sums of integers of high bytes, the first sixteen rows, and of low ones into floats: `256 high + low`,
-/// in the first sixteen rows.
+/// Joins sums of high bytes, in the first sixteen rows, and of low bytes, in the others, to floats `256 high + low` in
+/// the first sixteen rows.
 pub(super) fn halves_to_floats(sums: &mut [u32]) {
     assert!(is_supported(), "matrix unit called without it");
     // SAFETY: the assertion above implies AVX-512.

@@ -11,17 +11,17 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where exponentials of logits `[rows, classes]` of some classes go, in bf16, and how they are made.
+/// Where the exponentials of the logits of some classes go, in bf16, and what they are made from.
 pub(crate) struct ExponentialTiles<'a> {
-    /// A first operand of as many rows.
+    /// A first operand with one line for each row.
     pub(crate) rows: (Pieces<'a>, Layout),
-    /// The transpose, a first operand with a line a class.
+    /// The transpose: a first operand with one line for each class.
     pub(crate) classes: (Pieces<'a>, Layout),
     /// The first of the classes.
     pub(crate) first_class: usize,
     /// Whether the sums of all logits are wanted.
     pub(crate) wants_totals: bool,
-    /// What the logits of a row are reduced by, `[rows]`.
+    /// What is subtracted from the logits of each row, `[rows]`.
     pub(crate) references: &'a [f32],
     /// The class of each row whose exponential is left out, `[rows]`.
     pub(crate) targets: &'a [usize],
@@ -29,7 +29,8 @@ pub(crate) struct ExponentialTiles<'a> {
 }
 
 impl ExponentialTiles<'_> {
-    /// Takes a tile of logits, `[TILE_ROWS, COLUMNS]`; what lies behind the last row or class becomes 0.
+    /// Writes the exponentials of a tile of logits, `[TILE_ROWS, COLUMNS]`; everything past the last row or class becomes
+    /// 0.
     pub(super) fn write(
         &self,
         (a_panel, rows): (usize, Range<usize>),
@@ -57,7 +58,7 @@ impl ExponentialTiles<'_> {
         round_transposed(as_f32(sums), words);
     }
 
-    /// Turns a tile of logits, `[rows, COLUMNS]`, into exponentials and keeps what is known of them.
+    /// Turns a tile of logits, `[rows, COLUMNS]`, into exponentials and records their sums.
     fn make(&self, rows: Range<usize>, columns: Range<usize>, tile: &mut [f32]) {
         let classes = self.first_class + columns.start..self.first_class + columns.end;
         let (parts, targets) = (self.sums, &self.targets[rows.clone()]);
@@ -86,11 +87,11 @@ impl ExponentialTiles<'_> {
     }
 }
 
-/// What is known of the tiles of a block of classes. Tiles are filled by any thread, each by one.
+/// Sums of the tiles of a block of classes. Any thread may fill a tile, but only one fills each.
 pub(crate) struct TileSums {
     /// Sums of exponentials of each row of a tile, `[panels of classes, rows]`.
     exponentials: Vec<AtomicU32>,
-    /// Sums of logits, alike.
+    /// Sums of the logits, in the same order.
     totals: Vec<AtomicU32>,
     /// The logit of each row's target, `[rows]`.
     targets: Vec<AtomicU32>,
@@ -109,7 +110,7 @@ impl TileSums {
 
     /// Adds the sums of a block of `classes`.
     pub(crate) fn add_to(&self, sums: &mut [RowSums], classes: usize) {
-        /// Rows a thread adds up at a time.
+        /// Rows that a thread adds up at a time.
         const ROWS: usize = 64;
         let rows = sums.len();
         let number = |word: &AtomicU32| f64::from(f32::from_bits(word.load(Ordering::Relaxed)));
@@ -132,7 +133,7 @@ impl TileSums {
 
 /// Turns a tile of logits into exponentials and adds up each row.
 struct Exponentiate<'a> {
-    /// What the logits of a row are reduced by, `[rows]`.
+    /// What is subtracted from the logits of each row, `[rows]`.
     references: &'a [f32],
     /// Columns that count.
     classes: usize,

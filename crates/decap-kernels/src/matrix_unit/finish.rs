@@ -1,4 +1,4 @@
-//! From the sums of a tile to its part of the output.
+//! What turns the sums of a tile into its part of the output.
 
 use super::multiply::COLUMNS;
 use crate::arch::{Kernel, Simd};
@@ -12,7 +12,7 @@ use std::ops::Range;
 pub(super) struct FinishTile<'a, 'b, 'c> {
     /// `[rows, COLUMNS]`, f32.
     pub(super) sums: &'a mut [u32],
-    /// Factors of the rows, where both operands are bytes, and of all columns, where one is; else empty.
+    /// Factors of the rows if both operands are bytes, and of all columns if one is; else empty.
     pub(super) row_scales: &'a [f32],
     pub(super) column_scales: &'a [f32],
     pub(super) accumulate: Accumulate,
@@ -21,7 +21,7 @@ pub(super) struct FinishTile<'a, 'b, 'c> {
     pub(super) outputs: usize,
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
-    /// None where the sums themselves are the result.
+    /// None if the sums themselves are the result.
     pub(super) out: Option<&'a mut OutputBlock<'c>>,
 }
 
@@ -70,7 +70,7 @@ impl Kernel for FinishTile<'_, '_, '_> {
     }
 }
 
-/// `values += others`, of which there may be fewer.
+/// `values += others`; there may be fewer others than values.
 #[inline(always)]
 fn add_lanes<S: Simd>(simd: S, values: &mut [f32], others: &[f32]) {
     let values = values.chunks_exact_mut(S::LANES);

@@ -1,8 +1,8 @@
-//! The matrix unit of newer x86-64 processors, AMX. All that is about it is in this folder.
+//! AMX, the matrix unit of newer x86-64 processors. Everything about it is in this folder.
 //!
-//! The unit multiplies tiles of bf16 or of bytes. Nothing else knows how; the rest of the crate
+//! The unit multiplies tiles of bf16 or of bytes. The rest of the crate only
 //! - asks whether it is there ([`is_supported`]),
-//! - asks for the [`Operation`] of a product and packs the first operand as that wants it ([`pack_line`]),
+//! - asks for the [`Operation`] of a product and packs the first operand the way it needs it ([`pack_line`]),
 //! - runs the tasks of a product on it ([`UnitProduct`]), into f32, into the first operand of the next product or into
 //!   exponentials of logits ([`Target`]),
 //! - multiplies byte rows of a memory on it ([`dot_rows`], [`mix_rows`]).

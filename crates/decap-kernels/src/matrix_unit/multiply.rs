@@ -1,6 +1,6 @@
 //! Products of two panels on the matrix unit, through `asm!` because its intrinsics are not stable.
 //!
-//! Of the eight registers four hold sums (two by two), two the first operand and two the second.
+//! Four of the eight registers hold sums (two by two), two hold the first operand and two the second.
 
 use super::registers::{configure, is_supported};
 use crate::arch::avx512_words::LANES;
@@ -17,13 +17,13 @@ pub(super) const COLUMNS: usize = TILE_VECTORS * LANES;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Start<'a> {
     Zero,
-    /// One row for all, `[COLUMNS]`.
+    /// The same row for all, `[COLUMNS]`.
     Header(&'a [u32]),
-    /// What they are.
+    /// The sums as they are.
     Sums,
 }
 
-/// What is read soon, and fetched from memory meanwhile.
+/// What is read soon, to be prefetched meanwhile.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead<'a, T> {
     words: &'a [T],
@@ -37,8 +37,8 @@ impl<'a, T> Ahead<'a, T> {
         passes: 1,
     };
 
-    /// The part of `words`, as many bytes as the second operand of a pass, that pass `index` of `passes`
-    /// fetches. Even requests keep memory and the unit busy side by side; many at once hold up its loads.
+    /// The part of `words` that pass `index` of `passes` prefetches; `words` has as many bytes as the second operand of
+    /// a pass. Evenly spread requests keep memory and the unit busy together; many at once delay its loads.
     pub(super) fn part(words: &'a [T], index: usize, passes: usize) -> Self {
         let passes = match passes {
             0 | 1 => 1,
@@ -54,7 +54,7 @@ impl<'a, T> Ahead<'a, T> {
         }
     }
 
-    /// Cache lines a step.
+    /// Cache lines for each step.
     fn lines(self) -> usize {
         match self.words {
             [] => 0,
@@ -132,7 +132,7 @@ macro_rules! pass {
             options(nostack),
         )
     };
-    // As many lines a step as spread what is ahead over the passes that a panel takes part in.
+    // As many lines for each step as spread what is ahead over the passes of a panel.
     (@fetching 8, $rows:tt, $dot:literal, $pass:ident) => {
         pass!(@$rows, $dot, [
             fetch!(0), fetch!(1), fetch!(2), fetch!(3), fetch!(4), fetch!(5), fetch!(6), fetch!(7),
@@ -157,7 +157,7 @@ macro_rules! pass {
     };
 }
 
-/// Fetches one cache line of what comes next into the second level.
+/// Prefetches one cache line of what comes next into the second level.
 macro_rules! fetch {
     ($line:literal) => {
         concat!("prefetcht1 [{ahead} + 64*", $line, "]")
@@ -175,7 +175,7 @@ struct Pass {
     first_stride: usize,
     a: *const u32,
     b: *const u32,
-    /// Read by the next pass; only fetched.
+    /// What the next pass reads; only prefetched here.
     ahead: *const u32,
     count: usize,
     sums: *mut u32,
@@ -217,8 +217,8 @@ impl Pass {
 macro_rules! multiply {
     ($name:ident, $dot:literal) => {
         /// Adds the product of `a` `[steps / 16, TILE_ROWS, 16]` and `b` `[steps, COLUMNS]` to what
-        /// `sums` `[TILE_ROWS, COLUMNS]` start with, and fetches from `ahead` meanwhile. Only the first
-        /// sixteen rows are computed when `rows` is no more.
+        /// `sums` `[TILE_ROWS, COLUMNS]` start with, and prefetches `ahead` meanwhile. Computes only the first
+        /// sixteen rows when `rows` is at most sixteen.
         pub(super) fn $name<T>(
             rows: usize,
             a: &[u32],

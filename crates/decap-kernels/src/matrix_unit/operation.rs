@@ -14,14 +14,14 @@ pub(crate) enum Operation {
     Split,
 }
 
-/// Rows below which the matrix unit, which always computes sixteen, does not pay.
+/// With fewer rows the matrix unit does not pay: it always computes sixteen.
 const LEAST_ROWS: usize = 5;
 
-/// The same where rows are two rows of bytes: seven are one tile without the matrix unit.
+/// The same if each row is two rows of bytes: without the matrix unit, seven fit into one tile.
 const LEAST_SPLIT_ROWS: usize = 8;
 
 impl Operation {
-    /// The operation of a product with `rows` rows; None where the unit has none or does not pay.
+    /// The operation of a product with `rows` rows; None if the unit has none or does not pay.
     pub(crate) fn choose(precision: Precision, rows: usize) -> Option<Self> {
         match precision {
             Precision::Bf16 if rows >= LEAST_ROWS => Some(Self::Bf16),

@@ -17,7 +17,7 @@ pub(crate) fn is_supported() -> bool {
     })
 }
 
-/// Whether the unit is emulated instead, as tests have it.
+/// Whether the unit is emulated instead, as in tests.
 fn is_emulated() -> bool {
     #[cfg(all(test, target_os = "linux", not(miri)))]
     return super::emulator::install();
@@ -31,7 +31,7 @@ fn processor_has_amx() -> bool {
     __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & WANTED == WANTED
 }
 
-/// Asks Linux for the tile registers, which it hands out to those processes that ask.
+/// Asks Linux for the tile registers: only a process that asks may use them.
 #[cfg(target_os = "linux")]
 fn system_allows_amx() -> bool {
     const ARCH_PRCTL: isize = 158;

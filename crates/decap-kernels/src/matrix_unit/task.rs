@@ -23,9 +23,9 @@ const TILE: usize = TILE_ROWS * COLUMNS;
 /// A product of two packed operands.
 pub(crate) struct UnitProduct<'a> {
     pub(crate) operation: Operation,
-    /// Of a product of bytes: factors of the rows of the output; else empty.
+    /// Factors of the rows of the output, for a product of bytes; else empty.
     pub(crate) row_scales: &'a [f32],
-    /// Of a product of bytes: factors of the columns of all panels; else empty.
+    /// Factors of the columns of all panels, for a product of bytes; else empty.
     pub(crate) column_scales: &'a [f32],
     pub(crate) a: &'a [u32],
     pub(crate) a_layout: Layout,
@@ -41,15 +41,15 @@ pub(crate) enum Target<'a, 'b> {
     Rows(&'a mut OutputBlock<'b>),
     /// Its tiles of the first operand of another product.
     Tiles(&'a Pieces<'b>, Layout),
-    /// The sums are logits; exponentials of them become first operands.
+    /// The sums are logits, and their exponentials become first operands.
     Exponentials(&'a ExponentialTiles<'b>),
 }
 
-/// Tiles of a task of the matrix unit at most: their sums stay in L2, 4 KiB each.
+/// The most tiles of a task: their sums, 4 KiB each, stay in L2.
 const MOST_TILES: usize = 192;
 
-/// Blocks of rows and of columns, such that sums stay in L2, there are `least_tasks` for the threads, and as
-/// little as possible of both operands is read more than once.
+/// How many blocks to cut rows and columns into, so that the sums of a task stay in L2, there are `least_tasks` for the
+/// threads, and as little as possible of both operands is read more than once.
 pub(crate) fn blocks(a_panels: usize, b_panels: usize, least_tasks: usize) -> (usize, usize) {
     let candidates = (1..=a_panels).map(|row_blocks| {
         let rows = a_panels.div_ceil(row_blocks);
@@ -73,7 +73,7 @@ impl UnitProduct<'_> {
             let last = self.b_layout.chunks() - 1;
             for chunk in 0..=last {
                 self.multiply_chunk(task, chunk, sums);
-                // Sums of bytes are scaled and added up chunk by chunk: more would not fit 32 bits.
+                // Sums of bytes are scaled and added up chunk by chunk: longer sums would not fit into 32 bits.
                 let is_whole = chunk == last;
                 if is_whole || self.b_layout.format == Format::SignedBytes {
                     self.finish_chunk(task, chunk, is_whole, sums, &mut target);
@@ -89,7 +89,7 @@ impl UnitProduct<'_> {
         let passes = chunk_steps.clone().step_by(PASS_STEPS);
         let passes =
             passes.flat_map(|first| task.b_panels.clone().map(move |panel| (first, panel)));
-        // Panels are read once, from memory: what a pass needs is fetched during the one before.
+        // Panels are read once, from memory: what a pass needs is prefetched during the one before.
         let words_of = |(first, b_panel): (usize, usize)| {
             let b = &self.b[self.b_layout.panel(chunk, b_panel)];
             let (header, b) = b.split_at(self.b_layout.format.header() * COLUMNS);
@@ -138,7 +138,7 @@ impl UnitProduct<'_> {
         target: &mut Target<'_, '_>,
     ) {
         let bytes = self.b_layout.format == Format::SignedBytes;
-        // Lent to the tiles, not copied: a copy with padding waits until all that was stored is written.
+        // Lent to the tiles, not copied: a copy with padding waits until all earlier stores are written.
         let epilogue = match is_whole {
             true => self.epilogue,
             false => Epilogue::default(),
@@ -159,7 +159,7 @@ impl UnitProduct<'_> {
                 }
                 let rows_len = rows.len();
                 let sums = &mut sums[..rows.len() * COLUMNS];
-                // A block that is read only where it is added to.
+                // The block is read only if the product is added to it.
                 let mut out = match target {
                     Target::Rows(block) => Some(block.part(
                         rows.start - task.rows.start,
@@ -203,5 +203,5 @@ impl UnitProduct<'_> {
     }
 }
 
-// Tiles of both operands have as many words a step.
+// Tiles of both operands have the same number of words for each step.
 const _: () = assert!(TILE_ROWS == COLUMNS && PASS_STEPS.is_multiple_of(TILE_STEPS));

@@ -1,7 +1,7 @@
 //! The two products of a scan of byte rows: of rows with queries, and of weights with rows.
 //!
 //! Queries and weights have sixteen bits, given as two bytes each: `256 high + low`. The matrix unit multiplies signed
-//! bytes with signed ones; dot products want one side unsigned, so queries get an offset there.
+//! bytes with signed ones; the dot products need one unsigned side, so queries get an offset there.
 
 use super::group_lanes::{COLUMNS, GROUP, ROWS};
 use crate::arch::avx512::has_dot_products;
@@ -17,7 +17,7 @@ pub(super) const TILE_ROWS: usize = 2 * GROUP;
 /// Bytes of a row that are multiplied at a time.
 const TILE_BYTES: usize = 64;
 
-/// Lines of the first operand that the dot products take at a time: twice as many sums stay in registers.
+/// Lines of the first operand that the dot products handle at a time: twice as many sums stay in registers.
 const LINES: usize = 8;
 
 /// Words of the weights of 64 rows.
@@ -39,7 +39,7 @@ impl ByteProducts {
         }
     }
 
-    /// Four signed bytes of a query as the products want them.
+    /// Four signed bytes of a query in the form that the products read.
     pub(super) fn query_word(self, word: u32) -> u32 {
         match self {
             Self::MatrixUnit => word,
@@ -47,7 +47,7 @@ impl ByteProducts {
         }
     }
 
-    /// What the sums of each of `rows`, `[rows, width]`, begin with, so that the offset of the queries is undone.
+    /// Writes what the sums of each of `rows`, `[rows, width]`, start with, to undo the offset of the queries.
     pub(super) fn starts(self, rows: &[i8], width: usize, starts: &mut [u32]) {
         if self == Self::DotProducts {
             assert!(has_dot_products(), "byte dot products called without them");
@@ -88,7 +88,7 @@ impl ByteProducts {
     }
 
     /// The product of weights over rows, `[rows / 64, 2 GROUP, 16]` words of four unsigned bytes, with a panel of the
-    /// rows, `[rows / 4, 32]` words: `sums`, `[2 GROUP, 32]` integers. What is `ahead` is fetched meanwhile.
+    /// rows, `[rows / 4, 32]` words: `sums`, `[2 GROUP, 32]` integers. `ahead` is prefetched meanwhile.
     pub(super) fn mix(self, weights: &[u32], panel: &[u32], ahead: &[i8], sums: &mut [u32]) {
         let pieces = weights.len() / PIECE;
         assert!(weights.len() == pieces * PIECE && panel.len() == pieces * ROWS / 4 * COLUMNS);
@@ -112,8 +112,8 @@ impl ByteProducts {
 /// Sums of eight lines.
 type Sums = [[__m512i; 2]; LINES];
 
-/// Adds the product of eight lines of words, `stride` bytes apart, and `b`, `[steps, 32]`, to `sums`; `UNSIGNED` says
-/// that the bytes of the lines are unsigned, else those of `b`.
+/// Adds the product of eight lines of words, `stride` bytes apart, and `b`, `[steps, 32]`, to `sums`. With `UNSIGNED`
+/// the bytes of the lines are unsigned, otherwise those of `b`.
 ///
 /// # Safety
 /// As many words as `b` has steps can be read from each line.
@@ -203,7 +203,7 @@ mod tests {
         (0..len).map(byte).collect()
     }
 
-    /// What this machine multiplies bytes with.
+    /// The ways in which this machine can multiply bytes.
     fn products() -> Vec<ByteProducts> {
         let products: Vec<_> = KernelSet::supported()
             .filter_map(ByteProducts::of)

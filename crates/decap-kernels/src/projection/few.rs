@@ -1,4 +1,4 @@
-//! A scan for a few queries: row by row, as fast as memory gives them.
+//! A scan for a few queries, row by row: memory is the limit.
 
 use super::partial::{Partial, Rescore, mix};
 use super::queries::Queries;
@@ -13,13 +13,13 @@ const BLOCK: usize = 16;
 /// A few queries over some rows.
 pub(super) struct Few<'a, 'b, R> {
     pub(super) queries: &'a Queries<'b>,
-    /// Over byte rows: the queries in sixteen bits; else empty.
+    /// The queries in 16 bits, if the rows are bytes; else empty.
     pub(super) rounded: &'a [RoundedQuery],
     pub(super) memory: MemoryRows<'a>,
     pub(super) rows: Range<usize>,
     /// The rows of the memory.
     pub(super) source: R,
-    /// The source, where it is bytes; else empty.
+    /// The source, if it is bytes; else empty.
     pub(super) bytes: &'a [i8],
     pub(super) partials: &'a mut [Partial],
 }

@@ -1,5 +1,5 @@
-//! A scan of byte rows for groups of sixteen queries: what comes before, between and after its
-//! [products](super::byte_products), on sixteen lanes, a query a lane.
+//! A scan of byte rows for groups of sixteen queries: the steps before, between and after its
+//! [products](super::byte_products), on sixteen lanes, one for each query.
 
 use crate::arch::Simd;
 use crate::arch::avx512::{Avx512, has_dot_products};
@@ -12,7 +12,7 @@ pub(super) const GROUP: usize = 16;
 /// Words of a step of a second operand: the high bytes of a group of queries, then the low ones.
 pub(super) const COLUMNS: usize = 2 * GROUP;
 
-/// Rows that the second product takes at a time.
+/// Rows that the second product handles at a time.
 pub(super) const ROWS: usize = 64;
 
 /// The first value of each query, the second of each query, and so on.
@@ -54,7 +54,7 @@ fn interleave_lanes(rows: &[i8], width: usize, words: &mut [u32]) {
     }
 }
 
-/// Adds values in the order of columns that [`interleave`] leaves to values in natural order.
+/// Adds values in the column order of [`interleave`] to values in natural order.
 pub(super) fn add_in_natural_order(interleaved: &[f32], natural: &mut [f32]) {
     assert!(interleaved.len() == natural.len() && natural.len().is_multiple_of(VECTOR_BYTES));
     for (from, to) in interleaved
@@ -70,8 +70,8 @@ pub(super) fn add_in_natural_order(interleaved: &[f32], natural: &mut [f32]) {
     }
 }
 
-/// Turns sums of rows and queries into `scores`, `[rows, GROUP]`, by a factor of each row and one of each query;
-/// returns the largest of each query.
+/// Turns sums of rows and queries into `scores`, `[rows, GROUP]`, with a factor for each row and one for each query;
+/// returns the largest score of each query.
 pub(super) fn scores(
     sums: &[u32],
     row_factors: &[f32],
@@ -104,7 +104,7 @@ fn scores_of_lanes(
     lanes(simd, largest)
 }
 
-/// The largest of `scores`, `[rows, GROUP]`, of each query.
+/// The largest of the `scores`, `[rows, GROUP]`, of each query.
 pub(super) fn largest(scores: &[f32]) -> Lanes {
     assert!(has_dot_products(), "lanes of a scan called without them");
     // SAFETY: the assertion above checked every feature that the function enables.
@@ -122,7 +122,7 @@ fn largest_of_lanes(scores: &[f32]) -> Lanes {
     lanes(simd, largest)
 }
 
-/// Finds rows of which a score plus `row_slack * slack` is at least `bar`; a bit a query.
+/// Finds rows with a score that, plus `row_slack * slack`, is at least `bar`; one bit for each query.
 pub(super) fn at_least(
     scores: &[f32],
     row_slack: &[f32],
@@ -228,7 +228,7 @@ fn pack_lanes(weights: &[f32], factors: &Lanes, words: &mut [u32]) {
             let bytes = _mm512_or_si512(byte, _mm512_slli_epi32::<16>(byte));
             let (low_ab, low_cd) = (_mm512_and_si512(ab, bytes), _mm512_and_si512(cd, bytes));
             let (high_ab, high_cd) = (_mm512_srli_epi16::<8>(ab), _mm512_srli_epi16::<8>(cd));
-            // Bytes in the order a, c, b, d; rows of the second operand lie in that of a, b, c, d.
+            // The bytes are in the order a, c, b, d; the rows of the second operand in the order a, b, c, d.
             *low = in_row_order(_mm512_or_si512(low_ab, _mm512_slli_epi16::<8>(low_cd)));
             *high = in_row_order(_mm512_or_si512(high_ab, _mm512_slli_epi16::<8>(high_cd)));
         }

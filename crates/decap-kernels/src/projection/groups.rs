@@ -1,7 +1,7 @@
 //! A scan of byte rows for groups of sixteen queries, on the matrix unit or by dot products of bytes.
 //!
-//! Queries are rounded to sixteen bits of their largest value and weights to sixteen bits of the heaviest of a
-//! block; both are two bytes, which are multiplied with the rows as they are stored.
+//! Queries are rounded to 16 bits, relative to their largest value, and weights to 16 bits, relative to the heaviest of
+//! a block. Both are stored as two bytes, which are multiplied with the rows as they are.
 
 use super::byte_products::{ByteProducts, TILE_ROWS};
 use super::group_lanes::{self, COLUMNS, GROUP, Lanes, ROWS};
@@ -14,7 +14,7 @@ use crate::dispatch::dispatch;
 use crate::words::{Words, as_f32_mut, with_f32_scratch, with_scratch};
 use std::ops::Range;
 
-/// Rows at a time: they and what is made of them stay in the second-level cache.
+/// Rows at a time: they and what is computed from them stay in the second-level cache.
 const BLOCK: usize = 4 * ROWS;
 
 /// Sixteen bits of a query: two signed bytes reach 127 * 256.
@@ -27,9 +27,9 @@ const WEIGHT_STEPS: f32 = 65535.0;
 pub(super) struct Group {
     /// `[width / 4, 2 GROUP]` words of four bytes: the high bytes of each query, then the low ones.
     bytes: Words,
-    /// What a sum of bytes is worth as a score, without the scale of the row.
+    /// The factor from a sum of bytes to a score, without the scale of the row.
     factors: Lanes,
-    /// Most by which a score of a row may be off, over the scale of the row, and however small that is.
+    /// The largest error of a score: in proportion to the scale of the row, and independent of it.
     slack: Lanes,
     rounding: Lanes,
     /// Lengths of the queries divided by tau.
@@ -37,9 +37,9 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Whether rows of this width can be scanned so.
+    /// Whether rows of this width can be scanned this way.
     pub(super) fn takes(width: usize) -> bool {
-        // Sums of high bytes are exact as f32 that far.
+        // Up to there sums of high bytes are exact in f32.
         width.is_multiple_of(ROWS) && width <= 1024
     }
 
@@ -71,7 +71,7 @@ impl Group {
             }
             group.factors[lane] = rounded.step * inverse_tau;
             group.slack[lane] = rounded.slack(length / inverse_tau) * inverse_tau;
-            // Rounding of f32 sums, far above what it can be.
+            // Rounding of f32 sums, generously.
             group.rounding[lane] = 1e-5 * length;
             group.lengths[lane] = length;
         }
@@ -89,7 +89,7 @@ pub(super) struct Groups<'a, 'b> {
     pub(super) groups: &'a [Group],
     pub(super) bytes: &'b [i8],
     pub(super) scales: &'b [f32],
-    /// What to score again from, where the bytes are rounded rows.
+    /// The exact rows to score again from, if the bytes are rounded rows.
     pub(super) exact: Option<ExactRows<'b>>,
     pub(super) rows: Range<usize>,
     pub(super) partials: &'a mut [Partial],
@@ -122,7 +122,7 @@ impl Groups<'_, '_> {
         });
     }
 
-    /// A block of `values`, rows that are filled up to whole tiles with zeros.
+    /// Scans a block of `values`: rows, padded with zeros to whole tiles.
     fn run_block(
         &mut self,
         rows: Range<usize>,
@@ -157,13 +157,13 @@ impl Groups<'_, '_> {
                 let Some(factors) = dispatch(weigh.groups.queries.set, weigh) else {
                     continue;
                 };
-                // The sums are used up; their place takes the packed weights.
+                // The sums are no longer needed; the packed weights reuse their space.
                 let packed = &mut sums[..whole / ROWS * 2 * GROUP * GROUP];
                 let inverse = factors.map(|factor| if factor > 0.0 { 1.0 / factor } else { 0.0 });
                 group_lanes::pack_weights(scores, &inverse, packed);
                 let panels = interleaved.chunks_exact(whole / 4 * COLUMNS);
                 for (index, panel) in panels.enumerate() {
-                    // A panel is as large as the part of the next rows that is fetched during it.
+                    // Each panel prefetches a part of the next rows that is as large as the panel.
                     let bytes = 4 * panel.len();
                     let ahead = next.get(index * bytes..).unwrap_or_default();
                     let ahead = &ahead[..bytes.min(ahead.len())];
@@ -176,8 +176,8 @@ impl Groups<'_, '_> {
     }
 }
 
-/// Turns sums of bytes into scores and those into weights; gives the steps in which to round those of each query, or
-/// none where all are 0.
+/// Turns sums of bytes into scores, and scores into weights; returns the step to which the weights of each query are
+/// rounded, or None if all weights are 0.
 struct Weigh<'a, 'b, 'c> {
     groups: &'a mut Groups<'b, 'c>,
     group: &'a Group,

@@ -23,7 +23,7 @@ pub(super) struct ManyQueries<'a> {
 }
 
 impl ManyQueries<'_> {
-    /// Most by which rounding to bytes changes a score, over the length of the query and the scale.
+    /// The largest change of a score by rounding to bytes, divided by the length of the query and the scale.
     fn byte_slack(&self) -> f32 {
         match self.memory {
             MemoryRows::Int8Exact { .. } => 0.5 * (self.queries.width as f32).sqrt(),
@@ -31,7 +31,7 @@ impl ManyQueries<'_> {
         }
     }
 
-    /// Many queries over a block of rows, given as f32 without the scales of byte rows.
+    /// Scans a block of rows, given as f32 without the scales of byte rows.
     pub(super) fn scan(&self, rows: Range<usize>, block: &[f32], partials: &mut [Partial]) {
         let (count, len) = (partials.len(), rows.len());
         let how = How {

@@ -2,7 +2,7 @@
 
 use crate::dispatch::KernelSet;
 
-/// The queries of a projection, and what is wanted of their scores.
+/// The queries of a projection, and how their scores are used.
 pub(super) struct Queries<'a> {
     pub(super) set: KernelSet,
     /// `[queries, width]`
@@ -12,6 +12,6 @@ pub(super) struct Queries<'a> {
     pub(super) width: usize,
     pub(super) inverse_tau: f32,
     pub(super) top_k: usize,
-    /// How far below the largest a score must be not to count.
+    /// How far below the largest a score must be to be left out.
     pub(super) negligible: f32,
 }

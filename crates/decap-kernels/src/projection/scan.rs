@@ -18,7 +18,7 @@ use crate::matrix::{MatrixView, Precision};
 use crate::words::with_f32_scratch;
 use std::ops::Range;
 
-/// Queries from which the scan is two matrix products instead of dot products and sums of rows.
+/// From this many queries on, the scan is two matrix products instead of dot products and sums of rows.
 const MANY_QUERIES: usize = 4;
 
 /// Rows at a time for many queries: they stay in L2.
@@ -29,11 +29,11 @@ pub(super) struct Scan<'a> {
     queries: Queries<'a>,
     precision: Precision,
     memory: MemoryRows<'a>,
-    /// Of a few queries over byte rows: the queries in sixteen bits.
+    /// For a few queries over byte rows: the queries in 16 bits.
     rounded: Vec<RoundedQuery>,
-    /// Of many queries: the queries as the weights of a linear layer.
+    /// For many queries: the queries as the weights of a linear layer.
     packed: Option<PackedMatrix>,
-    /// Of many queries over byte rows, where bytes are multiplied with bytes.
+    /// For many queries over byte rows, if bytes are multiplied with bytes.
     #[cfg(target_arch = "x86_64")]
     groups: Option<(ByteProducts, Vec<Group>)>,
 }
@@ -101,8 +101,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The partial softmax of each query over `rows`; `floors` are what rows before
-    /// these say.
+    /// The partial softmax of each query over `rows`; `floors` is what earlier rows tell.
     pub(super) fn run(&self, rows: Range<usize>, floors: &[Floor]) -> Vec<Partial> {
         let new = |&floor| Partial::new(self.queries.width, self.queries.top_k, floor);
         let mut partials: Vec<Partial> = floors.iter().map(new).collect();
