@@ -30,6 +30,13 @@
 //! `avx512` is the better of the two AVX-512 sets that the machine supports. *Widened* operands are
 //! rounded and stored like the others but multiplied as f32, so all sets differ only in the order of sums.
 
+// The modules from the bottom up; each uses only those before it in this list:
+// `huge_pages`, `words`, `matrix`: memory, and the matrices in it;
+// `arch`, `lanes`: one vector interface for all instruction sets, and functions over it;
+// `epilogue`, `row_sums`, `matrix_unit`: everything about AMX is in the last, so a reader may skip it;
+// `dispatch`, `parallel`: which kernels run, and on which threads;
+// `gemm`, `softmax`: products and softmax;
+// the others: layers of networks, their losses, the optimizer and the projection.
 mod activation;
 mod adamw;
 mod arch;
