@@ -23,8 +23,8 @@ case "${1-}" in
 esac
 
 cat <<'TEXT'
-check.sh: A first run takes up to an hour on one core, because it compiles about 240 crates; the tests
-check.sh: themselves take 2 minutes. It needs 5 GB in target/ and a C compiler.
+check.sh: A first run takes up to an hour on one core, because it compiles about 240 crates. The
+check.sh: tests themselves take about 2 minutes. It needs 5 GB in target/ and a C compiler.
 TEXT
 
 have() { command -v "$1" >/dev/null 2>&1; }
