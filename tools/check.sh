@@ -34,7 +34,7 @@ if ! have cargo; then
     exit 1
 fi
 if ! have cc && ! have cl && ! have clang && ! have gcc; then
-    echo "check.sh: no C compiler found; ring and zstd need one (Debian and Ubuntu: build-essential)" >&2
+    echo "check.sh: no C compiler found; dependencies such as ring need one (Debian and Ubuntu: build-essential)" >&2
 fi
 if [ "$tests_only" = no ]; then
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || exit 1
