@@ -174,7 +174,7 @@ fn search(
     as_json: bool,
 ) -> Result<(), Failure> {
     let memory = open_memory(memory)?;
-    memory.check_encoder(encoder.fingerprint(), encoder.name())?;
+    memory.check_made_by(encoder)?;
     let path = Path::new(query);
     let embedding = if path.is_file() || inputs::is_named_like_a_photo(path) {
         let image = media::image::open(path, &media::image::Limits::default())?;
@@ -200,7 +200,7 @@ fn add(path: &Path, captions: &[PathBuf], encoder: &Encoder) -> Result<(), Failu
     // From reading to writing: two at once would each lose the other's sentences.
     let _lock = FolderLock::hold(path)?;
     let memory = Memory::open(&Folder::disk(path))?;
-    memory.check_encoder(encoder.fingerprint(), encoder.name())?;
+    memory.check_made_by(encoder)?;
     let more = memory.missing(read_all(captions, &[])?);
     let embeddings = encode_sentences(encoder, &more, &stop)?;
     let extended = memory.extended(&more, &embeddings)?;

@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let encoder = Encoder::new(EncoderParts {
         name: "colours".to_owned(),
         // Tells this encoder's embeddings from all others': change it whenever they change.
-        fingerprint: "colours 1".to_owned(),
+        fingerprint: "colours 1".into(),
         image_towers: vec![Arc::new(MeanColour { preprocess })],
         image_head: Head::Identity { width: 3 },
         image_views: ImageViews::Plain,
