@@ -11,4 +11,4 @@ pub use image::{Limits, RgbImage};
 pub use resize::Filter;
 #[cfg(feature = "eval")]
 pub use thumbnail::thumbnail_jpeg;
-pub use video::{VideoOptions, is_video};
+pub use video::{SampledFrames, VideoOptions, is_video, is_video_head};
