@@ -362,23 +362,19 @@ fn a_cover_does_not_stand_for_the_video() {
     let folder = tempfile::tempdir().unwrap();
     for (name, disposition) in [("a.mp4", "0"), ("b.mp4", "attached_pic"), ("a.mkv", "0")] {
         let path = folder.path().join(name);
-        let mut arguments = vec!["-f", "lavfi", "-i", "color=red:size=640x480:rate=10"];
+        let mut arguments = vec![
+            "-f",
+            "lavfi",
+            "-i",
+            "color=red:size=640x480:rate=10:duration=0.1",
+        ];
         arguments.extend([
             "-f",
             "lavfi",
             "-i",
             "color=blue:size=64x48:rate=10:duration=2",
         ]);
-        arguments.extend([
-            "-map",
-            "0",
-            "-map",
-            "1",
-            "-frames:v:0",
-            "1",
-            "-c:v:0",
-            "mjpeg",
-        ]);
+        arguments.extend(["-map", "0", "-map", "1", "-c:v:0", "mjpeg"]);
         arguments.extend(["-pix_fmt:0", "yuvj420p", "-disposition:v:0", disposition]);
         if !ffmpeg(&arguments, &path) {
             return;
@@ -505,7 +501,9 @@ fn a_clip_that_is_cut_short_gives_what_it_has_and_a_warning() {
         assert!(!sampled.warnings.is_empty(), "{name}");
     }
     // Its index was at the end.
-    let whole = red_then_blue(folder.path(), "b.mp4", &[]).unwrap();
+    let whole = folder.path().join("b.mp4");
+    let arguments = ["-f", "lavfi", "-i", busy, "-pix_fmt", "yuv420p", "-g", "10"];
+    assert!(ffmpeg(&arguments, &whole));
     let bytes = fs::read(&whole).unwrap();
     fs::write(&whole, &bytes[..bytes.len() * 9 / 10]).unwrap();
     let error = sample(&whole, &VideoOptions::default()).unwrap_err();

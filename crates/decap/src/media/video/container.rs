@@ -1,7 +1,7 @@
 //! Is a file a video? Its first bytes tell.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// As many bytes of a file as [`is_video_head`] makes use of.
@@ -48,6 +48,34 @@ pub fn is_video_head(head: &[u8]) -> bool {
     tests.iter().any(|test| test(head))
 }
 
+/// What kind of playlist a file is, if its first bytes tell: it names other files, and is not opened.
+pub(super) fn playlist_kind(head: &[u8]) -> Option<&'static str> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    const STARTS: &[(&[u8], &str)] = &[
+        (b"#EXTM3U", "M3U or HLS"),
+        (b"ffconcat", "ffconcat"),
+        (b"[playlist]", "PLS"),
+        (b"[Reference]", "ASF"),
+        (b"<asx", "ASX"),
+        (b"<smil", "SMIL"),
+        (b"v=0\r\n", "SDP"),
+        (b"v=0\n", "SDP"),
+    ];
+    let text = head
+        .strip_prefix(BYTE_ORDER_MARK)
+        .unwrap_or(head)
+        .trim_ascii_start();
+    if text.starts_with(b"<") && has(text, b"<MPD") {
+        return Some("DASH");
+    }
+    let mut starts = STARTS.iter();
+    let found = starts.find(|(start, _)| {
+        let begin = text.get(..start.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+    });
+    found.map(|(_, kind)| *kind)
+}
+
 /// Endings of files that are taken for videos where the content does not tell.
 const EXTENSIONS: &[&str] = &[
     "3g2", "3gp", "asf", "avi", "divx", "dv", "f4v", "flv", "gxf", "ivf", "m1v", "m2t", "m2ts",
@@ -68,10 +96,15 @@ fn head_of(path: &Path) -> Option<Vec<u8>> {
     if !std::fs::metadata(path).ok()?.is_file() {
         return None;
     }
+    read_head(path).ok()
+}
+
+/// The first [`HEAD_BYTES`] of the file at `path`.
+pub(super) fn read_head(path: &Path) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
-    let file = File::open(path).ok()?;
-    file.take(HEAD_BYTES as u64).read_to_end(&mut head).ok()?;
-    Some(head)
+    let file = File::open(path)?;
+    file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    Ok(head)
 }
 
 /// Whether these are the first bytes of a photo, so that an extension cannot make it a video.
@@ -338,6 +371,31 @@ mod tests {
         for head in heads {
             assert!(
                 !is_video_head(&head),
+                "{:?}",
+                head.escape_ascii().to_string()
+            );
+        }
+    }
+
+    #[test]
+    fn playlists_are_told_by_their_first_bytes() {
+        let cases: [(&[u8], Option<&str>); 8] = [
+            (b"#EXTM3U\n", Some("M3U or HLS")),
+            (b"\xef\xbb\xbf \n#extm3u\n", Some("M3U or HLS")),
+            (b"ffconcat version 1.0\n", Some("ffconcat")),
+            (
+                b"<?xml version=\"1.0\"?>\n<MPD xmlns=\"urn\">",
+                Some("DASH"),
+            ),
+            (b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n", Some("SDP")),
+            (b"<html><body>", None),
+            (b"\0\0\0\x18ftypmp42", None),
+            (b"", None),
+        ];
+        for (head, kind) in cases {
+            assert_eq!(
+                playlist_kind(head),
+                kind,
                 "{:?}",
                 head.escape_ascii().to_string()
             );

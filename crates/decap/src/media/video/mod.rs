@@ -14,6 +14,7 @@ use super::RgbImage;
 use super::image::Limits;
 use crate::error::{Error, InputFault, Result};
 pub use container::{HEAD_BYTES, is_video, is_video_head};
+use container::{playlist_kind, read_head};
 use decode::{Decoded, Source, decode};
 use probe::{Probed, Stream, probe};
 use process::Clip;
@@ -96,7 +97,7 @@ pub fn sample_frames(path: impl AsRef<Path>, options: &VideoOptions) -> Result<V
 pub fn sample(path: impl AsRef<Path>, options: &VideoOptions) -> Result<SampledFrames> {
     let path = path.as_ref();
     check_options(options)?;
-    check_regular_file(path)?;
+    check_file(path)?;
     let clip = Clip {
         path,
         deadline: deadline_after(options.timeout),
@@ -157,8 +158,9 @@ fn check_options(options: &VideoOptions) -> Result<()> {
     Ok(())
 }
 
-/// The programs' own message for a missing file names no kind, and a pipe would keep them waiting.
-fn check_regular_file(path: &Path) -> Result<()> {
+/// The programs' own message for a missing file names no kind, a pipe would keep them waiting, and
+/// not every playlist is one to them.
+fn check_file(path: &Path) -> Result<()> {
     let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
     if !metadata.is_file() {
         let kind = match metadata.is_dir() {
@@ -168,8 +170,16 @@ fn check_regular_file(path: &Path) -> Result<()> {
         let message = format!("expected a video in a regular file, got {kind}");
         return Err(Error::input(path, InputFault::Unsupported(message)));
     }
-    std::fs::File::open(path).map_err(|source| Error::io(path, source))?;
-    Ok(())
+    let head = read_head(path).map_err(|source| Error::io(path, source))?;
+    match playlist_kind(&head) {
+        Some(kind) => Err(Error::input(path, playlist(kind))),
+        None => Ok(()),
+    }
+}
+
+fn playlist(kind: &str) -> InputFault {
+    let message = format!("expected a video, got a playlist ({kind}), which names other files");
+    InputFault::Unsupported(message)
 }
 
 fn warnings(probed: &Probed, stream: &Stream, decoded: &Decoded) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::process::Command;
 
 use super::process::{Clip, Complaints, Finished, for_each_line, run, speaker_in};
-use super::{VideoOptions, local};
+use super::{VideoOptions, local, playlist};
 use crate::error::{Error, InputFault, Result};
 use crate::media::image::check_pixels;
 
@@ -129,10 +129,12 @@ fn not_a_container(kind: &str) -> InputFault {
         "webm_dash_manifest",
     ];
     let is_playlist = kind.split(',').any(|name| PLAYLISTS.contains(&name));
-    InputFault::Unsupported(match is_playlist {
-        true => format!("expected a video, got a playlist ({kind}), which names other files"),
-        false => format!("expected a video, got a file of another kind ({kind})"),
-    })
+    match is_playlist {
+        true => playlist(kind),
+        false => InputFault::Unsupported(format!(
+            "expected a video, got a file of another kind ({kind})"
+        )),
+    }
 }
 
 fn unreadable(complaints: &Complaints) -> String {
