@@ -633,6 +633,26 @@ fn one_start_decodes_a_clip_and_a_film_is_entered_where_frames_are_wanted() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn an_ffmpeg_of_before_5_1_is_spoken_to_in_its_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = red_then_blue(folder.path(), "a.mp4", &[]) else {
+        return;
+    };
+    let old = "case \"$*\" in *fps_mode*)\n\
+        echo \"[error] Unrecognized option 'fps_mode'.\" >&2; exit 1;;\n\
+        esac\nexec ffmpeg \"$@\"";
+    let options = VideoOptions {
+        frames: 2,
+        ffmpeg: script(folder.path(), "old", old),
+        ..VideoOptions::default()
+    };
+    let sampled = sample(&path, &options).unwrap();
+    assert_eq!(colours(&sampled.images), ["red", "blue"]);
+    assert_eq!(sampled.warnings, Vec::<String>::new());
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_program_that_hangs_is_killed_with_all_it_started() {

@@ -49,7 +49,7 @@ pub struct CaptionArgs {
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,
     /// Frames sampled from a video.
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = at_least_one())]
     pub frames: usize,
     #[command(flatten)]
     pub precision: PrecisionArgs,

@@ -65,7 +65,7 @@ pub struct EvalArgs {
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,
     /// Frames sampled from a video.
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = at_least_one())]
     pub frames: usize,
     /// Folder that keeps the embeddings of a memory's text file (default: the user's cache folder).
     #[arg(long, value_name = "DIR")]

@@ -43,6 +43,15 @@ pub(super) fn decode(source: &Source, targets: &[Target]) -> Result<Decoded> {
         return Ok(decoded);
     }
     let taken = take(source, None, targets)?;
+    if taken.images.is_empty() && source.clock == Clock::Timestamps {
+        // Some decoders pass no timestamps on.
+        let by_number = Source {
+            clock: Clock::Numbers,
+            ..*source
+        };
+        let taken = take(&by_number, None, targets)?;
+        return Ok(taken.assigned(&by_number, targets));
+    }
     Ok(taken.assigned(source, targets))
 }
 
@@ -54,8 +63,8 @@ struct Start<'a> {
 }
 
 fn starts<'a>(source: &Source, targets: &'a [Target]) -> Vec<Start<'a>> {
-    /// A start costs as much as decoding about a tenth of this.
-    const LEAST_SAVED_PIXELS: u64 = 250_000_000;
+    /// A start costs as much as decoding 40,000,000 pixels of H.264.
+    const LEAST_SAVED_PIXELS: u64 = 100_000_000;
 
     let pixels = u64::from(source.stream.width) * u64::from(source.stream.height);
     let mut starts = Vec::new();
@@ -265,7 +274,7 @@ fn seek_seconds(stream: &Stream, key: i64) -> f64 {
 }
 
 /// The longer and the shorter side of the frames that ffmpeg is to deliver.
-fn scaled_size(stream: &Stream, shortest_side: u32) -> (u32, u32) {
+pub(super) fn scaled_size(stream: &Stream, shortest_side: u32) -> (u32, u32) {
     let (width, height) = (stream.width.max(1), stream.height.max(1));
     let (long, short) = (width.max(height), width.min(height));
     if short <= shortest_side {
@@ -431,7 +440,7 @@ mod tests {
                 .map(|start| (start.key, start.targets.len()))
                 .collect()
         };
-        assert_eq!(keys(1, 1280, 720, Clock::Timestamps), [(None, 4)]);
+        assert_eq!(keys(1, 640, 360, Clock::Timestamps), [(None, 4)]);
         let long = [
             (Some(700), 1),
             (Some(2200), 1),

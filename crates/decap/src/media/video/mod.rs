@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::RgbImage;
-use super::image::Limits;
+use super::image::{Limits, check_pixels};
 use crate::error::{Error, InputFault, Result};
 pub use container::{HEAD_BYTES, is_video, is_video_head};
 use container::{playlist_kind, read_head};
-use decode::{Decoded, Source, decode};
+use decode::{Decoded, Source, decode, scaled_size};
 use probe::{Probed, Stream, probe};
 use process::Clip;
 use timeline::{Timeline, main_stream};
@@ -108,6 +108,7 @@ pub fn sample(path: impl AsRef<Path>, options: &VideoOptions) -> Result<SampledF
         let message = "expected a video, got no video stream".to_owned();
         Error::input(path, InputFault::Unsupported(message))
     })?;
+    check_size(stream, options).map_err(|fault| Error::input(path, fault))?;
     let undecodable = |reason: Option<&str>| {
         let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
         let message = format!("no frame can be decoded{reason}");
@@ -175,6 +176,22 @@ fn check_file(path: &Path) -> Result<()> {
         Some(kind) => Err(Error::input(path, playlist(kind))),
         None => Ok(()),
     }
+}
+
+/// Refuses a frame that is too large to decode, and frames that are too large to keep together.
+fn check_size(stream: &Stream, options: &VideoOptions) -> Result<(), InputFault> {
+    check_pixels(stream.width, stream.height, &options.limits)?;
+    let (long, short) = scaled_size(stream, options.shortest_side);
+    let frame_bytes = u128::from(long) * u128::from(short) * 3;
+    let bytes = frame_bytes * options.frames as u128;
+    let most = options.limits.decoder_bytes;
+    if bytes > u128::from(most) {
+        return Err(InputFault::TooLarge(format!(
+            "expected frames of at most {most} bytes together, got {} of {long} x {short} pixels",
+            options.frames
+        )));
+    }
+    Ok(())
 }
 
 fn playlist(kind: &str) -> InputFault {
@@ -266,6 +283,26 @@ mod tests {
             directory.to_string().contains("got a folder"),
             "{directory}"
         );
+    }
+
+    #[test]
+    fn frames_that_are_too_large_together_are_refused() {
+        let stream = Stream {
+            width: 1920,
+            height: 1080,
+            ..Stream::default()
+        };
+        let bytes = |decoder_bytes| VideoOptions {
+            limits: Limits {
+                decoder_bytes,
+                ..Limits::default()
+            },
+            ..VideoOptions::default()
+        };
+        let needed = 910 * 512 * 3 * 8;
+        assert_eq!(check_size(&stream, &bytes(needed)), Ok(()));
+        let fault = check_size(&stream, &bytes(needed - 1)).unwrap_err();
+        assert!(matches!(fault, InputFault::TooLarge(_)), "{fault}");
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::process::Command;
 use super::process::{Clip, Complaints, Finished, for_each_line, run, speaker_in};
 use super::{VideoOptions, local, playlist};
 use crate::error::{Error, InputFault, Result};
-use crate::media::image::check_pixels;
 
 /// Containers that hold pictures themselves. Everything else that ffmpeg reads stays shut: playlists
 /// (HLS, DASH, concat, image sequences) open other files, devices and filters are no files at all.
@@ -104,9 +103,6 @@ pub(super) fn probe(clip: Clip, options: &VideoOptions) -> Result<Probed> {
         return Err(fault(InputFault::Damaged(unreadable(&complaints))));
     }
     probed.complaint = complaints.first().map(str::to_owned);
-    for stream in &probed.streams {
-        check_pixels(stream.width, stream.height, &options.limits).map_err(fault)?;
-    }
     Ok(probed)
 }
 

@@ -1,5 +1,7 @@
 //! When each picture of a stream is shown, and which ones to take.
 
+use std::borrow::Cow;
+
 use super::probe::{Packet, Probed, Stream};
 
 /// The pictures of a stream in the order in which they are shown.
@@ -67,10 +69,10 @@ impl Timeline {
     /// belongs to what was cut off, so the timeline begins there.
     pub(super) fn new(packets: &[Packet], format: &str, time_base: (u32, u32)) -> Option<Self> {
         let first_key = packets.iter().position(|packet| packet.is_key).unwrap_or(0);
-        let packets = packets.get(first_key..)?;
+        let packets = without_second_fields(packets.get(first_key..)?);
         let first = packets.first()?;
         let streams_of_broadcast = ["mpegts", "mpeg"].contains(&format);
-        let jumps = jumps(packets, streams_of_broadcast, time_base);
+        let jumps = jumps(&packets, streams_of_broadcast, time_base);
         let is_presented = packets.iter().all(|packet| packet.presented.is_some());
         let is_decoded = packets.iter().all(|packet| packet.decoded.is_some());
         let clock = match is_presented && jumps.iter().all(|jump| *jump == 0) {
@@ -153,6 +155,21 @@ impl Timeline {
             }
         }
         targets
+    }
+}
+
+/// The packets without the second fields of interlaced H.264, which come as packets of their own.
+/// They are known by having no presentation time, every other one.
+fn without_second_fields(packets: &[Packet]) -> Cow<'_, [Packet]> {
+    let is_presented = |packet: &&Packet| packet.presented.is_some();
+    let alternate = packets
+        .windows(2)
+        .filter(|pair| pair[0].presented.is_some() != pair[1].presented.is_some())
+        .count();
+    // Nearly all: a field may be lost.
+    match packets.len() > 2 && alternate * 10 >= packets.len() * 9 {
+        true => packets.iter().filter(is_presented).copied().collect(),
+        false => Cow::Borrowed(packets),
     }
 }
 
@@ -304,6 +321,31 @@ mod tests {
         assert_eq!(timeline.clock, Clock::Numbers);
         assert_eq!(taken(&timeline, 2), [(2, 1), (6, 1)]);
         assert!(Timeline::new(&[], "h264", MILLISECONDS).is_none());
+    }
+
+    #[test]
+    fn second_fields_are_no_pictures() {
+        let packets: Vec<Packet> = (0..40)
+            .map(|at| Packet {
+                presented: (at % 2 == 0).then_some(at * 20),
+                decoded: Some(at * 20),
+                ..packet(0, 20, at == 0)
+            })
+            .collect();
+        let timeline = Timeline::new(&packets, "mpegts", MILLISECONDS).unwrap();
+        assert_eq!(timeline.clock, Clock::Timestamps);
+        assert_eq!(taken(&timeline, 2), [(160, 1), (560, 1)]);
+        // Some packets of a program stream have no time, which makes them pictures all the same.
+        let packets: Vec<Packet> = (0..40)
+            .map(|at| Packet {
+                presented: (at % 5 != 0).then_some(at * 20),
+                decoded: Some(at * 20),
+                ..packet(0, 20, at == 0)
+            })
+            .collect();
+        let timeline = Timeline::new(&packets, "mpeg", MILLISECONDS).unwrap();
+        assert_eq!(timeline.clock, Clock::Numbers);
+        assert_eq!(taken(&timeline, 2), [(200, 1), (600, 1)]);
     }
 
     #[test]
