@@ -98,6 +98,10 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
         let row = one
             .result
             .map(|(embedding, ())| embedding.as_slice().to_vec());
+        for warning in &one.warnings {
+            let told = format!("decap: {}: {warning}", one.input.name().display());
+            bar.suspend(|| print::warn(told));
+        }
         if let Err(error) = &row {
             *failed = true;
             bar.suspend(|| print::warn(complaint(error)));

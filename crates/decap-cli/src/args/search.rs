@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::count::at_least_one;
+use super::count::{at_least_one, frames};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
 
@@ -40,7 +40,7 @@ pub struct SearchArgs {
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,
     /// Frames sampled from a video.
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = frames())]
     pub frames: usize,
     /// Folder that keeps the photos' embeddings (default: the user's cache folder).
     #[arg(long, value_name = "FOLDER")]

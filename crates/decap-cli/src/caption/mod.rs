@@ -115,6 +115,7 @@ impl Run<'_> {
         let inputs = paths.into_iter().map(Input::from);
         let outcome = captioner.caption_each(inputs, read, &options, stop.flag(), |one| {
             let path = one.input.name();
+            self.warn(path, &one.warnings);
             match &one.result {
                 Ok(caption) => self.write(path, caption, one.timings)?,
                 Err(error) => self.report_at(path, error)?,
@@ -128,6 +129,13 @@ impl Run<'_> {
             }
             failure => failure,
         })
+    }
+
+    fn warn(&self, path: &Path, warnings: &[String]) {
+        for warning in warnings {
+            let told = format!("decap: {}: {warning}", path.display());
+            self.bar.suspend(|| print::warn(told));
+        }
     }
 
     fn write(&mut self, path: &Path, caption: &Caption, timings: Timings) -> Result<(), Failure> {
