@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use decap::media::RgbImage;
 use decap::media::video::{VideoOptions, is_video, sample};
+use decap::media::{Limits, RgbImage};
 
 /// The frames alone.
 fn sample_frames(path: impl AsRef<Path>, options: &VideoOptions) -> decap::Result<Vec<RgbImage>> {
     Ok(sample(path, options)?.images)
 }
-use decap::media::{Limits, RgbImage};
 
 fn ffmpeg(arguments: &[&str], out: &Path) -> bool {
     let made = Command::new("ffmpeg")
