@@ -1,5 +1,6 @@
 //! What ends a run, with the remedy that the command line knows.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use decap::Error;
@@ -19,7 +20,7 @@ pub enum Failure {
     /// From the library.
     Library(Error),
     /// From the library, with a remedy that only the command knows.
-    WithRemedy(Error, &'static str),
+    WithRemedy(Error, Cow<'static, str>),
     /// Standard output or a file could not be written.
     Output(std::io::Error),
     /// The reader of standard output went away: nothing to say, nothing went wrong.
@@ -97,8 +98,8 @@ impl Failure {
     /// does not fit what it was to go on from.
     pub fn of_resumable(error: Error, to_resume: &'static str, to_fit: &'static str) -> Self {
         match &error {
-            Error::Interrupted => Self::WithRemedy(error, to_resume),
-            Error::Mismatch(_) => Self::WithRemedy(error, to_fit),
+            Error::Interrupted => Self::WithRemedy(error, to_resume.into()),
+            Error::Mismatch(_) => Self::WithRemedy(error, to_fit.into()),
             _ => Self::Library(error),
         }
     }

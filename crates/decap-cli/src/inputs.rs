@@ -21,7 +21,15 @@ const PHOTO_EXTENSIONS: &[&str] = &[
 const OTHERS_FOLDERS: &[&str] = &["@eaDir", ".@__thumb", ".thumbnails", "__MACOSX"];
 
 /// Pictures that are documents or drawings: in a folder of photos nobody misses them.
-const DOCUMENTS: &[&str] = &["PDF", "SVG", "PostScript", "icon", "cursor", "Windows metafile", "DjVu"];
+const DOCUMENTS: &[&str] = &[
+    "PDF",
+    "SVG",
+    "PostScript",
+    "icon",
+    "cursor",
+    "Windows metafile",
+    "DjVu",
+];
 
 /// Whether to look into folders within folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +73,10 @@ fn list_from(mut list: impl Read) -> Result<Vec<PathBuf>, Failure> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let mut bytes = Vec::new();
     let failed = |source| Failure::Library(Error::io("standard input", source));
-    list.by_ref().take(MOST_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    list.by_ref()
+        .take(MOST_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     let head = &bytes[..bytes.len().min(HEAD_BYTES)];
     if let Some(kind) = kind_of_head(head) {
         return Err(Failure::Usage(format!(
@@ -176,7 +187,11 @@ impl Found {
             || pattern.to_string_lossy().into_owned(),
             |folder| {
                 let folder = glob::Pattern::escape(&folder.to_string_lossy());
-                format!("{}/{}", folder.trim_end_matches('/'), pattern.to_string_lossy())
+                format!(
+                    "{}/{}",
+                    folder.trim_end_matches('/'),
+                    pattern.to_string_lossy()
+                )
             },
         );
         let found = match glob::glob(&pattern) {
@@ -211,7 +226,9 @@ impl Found {
             return;
         }
         let kinds = self.passed_over.iter();
-        let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
+        let kinds: Vec<String> = kinds
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
         print::warn(format!(
             "decap: passed over photos that are not read: {} (convert them to JPEG to include them)",
             kinds.join(", ")
@@ -327,7 +344,11 @@ mod tests {
         fs::write(path("paper.pdf"), b"%PDF-1.7").unwrap();
         let mut found = Found::default();
         found.expand_one(root.path(), Depth::Recursive);
-        let names: Vec<_> = found.inputs.iter().map(|it| it.as_ref().unwrap().clone()).collect();
+        let names: Vec<_> = found
+            .inputs
+            .iter()
+            .map(|it| it.as_ref().unwrap().clone())
+            .collect();
         assert_eq!(names, [path("Photos [2019]/a.jpg"), path("no-ending")]);
         assert_eq!(found.passed_over, BTreeMap::from([("HEIC", 1)]));
 

@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 
 use crate::args::{CaptionArgs, GenerateArgs};
 use crate::cache::cache_folder;
-use crate::encoder::{memory_for, open_options};
+use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
 use crate::name;
@@ -34,7 +34,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         Some(_) => Stop::on_ctrl_c(),
         None => Stop::default(),
     };
-    let mut captioner = Captioner::open_with(&args.model, &open_options(precision))?;
+    let mut captioner = open_captioner(&args.model, precision)?;
     if let Some(memory) = &args.memory {
         let memory = memory_for(captioner.encoder(), memory, &cache_folder(None), &stop)?;
         captioner.set_memory(memory)?;
@@ -125,7 +125,7 @@ impl Run<'_> {
         });
         outcome.map_err(|failure| match failure {
             Failure::Library(error @ Error::Interrupted) => {
-                Failure::WithRemedy(error, "the same command with --resume does the rest")
+                Failure::WithRemedy(error, "the same command with --resume does the rest".into())
             }
             failure => failure,
         })

@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use crate::args::{EvalArgs, SweepArg};
 use crate::cache::cache_folder;
 use crate::caption::apply_writing;
-use crate::encoder::{memory_for, open_options};
+use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
 use crate::print;
@@ -206,8 +206,7 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
 }
 
 fn open_captioner(reference: &str, args: &EvalArgs, stop: &Stop) -> Result<Captioner, Failure> {
-    let options = open_options(args.precision.precision);
-    let mut captioner = Captioner::open_with(reference, &options)?;
+    let mut captioner = open_captioner(reference, args.precision.precision)?;
     if let Some(memory) = &args.memory {
         let cache = cache_folder(args.cache.as_deref());
         let memory = memory_for(captioner.encoder(), memory, &cache, stop)?;
