@@ -36,6 +36,7 @@ mod caption;
 mod captioner;
 mod embedding;
 mod error;
+mod guard;
 mod machine;
 mod npy;
 mod precision;
