@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::kind::unread;
 use crate::error::InputFault;
 
 const FILE_HEADER_BYTES: usize = 14;
@@ -25,7 +24,7 @@ pub(super) fn normalised(bytes: &[u8]) -> Result<Cow<'_, [u8]>, InputFault> {
         let bits = short(24).ok_or_else(cut_short)?;
         return match header_bytes == 12 && matches!(bits, 1 | 4 | 8 | 24) {
             true => Ok(Cow::Borrowed(bytes)),
-            false => Err(unread("BMP of this old kind")),
+            false => Err(unsupported("a header of this old kind")),
         };
     }
     let (bits, compression) = short(28).zip(number(30)).ok_or_else(cut_short)?;
@@ -47,7 +46,7 @@ pub(super) fn normalised(bytes: &[u8]) -> Result<Cow<'_, [u8]>, InputFault> {
             put(&mut shorter, 14, INFO_HEADER_BYTES);
             Ok(Cow::Owned(shorter))
         }
-        (OS2_HEADER_BYTES, ..) => Err(unread("BMP with OS/2's compression")),
+        (OS2_HEADER_BYTES, ..) => Err(unsupported("the compression of OS/2")),
         // Four masks behind a short header are where a longer header has them.
         (INFO_HEADER_BYTES, _, ALPHA_BIT_FIELDS) => {
             let mut longer = bytes.to_vec();
@@ -62,11 +61,17 @@ pub(super) fn normalised(bytes: &[u8]) -> Result<Cow<'_, [u8]>, InputFault> {
                 put(&mut plain, 30, RAW);
                 Ok(Cow::Owned(plain))
             }
-            _ => Err(unread("BMP with unusual bit masks")),
+            _ => Err(unsupported("unusual bit masks")),
         },
         (_, 1 | 2 | 4 | 8 | 16 | 24 | 32, 0..=3) => Ok(Cow::Borrowed(bytes)),
-        _ => Err(unread("BMP of this kind")),
+        _ => Err(unsupported("these bits or compression")),
     }
+}
+
+fn unsupported(what: &str) -> InputFault {
+    InputFault::Unsupported(format!(
+        "a BMP with {what} is not read; convert it to JPEG or PNG"
+    ))
 }
 
 /// Makes all pixels opaque where none is: Windows programs give an alpha mask and leave its bits

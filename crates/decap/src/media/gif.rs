@@ -17,7 +17,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<image::RgbImage, I
     let most = NonZeroU64::new(limits.decoder_bytes).unwrap_or(NonZeroU64::MIN);
     options.set_memory_limit(MemoryLimit::Bytes(most));
     let mut decoder = options.read_info(Cursor::new(bytes)).map_err(fault_of)?;
-    check_size(decoder.width().into(), decoder.height().into(), bytes, limits)?;
+    check_size(
+        decoder.width().into(),
+        decoder.height().into(),
+        bytes,
+        limits,
+    )?;
     let screen = (usize::from(decoder.width()), usize::from(decoder.height()));
 
     let frame = decoder.next_frame_info().map_err(fault_of)?;

@@ -213,7 +213,11 @@ pub(crate) fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
     let failed = |source| Error::io(path, source);
     let kind = path.metadata().map_err(failed)?.file_type();
     if !kind.is_file() {
-        let what = if kind.is_dir() { "a folder" } else { "a pipe or device" };
+        let what = if kind.is_dir() {
+            "a folder"
+        } else {
+            "a pipe or device"
+        };
         let message = format!("expected a file, got {what}");
         return Err(failed(io::Error::new(ErrorKind::InvalidInput, message)));
     }
@@ -412,24 +416,14 @@ mod tests {
     fn sixteen_bits_keep_the_high_byte() {
         let pixels = vec![0, 255, 256, 0x1234, 0x80FF, 0xFFFF];
         let image: ImageBuffer<Rgb<u16>, _> = ImageBuffer::from_raw(2, 1, pixels).unwrap();
-        for format in [ImageFormat::Png, ImageFormat::Tiff] {
-            let image = decoded(DynamicImage::ImageRgb16(image.clone()), format);
-            assert_eq!(image.pixels(), [0, 0, 1, 0x12, 0x80, 0xFF]);
-        }
+        let image = decoded(DynamicImage::ImageRgb16(image), ImageFormat::Png);
+        assert_eq!(image.pixels(), [0, 0, 1, 0x12, 0x80, 0xFF]);
         let pixels = vec![
             0x1234, 0x5678, 0x9ABC, 0xFFFF, 0x1234, 0x5678, 0x9ABC, 0x00FF,
         ];
         let image: ImageBuffer<Rgba<u16>, _> = ImageBuffer::from_raw(2, 1, pixels).unwrap();
         let image = decoded(DynamicImage::ImageRgba16(image), ImageFormat::Png);
         assert_eq!(image.pixels(), [0x12, 0x56, 0x9A, 255, 255, 255]);
-    }
-
-    #[test]
-    fn float_samples_are_zero_to_one() {
-        let pixels = vec![-1.0, 0.0, 0.5, 1.0, 7.0, f32::NAN];
-        let image: ImageBuffer<Rgb<f32>, _> = ImageBuffer::from_raw(2, 1, pixels).unwrap();
-        let image = decoded(DynamicImage::ImageRgb32F(image), ImageFormat::Tiff);
-        assert_eq!(image.pixels(), [0, 0, 128, 255, 255, 0]);
     }
 
     #[test]

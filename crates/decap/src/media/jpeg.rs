@@ -69,7 +69,10 @@ pub(super) fn decode(
 
 /// The components of the JPEG within a TIFF, without any conversion of colours: there the TIFF
 /// says what they are.
-pub(super) fn decode_components(bytes: &[u8], decoder_bytes: u64) -> Result<Components, InputFault> {
+pub(super) fn decode_components(
+    bytes: &[u8],
+    decoder_bytes: u64,
+) -> Result<Components, InputFault> {
     components_of(decoder_of(bytes, u64::MAX, decoder_bytes)?, decoder_bytes)
 }
 
@@ -175,9 +178,9 @@ fn fault_of(error: JpegError) -> InputFault {
         JpegError::LimitExceeded { .. } | JpegError::AllocationFailed { .. } => {
             InputFault::TooLarge(error.to_string())
         }
-        JpegError::Unsupported(_) => InputFault::Unsupported(format!(
-            "{error}; convert it to an ordinary JPEG or PNG"
-        )),
+        JpegError::Unsupported(_) => {
+            InputFault::Unsupported(format!("{error}; convert it to an ordinary JPEG or PNG"))
+        }
         JpegError::UnexpectedEof => cut_short(),
         error => InputFault::Damaged(error.to_string()),
     }

@@ -147,9 +147,13 @@ fn unreadable_kind(head: &[u8]) -> Option<&'static str> {
     }
     iso_media_kind(head).or_else(|| match head {
         [b'P', b'7', b'\n', ..] => Some("Netpbm (PAM)"),
-        [b'P', b'1'..=b'6', b'\n' | b' ' | b'\r' | b'\t', b'0'..=b'9' | b'#', ..] => {
-            Some("Netpbm (PNM)")
-        }
+        [
+            b'P',
+            b'1'..=b'6',
+            b'\n' | b' ' | b'\r' | b'\t',
+            b'0'..=b'9' | b'#',
+            ..,
+        ] => Some("Netpbm (PNM)"),
         _ => is_svg(head).then_some("SVG"),
     })
 }
@@ -173,7 +177,12 @@ fn iso_media_kind(head: &[u8]) -> Option<&'static str> {
     let main = brands.get(..4)?;
     let general = matches!(main, b"mif1" | b"msf1" | b"mif2" | b"miaf");
     name_of(main).or_else(|| {
-        general.then(|| brands[4..].chunks_exact(4).find_map(name_of).unwrap_or("HEIF"))
+        general.then(|| {
+            brands[4..]
+                .chunks_exact(4)
+                .find_map(name_of)
+                .unwrap_or("HEIF")
+        })
     })
 }
 
@@ -251,7 +260,12 @@ mod tests {
             b"II is a number",
         ];
         for head in others {
-            assert_eq!(kind_of_head(head), None, "{}", String::from_utf8_lossy(head));
+            assert_eq!(
+                kind_of_head(head),
+                None,
+                "{}",
+                String::from_utf8_lossy(head)
+            );
         }
     }
 }

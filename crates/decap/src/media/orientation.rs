@@ -10,16 +10,20 @@ use super::tiff::{Directory, tag};
 
 /// The orientation in an EXIF block, with or without `Exif\0\0` before it, or in a whole TIFF.
 ///
-/// The value may be of any integer type; all but 1 to 8 is ignored.
+/// The value may be of any type of number, as in Pillow; all but 1 to 8 is ignored.
 pub(super) fn of_exif(block: &[u8]) -> Option<Orientation> {
     const PREFIX: &[u8] = b"Exif\0\0";
     let block = block.strip_prefix(PREFIX).unwrap_or(block);
     let block = block.strip_prefix(PREFIX).unwrap_or(block);
     let directory = Directory::first(block)?;
-    match directory.integers(tag::ORIENTATION)?.as_slice() {
-        [value] => Orientation::from_exif(u8::try_from(*value).ok()?),
-        _ => None,
-    }
+    let number = match directory.integer(tag::ORIENTATION) {
+        Some(integer) => u8::try_from(integer).ok()?,
+        None => {
+            let real = *directory.reals(tag::ORIENTATION)?.first()?;
+            (1..=8).find(|&number| f64::from(number) == real)?
+        }
+    };
+    Orientation::from_exif(number)
 }
 
 /// The orientation in an XMP packet, as an attribute or as an element.
@@ -82,7 +86,9 @@ fn application_segments(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The orientation of a PNG, from the chunks that Pillow looks at: `eXIf`, the "Raw profile type
 /// exif" of ImageMagick, XMP.
-pub(super) fn of_png<'a>(chunks: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<Orientation> {
+pub(super) fn of_png<'a>(
+    chunks: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Option<Orientation> {
     let (mut exif, mut profile, mut xmp) = (None, None, None);
     for (kind, data) in chunks {
         match kind {
@@ -125,7 +131,9 @@ fn inflate(data: &[u8]) -> Option<Vec<u8>> {
     const MOST_BYTES: u64 = 4 << 20;
     let mut text = Vec::new();
     // A stream that breaks off still gives what came before.
-    let _ = ZlibDecoder::new(data).take(MOST_BYTES).read_to_end(&mut text);
+    let _ = ZlibDecoder::new(data)
+        .take(MOST_BYTES)
+        .read_to_end(&mut text);
     Some(text)
 }
 
@@ -137,5 +145,10 @@ fn bytes_of_profile(profile: &[u8]) -> Option<Vec<u8>> {
         .filter(|byte| !byte.is_ascii_whitespace())
         .map(|&byte| char::from(byte).to_digit(16).map(|digit| digit as u8))
         .collect();
-    Some(digits?.chunks_exact(2).map(|it| it[0] << 4 | it[1]).collect())
+    Some(
+        digits?
+            .chunks_exact(2)
+            .map(|it| it[0] << 4 | it[1])
+            .collect(),
+    )
 }

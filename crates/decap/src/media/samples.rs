@@ -88,7 +88,11 @@ mod tests {
     fn every_kind_of_pixel_becomes_rgb() {
         let cases: [(Channels, &[u8], &[u8]); 5] = [
             (Channels::Grey, &[7, 200], &[7, 7, 7, 200, 200, 200]),
-            (Channels::GreyAlpha, &[0, 0, 10, 255], &[255, 255, 255, 10, 10, 10]),
+            (
+                Channels::GreyAlpha,
+                &[0, 0, 10, 255],
+                &[255, 255, 255, 10, 10, 10],
+            ),
             (Channels::Rgb, &[1, 2, 3], &[1, 2, 3]),
             (
                 Channels::RgbAlpha,

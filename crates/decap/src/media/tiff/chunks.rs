@@ -94,7 +94,9 @@ impl<'a> Chunks<'a> {
         let expected = layout.packed_bytes(rows);
         let mut packed = self.packed(index, expected)?.to_vec();
         if self.is_bit_reversed && layout.compression != Compression::Jpeg {
-            packed.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+            packed
+                .iter_mut()
+                .for_each(|byte| *byte = byte.reverse_bits());
         }
         let mut unpacked = match layout.compression {
             Compression::None => packed,
@@ -125,7 +127,9 @@ impl<'a> Chunks<'a> {
         let rest = self.bytes.get(start..).ok_or_else(missing)?;
         let count = match self.byte_count(index) {
             Some(0) | None => rest.len(),
-            Some(count) => usize::try_from(count).unwrap_or(usize::MAX).max(expected.min(8)),
+            Some(count) => usize::try_from(count)
+                .unwrap_or(usize::MAX)
+                .max(expected.min(8)),
         };
         Ok(&rest[..count.min(rest.len())])
     }
@@ -150,11 +154,7 @@ impl<'a> Chunks<'a> {
         {
             return Err(InputFault::Damaged(format!(
                 "expected a strip of {} x {rows} pixels and {} samples, got {} x {} and {}",
-                layout.chunk_width,
-                layout.chunk_samples,
-                image.width,
-                image.height,
-                image.channels
+                layout.chunk_width, layout.chunk_samples, image.width, image.height, image.channels
             )));
         }
         Ok(image.samples)
@@ -167,7 +167,10 @@ impl<'a> Chunks<'a> {
         }
         let (bytes, remainder) = (layout.bits / 8, layout.bits % 8);
         let is_float = layout.samples == Samples::Float;
-        if remainder != 0 || !matches!(bytes, 1 | 2 | 3 | 4 | 8) || (self.predictor == 3 && !is_float) {
+        if remainder != 0
+            || !matches!(bytes, 1 | 2 | 3 | 4 | 8)
+            || (self.predictor == 3 && !is_float)
+        {
             return Err(unsupported(&format!(
                 "predictor {} with samples of {} bits",
                 self.predictor, layout.bits

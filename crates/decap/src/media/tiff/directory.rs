@@ -141,12 +141,25 @@ impl<'a> Directory<'a> {
         self.integers(tag)?.first().copied()
     }
 
-    /// The values of `tag` where they are unsigned fractions.
-    pub(super) fn fractions(&self, tag: u16) -> Option<Vec<f64>> {
-        let entry = self.entry(tag).filter(|entry| entry.kind == 5)?;
-        let values = self.bytes[entry.values.clone()].chunks_exact(8);
-        let part = |bytes| self.order.number(bytes) as f64;
-        Some(values.map(|it| part(&it[..4]) / part(&it[4..])).collect())
+    /// The values of `tag` where they are fractions or floats.
+    pub(in crate::media) fn reals(&self, tag: u16) -> Option<Vec<f64>> {
+        let entry = self.entry(tag)?;
+        let order = self.order;
+        let part = |bytes: &[u8]| order.number(bytes) as f64;
+        let signed_part = |bytes: &[u8]| f64::from(order.number(bytes) as u32 as i32);
+        let real = |bytes: &[u8]| match entry.kind {
+            5 => part(&bytes[..4]) / part(&bytes[4..]),
+            10 => signed_part(&bytes[..4]) / signed_part(&bytes[4..]),
+            11 => f64::from(f32::from_bits(order.number(bytes) as u32)),
+            _ => f64::from_bits(order.number(bytes)),
+        };
+        let size = match entry.kind {
+            5 | 10 | 12 => 8,
+            11 => 4,
+            _ => return None,
+        };
+        let values = self.bytes[entry.values.clone()].chunks_exact(size);
+        Some(values.map(real).collect())
     }
 
     /// The bytes of the values of `tag`, in the file's order.

@@ -101,9 +101,7 @@ fn two_dimensional_row(
         while b1 > 0 && is_behind(reference_at(b1 - 1)) {
             b1 -= 1;
         }
-        while b1 < reference.len()
-            && (!is_behind(reference_at(b1)) || (b1 % 2 == 1) != is_black)
-        {
+        while b1 < reference.len() && (!is_behind(reference_at(b1)) || (b1 % 2 == 1) != is_black) {
             b1 += 1;
         }
         match mode::decode(bits)? {

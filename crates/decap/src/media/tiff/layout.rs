@@ -81,7 +81,11 @@ impl Layout {
 
         let compression = Compression::of(directory)?;
         let photometric = directory.integer(tag::PHOTOMETRIC).unwrap_or(0);
-        let colour_samples = if matches!(photometric, 2 | 6 | 8) { 3 } else { 1 };
+        let colour_samples = if matches!(photometric, 2 | 6 | 8) {
+            3
+        } else {
+            1
+        };
         let samples_per_pixel = match directory.integer(tag::SAMPLES_PER_PIXEL) {
             Some(samples) => samples,
             None if compression == Compression::Jpeg => colour_samples,
@@ -106,7 +110,9 @@ impl Layout {
         let subsampling = match colour {
             Colour::YCbCr if compression != Compression::Jpeg => {
                 if is_planar || bits != 8 || samples_per_pixel != 3 {
-                    return Err(unsupported("YCbCr in separate planes or of more than 8 bits"));
+                    return Err(unsupported(
+                        "YCbCr in separate planes or of more than 8 bits",
+                    ));
                 }
                 subsampling_of(directory, width, height)?
             }
@@ -193,7 +199,8 @@ impl Layout {
             )))
         };
         let chunk_pixels = self.chunk_width as u128 * self.chunk_height as u128;
-        let chunk_bytes = chunk_pixels * self.chunk_samples as u128 * (self.bits as u128).div_ceil(8);
+        let chunk_bytes =
+            chunk_pixels * self.chunk_samples as u128 * (self.bits as u128).div_ceil(8);
         let pixels = self.width as u128 * self.height as u128;
         let bytes = 2 * chunk_bytes + pixels * (self.used_samples() as u128 + 3);
         if bytes > u128::from(limits.decoder_bytes) {
@@ -244,7 +251,9 @@ fn sample_format(directory: &Directory, bits: usize) -> Result<Samples, InputFau
         (1 | 4, _) | (2, 8) => Ok(Samples::Uint),
         (3, 16 | 32 | 64) => Ok(Samples::Float),
         (2, _) => Err(unsupported("signed samples")),
-        _ => Err(unsupported(&format!("sample format {first} of {bits} bits"))),
+        _ => Err(unsupported(&format!(
+            "sample format {first} of {bits} bits"
+        ))),
     }
 }
 
@@ -285,7 +294,8 @@ fn palette_of(directory: &Directory, bits: usize) -> Result<Vec<[u8; 3]>, InputF
     }
     let has_low_bytes_alone = map.iter().all(|&value| value < 256);
     let shift = if has_low_bytes_alone { 0 } else { 8 };
-    let colour = |index: usize| [0, 1, 2].map(|channel| (map[channel * colours + index] >> shift) as u8);
+    let colour =
+        |index: usize| [0, 1, 2].map(|channel| (map[channel * colours + index] >> shift) as u8);
     Ok((0..colours).map(colour).collect())
 }
 
@@ -322,7 +332,10 @@ fn subsampling_of(
 ) -> Result<(usize, usize), InputFault> {
     let given = directory.integers(tag::YCBCR_SUBSAMPLING);
     let byte_counts = directory.integers(tag::STRIP_BYTE_COUNTS);
-    let bytes: u64 = byte_counts.unwrap_or_default().iter().fold(0, |sum, it| sum.saturating_add(*it));
+    let bytes: u64 = byte_counts
+        .unwrap_or_default()
+        .iter()
+        .fold(0, |sum, it| sum.saturating_add(*it));
     match given.as_deref() {
         Some(&[across @ (1 | 2 | 4), down @ (1 | 2 | 4)]) => Ok((across as usize, down as usize)),
         Some(other) => Err(unsupported(&format!("colour sampling {other:?}"))),

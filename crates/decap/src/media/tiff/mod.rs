@@ -47,8 +47,8 @@ pub(super) fn decode(
     }
     let pixels = rgb_of(read.samples, &layout, &directory);
     let size = (layout.width as u32, layout.height as u32); // both came as u32
-    let orientation = orientation::of_exif(bytes)
-        .or_else(|| orientation::of_xmp(directory.raw(tag::XMP)?));
+    let orientation =
+        orientation::of_exif(bytes).or_else(|| orientation::of_xmp(directory.raw(tag::XMP)?));
     image::RgbImage::from_raw(size.0, size.1, pixels)
         .map(|image| (image, orientation))
         .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
@@ -66,13 +66,18 @@ pub(super) fn raw_kind(head: &[u8]) -> Option<&'static str> {
     if directory.has(tag::DNG_VERSION) {
         return Some("camera raw (DNG)");
     }
-    let is = |tag, values: &[u64]| directory.integer(tag).is_some_and(|it| values.contains(&it));
+    let is = |tag, values: &[u64]| {
+        directory
+            .integer(tag)
+            .is_some_and(|it| values.contains(&it))
+    };
     let is_thumbnail = directory.integer(tag::NEW_SUBFILE_TYPE).unwrap_or(0) & 1 == 1;
     let is_raw = (is_thumbnail && directory.has(tag::SUB_IFDS))
         || is(tag::COMPRESSION, &SENSOR_COMPRESSIONS)
         || is(tag::PHOTOMETRIC, &SENSOR_PHOTOMETRICS);
     let make = directory.raw(tag::MAKE).unwrap_or_default();
-    let made_by = |name: &[u8]| make.len() >= name.len() && make[..name.len()].eq_ignore_ascii_case(name);
+    let made_by =
+        |name: &[u8]| make.len() >= name.len() && make[..name.len()].eq_ignore_ascii_case(name);
     is_raw.then(|| match () {
         () if made_by(b"NIKON") => "camera raw (NEF)",
         () if made_by(b"SONY") => "camera raw (ARW)",
@@ -117,7 +122,11 @@ impl Reader<'_> {
                 );
                 let rows = layout.chunk_height.min(layout.height - top);
                 // The last strip holds the rows that are left; a tile is always whole.
-                let unpacked_rows = if layout.is_tiled { layout.chunk_height } else { rows };
+                let unpacked_rows = if layout.is_tiled {
+                    layout.chunk_height
+                } else {
+                    rows
+                };
                 let unpacked =
                     self.chunks
                         .unpacked(plane * across * down + index, layout, unpacked_rows)?;
@@ -166,7 +175,11 @@ impl Reader<'_> {
             }
             (Samples::Uint, 8) => narrowed.extend_from_slice(row),
             (Samples::Uint, bits) if bits % 8 == 0 => {
-                let high = if self.order == ByteOrder::Big { 0 } else { bytes - 1 };
+                let high = if self.order == ByteOrder::Big {
+                    0
+                } else {
+                    bytes - 1
+                };
                 narrowed.extend(row.chunks_exact(bytes).map(|sample| sample[high]));
             }
             (Samples::Uint, bits) => {
@@ -224,7 +237,9 @@ fn rgb_of(mut samples: Vec<u8>, layout: &Layout, directory: &Directory) -> Vec<u
     if layout.alpha == Alpha::Premultiplied {
         for pixel in samples.chunks_exact_mut(used) {
             if let Some((alpha, colour)) = pixel.split_last_mut() {
-                colour.iter_mut().for_each(|value| *value = unmultiplied(*value, *alpha));
+                colour
+                    .iter_mut()
+                    .for_each(|value| *value = unmultiplied(*value, *alpha));
             }
         }
     }
@@ -273,9 +288,12 @@ impl YCbCrToRgb {
     fn of(directory: &Directory) -> Self {
         const WEIGHTS: [f64; 3] = [0.299, 0.587, 0.114];
         const REFERENCE: [f64; 6] = [0.0, 255.0, 128.0, 255.0, 128.0, 255.0];
-        let fractions = |tag| directory.fractions(tag);
-        let weights = fractions(tag::YCBCR_COEFFICIENTS).and_then(|it| it.try_into().ok());
-        let reference = fractions(tag::REFERENCE_BLACK_WHITE).and_then(|it| it.try_into().ok());
+        let weights = directory
+            .reals(tag::YCBCR_COEFFICIENTS)
+            .and_then(|it| it.try_into().ok());
+        let reference = directory
+            .reals(tag::REFERENCE_BLACK_WHITE)
+            .and_then(|it| it.try_into().ok());
         Self {
             weights: weights
                 .filter(|it: &[f64; 3]| it.iter().all(|weight| *weight > 0.0 && *weight < 1.0))
