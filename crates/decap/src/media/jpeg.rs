@@ -1,5 +1,7 @@
 //! JPEG: bit for bit what libjpeg-turbo, and so Pillow, makes of it.
 
+use std::ops::RangeInclusive;
+
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::{
     ColorSpace, DecodeLimits, DecodeWarning, Decoder, FrameHeader, JpegError, PixelFormat,
@@ -7,7 +9,7 @@ use libjpeg_turbo_rs::{
 };
 
 use super::image::{Limits, check_pixels};
-use super::jpeg_components::{Components, interleaved, ycbcr_to_rgb, ycck_to_cmyk};
+use super::jpeg_components::{interleaved, ycbcr_to_rgb, ycck_to_cmyk};
 use super::orientation;
 use super::samples::{Channels, to_rgb};
 use crate::error::InputFault;
@@ -47,7 +49,7 @@ pub(super) fn decode(
         refuse_cut_short(&decoded.warnings)?;
         decoded.data
     } else {
-        let mut samples = components_of(decoder, limits.decoder_bytes)?.samples;
+        let mut samples = components_of(decoder, limits.decoder_bytes)?;
         match colours {
             ColorSpace::YCbCr => ycbcr_to_rgb(&mut samples),
             ColorSpace::Ycck => ycck_to_cmyk(&mut samples),
@@ -67,13 +69,28 @@ pub(super) fn decode(
         .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
 }
 
-/// The components of the JPEG within a TIFF, without any conversion of colours: there the TIFF
-/// says what they are.
+/// The samples `[rows, width, components]` of the JPEG within a TIFF, without any conversion of
+/// colours: there the TIFF says what they are. The last strip may hold more rows than are left.
 pub(super) fn decode_components(
     bytes: &[u8],
+    width: usize,
+    rows: RangeInclusive<usize>,
+    components: usize,
     decoder_bytes: u64,
-) -> Result<Components, InputFault> {
-    components_of(decoder_of(bytes, u64::MAX, decoder_bytes)?, decoder_bytes)
+) -> Result<Vec<u8>, InputFault> {
+    let decoder = decoder_of(bytes, u64::MAX, decoder_bytes)?;
+    let header = decoder.header();
+    let own = (usize::from(header.width), header.components.len());
+    if own != (width, components) || !rows.contains(&usize::from(header.height)) {
+        return Err(InputFault::Damaged(format!(
+            "expected a strip of {width} x {} pixels and {components} samples, got {} x {} and {}",
+            rows.start(),
+            own.0,
+            header.height,
+            own.1
+        )));
+    }
+    components_of(decoder, decoder_bytes)
 }
 
 fn decoder_of(bytes: &[u8], pixels: u64, decoder_bytes: u64) -> Result<Decoder<'_>, InputFault> {
@@ -134,7 +151,8 @@ fn largest_factors(header: &FrameHeader) -> (u8, u8) {
     (across.unwrap_or(1), down.unwrap_or(1))
 }
 
-fn components_of(decoder: Decoder, decoder_bytes: u64) -> Result<Components, InputFault> {
+/// The components of a JPEG at its size, `[height, width, components]`, u8.
+fn components_of(decoder: Decoder, decoder_bytes: u64) -> Result<Vec<u8>, InputFault> {
     let factors: Vec<(usize, usize)> = decoder
         .header()
         .components

@@ -4,14 +4,6 @@
 
 use libjpeg_turbo_rs::RawImage;
 
-/// `[height, width, channels]`, u8.
-pub(super) struct Components {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) channels: usize,
-    pub(super) samples: Vec<u8>,
-}
-
 /// A component as it was stored: `width` by `height` samples, in rows of `stride`.
 struct Plane<'a> {
     samples: &'a [u8],
@@ -20,9 +12,9 @@ struct Plane<'a> {
     height: usize,
 }
 
-/// All components of `raw` at the size of the photo. `factors` are their sampling factors, each a
+/// All components of `raw` at the size of the photo, `[height, width, components]`, u8. `factors` are their sampling factors, each a
 /// divisor of the largest. `None` where the planes are smaller than the header says.
-pub(super) fn interleaved(raw: &RawImage, factors: &[(usize, usize)]) -> Option<Components> {
+pub(super) fn interleaved(raw: &RawImage, factors: &[(usize, usize)]) -> Option<Vec<u8>> {
     let across = factors.iter().map(|it| it.0).max()?;
     let down = factors.iter().map(|it| it.1).max()?;
     let channels = factors.len();
@@ -46,12 +38,7 @@ pub(super) fn interleaved(raw: &RawImage, factors: &[(usize, usize)]) -> Option<
             }
         }
     }
-    Some(Components {
-        width: raw.width,
-        height: raw.height,
-        channels,
-        samples,
-    })
+    Some(samples)
 }
 
 impl Plane<'_> {

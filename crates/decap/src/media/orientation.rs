@@ -89,52 +89,50 @@ fn application_segments(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(super) fn of_png<'a>(
     chunks: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Option<Orientation> {
-    let (mut exif, mut profile, mut xmp) = (None, None, None);
+    const PROFILE: &[u8] = b"Raw profile type exif\0";
+    const XMP: &[u8] = b"XML:com.adobe.xmp\0";
+    // The last of each kind counts, and no other is unpacked.
+    let (mut exif, mut profile, mut packed_profile, mut xmp) = (None, None, None, None);
     for (kind, data) in chunks {
         match kind {
             b"eXIf" => exif = Some(data),
-            b"tEXt" | b"zTXt" => {
-                let text = data.strip_prefix(b"Raw profile type exif\0");
-                profile = text
-                    .and_then(|text| match kind {
-                        b"tEXt" => Some(text.to_vec()),
-                        _ => inflate(text.strip_prefix(b"\0")?),
-                    })
-                    .or(profile);
-            }
-            b"iTXt" => xmp = xmp_of_text(data).or(xmp),
+            b"tEXt" => profile = data.strip_prefix(PROFILE).or(profile),
+            b"zTXt" => packed_profile = data.strip_prefix(PROFILE).or(packed_profile),
+            b"iTXt" => xmp = data.strip_prefix(XMP).or(xmp),
             _ => {}
         }
     }
-    let exif = match (exif, profile) {
-        (Some(exif), _) => of_exif(exif),
-        (None, Some(profile)) => of_exif(&bytes_of_profile(&profile)?),
-        (None, None) => None,
+    let profile = || match (profile, packed_profile) {
+        (Some(text), _) => bytes_of_profile(text),
+        (None, packed) => bytes_of_profile(&inflate(packed?.strip_prefix(b"\0")?)),
     };
-    exif.or_else(|| of_xmp(&xmp?))
+    let exif = match exif {
+        Some(block) => of_exif(block),
+        None => profile().and_then(|block| of_exif(&block)),
+    };
+    exif.or_else(|| of_xmp(&packet_of_text(xmp?)?))
 }
 
-/// The XMP packet of an `iTXt` chunk: keyword, compressed or not, method, language, keyword again.
-fn xmp_of_text(data: &[u8]) -> Option<Vec<u8>> {
-    let rest = data.strip_prefix(b"XML:com.adobe.xmp\0")?;
-    let (&is_compressed, rest) = rest.split_first()?;
-    let mut parts = rest.get(1..)?.splitn(3, |&byte| byte == 0);
-    let text = parts.nth(2)?;
-    match is_compressed {
-        0 => Some(text.to_vec()),
-        _ => inflate(text),
-    }
+/// The XMP packet of an `iTXt` chunk, behind its keyword: whether it is compressed, the method, a
+/// language, the keyword in that language.
+fn packet_of_text(text: &[u8]) -> Option<Vec<u8>> {
+    let (&is_compressed, rest) = text.split_first()?;
+    let packet = rest.get(1..)?.splitn(3, |&byte| byte == 0).nth(2)?;
+    Some(match is_compressed {
+        0 => packet.to_vec(),
+        _ => inflate(packet),
+    })
 }
 
 /// Text within a PNG, to a size that no EXIF block or packet of a photo needs.
-fn inflate(data: &[u8]) -> Option<Vec<u8>> {
+fn inflate(data: &[u8]) -> Vec<u8> {
     const MOST_BYTES: u64 = 4 << 20;
     let mut text = Vec::new();
     // A stream that breaks off still gives what came before.
     let _ = ZlibDecoder::new(data)
         .take(MOST_BYTES)
         .read_to_end(&mut text);
-    Some(text)
+    text
 }
 
 /// The bytes of ImageMagick's form: an empty line, a name, a length, lines of hexadecimal digits.

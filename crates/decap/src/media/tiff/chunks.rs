@@ -1,5 +1,6 @@
 //! The strips and tiles of a TIFF, decompressed.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use flate2::read::ZlibDecoder;
@@ -79,11 +80,6 @@ impl<'a> Chunks<'a> {
         })
     }
 
-    /// The bytes that the file gives for strip or tile `index`, if it says how many there are.
-    pub(super) fn byte_count(&self, index: usize) -> Option<u64> {
-        self.byte_counts.get(index).copied()
-    }
-
     /// Strip or tile `index`, unpacked: at least `rows` rows of `layout.row_bytes()` bytes.
     pub(super) fn unpacked(
         &self,
@@ -92,14 +88,13 @@ impl<'a> Chunks<'a> {
         rows: usize,
     ) -> Result<Vec<u8>, InputFault> {
         let expected = layout.packed_bytes(rows);
-        let mut packed = self.packed(index, expected)?.to_vec();
+        let mut packed = Cow::Borrowed(self.packed(index, expected)?);
         if self.is_bit_reversed && layout.compression != Compression::Jpeg {
-            packed
-                .iter_mut()
-                .for_each(|byte| *byte = byte.reverse_bits());
+            let bytes = packed.to_mut().iter_mut();
+            bytes.for_each(|byte| *byte = byte.reverse_bits());
         }
         let mut unpacked = match layout.compression {
-            Compression::None => packed,
+            Compression::None => packed[..packed.len().min(expected)].to_vec(),
             Compression::Fax(coding) => fax::decode(&packed, coding, layout.chunk_width, rows)?,
             Compression::Lzw => unpack_lzw(&packed, expected)?,
             Compression::Deflate => unpack_deflate(&packed, expected)?,
@@ -118,18 +113,18 @@ impl<'a> Chunks<'a> {
         Ok(unpacked)
     }
 
-    /// The bytes of strip or tile `index` in the file. Counts that are absent, or reach beyond the
-    /// end of the file, are no reason to refuse it: what is there may do.
+    /// The bytes of strip or tile `index` in the file. A count that is absent, or reaches beyond the
+    /// end of the file, is no reason to refuse it: what is there may do. One that is far longer than
+    /// what it unpacks to is cut, or a file could make every strip of itself.
     fn packed(&self, index: usize, expected: usize) -> Result<&'a [u8], InputFault> {
         let missing = || InputFault::Damaged("cut short: a part of the photo is missing".into());
         let offset = self.offsets.get(index).ok_or_else(missing)?;
         let start = usize::try_from(*offset).map_err(|_| missing())?;
         let rest = self.bytes.get(start..).ok_or_else(missing)?;
-        let count = match self.byte_count(index) {
-            Some(0) | None => rest.len(),
-            Some(count) => usize::try_from(count)
-                .unwrap_or(usize::MAX)
-                .max(expected.min(8)),
+        let most = expected.saturating_mul(4).saturating_add(1 << 16);
+        let count = match self.byte_counts.get(index) {
+            Some(0) | None => most,
+            Some(count) => usize::try_from(*count).unwrap_or(most).min(most),
         };
         Ok(&rest[..count.min(rest.len())])
     }
@@ -148,16 +143,13 @@ impl<'a> Chunks<'a> {
         let tables = tables.strip_prefix(b"\xFF\xD8").unwrap_or(tables);
         let tables = tables.strip_suffix(b"\xFF\xD9").unwrap_or(tables);
         let whole = [b"\xFF\xD8", tables, body].concat();
-        let image = jpeg::decode_components(&whole, layout.decoder_bytes)?;
-        if (image.width, image.channels) != (layout.chunk_width, layout.chunk_samples)
-            || image.height < rows
-        {
-            return Err(InputFault::Damaged(format!(
-                "expected a strip of {} x {rows} pixels and {} samples, got {} x {} and {}",
-                layout.chunk_width, layout.chunk_samples, image.width, image.height, image.channels
-            )));
-        }
-        Ok(image.samples)
+        jpeg::decode_components(
+            &whole,
+            layout.chunk_width,
+            rows..=layout.chunk_height,
+            layout.chunk_samples,
+            layout.decoder_bytes,
+        )
     }
 
     /// Samples were stored as differences from their left neighbour; with floats, byte by byte.

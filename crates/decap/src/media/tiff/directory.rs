@@ -36,6 +36,10 @@ pub(in crate::media) mod tag {
     pub const DNG_VERSION: u16 = 50706;
 }
 
+/// No directory of a photo has more tags, nor a tag more values; what comes after is left out.
+const MOST_ENTRIES: usize = 1 << 16;
+const MOST_VALUES: usize = 1 << 22;
+
 /// The order of the bytes of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ByteOrder {
@@ -83,7 +87,7 @@ impl<'a> Directory<'a> {
         let mut entries = Vec::new();
         for (index, entry) in rest[count_bytes..]
             .chunks_exact(entry_bytes)
-            .take(count)
+            .take(count.min(MOST_ENTRIES))
             .enumerate()
         {
             let kind = order.number(&entry[2..4]) as u16;
@@ -128,6 +132,7 @@ impl<'a> Directory<'a> {
             return None;
         }
         let values = self.bytes[entry.values.clone()].chunks_exact(size);
+        let values = values.take(MOST_VALUES);
         let unused_bits = 64 - 8 * size as u32;
         let integer = |bytes| match (self.order.number(bytes), is_signed) {
             (value, true) => ((value << unused_bits) as i64 >> unused_bits) as u64,
@@ -159,7 +164,7 @@ impl<'a> Directory<'a> {
             _ => return None,
         };
         let values = self.bytes[entry.values.clone()].chunks_exact(size);
-        Some(values.map(real).collect())
+        Some(values.take(MOST_VALUES).map(real).collect())
     }
 
     /// The bytes of the values of `tag`, in the file's order.

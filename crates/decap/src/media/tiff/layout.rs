@@ -107,13 +107,13 @@ impl Layout {
             2 => samples_per_pixel > 1,
             other => return Err(unsupported(&format!("planar configuration {other}"))),
         };
+        if colour == Colour::YCbCr && (is_planar || bits != 8 || samples_per_pixel != 3) {
+            return Err(unsupported(
+                "YCbCr in separate planes or of more than 8 bits",
+            ));
+        }
         let subsampling = match colour {
             Colour::YCbCr if compression != Compression::Jpeg => {
-                if is_planar || bits != 8 || samples_per_pixel != 3 {
-                    return Err(unsupported(
-                        "YCbCr in separate planes or of more than 8 bits",
-                    ));
-                }
                 subsampling_of(directory, width, height)?
             }
             _ => (1, 1),
