@@ -282,18 +282,16 @@ fn float_samples_beyond_their_range_are_clipped() {
 
 #[test]
 fn tiffs_that_cannot_be_read_are_told_apart_from_damaged_ones() {
-    let cases: [(&str, u16, u16, u16, &str); 5] = [
-        ("Zstandard", 259, 3, 50000, "Zstandard compression"),
-        ("old JPEG", 259, 3, 6, "old-style JPEG"),
-        ("Lab", 262, 3, 8, "Lab colours"),
-        ("signed", 339, 3, 2, "signed samples"),
-        ("planes", 284, 3, 3, "planar configuration 3"),
-    ];
-    for (name, tag, kind, value, message) in cases {
+    for (tag, value, message) in [
+        (259, 50000, "Zstandard compression"),
+        (259, 6, "old-style JPEG"),
+        (262, 8, "Lab colours"),
+        (339, 2, "signed samples"),
+        (284, 3, "planar configuration 3"),
+    ] {
         let mut tiff = Tiff::grey(2, 1, 16);
-        tiff.set(tag, kind, u32::from(value));
+        tiff.set(tag, 3, value);
         assert_unsupported(&tiff.bytes(&[1, 2, 3, 4]), message);
-        assert!(!name.is_empty());
     }
     let cut = Tiff::grey(100, 100, 8).bytes(&[1; 50]);
     let error = image::decode(&cut, "a.tif".as_ref(), &Limits::default()).unwrap_err();
