@@ -9,14 +9,14 @@ thread_local! {
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work`, a call of another crate's parser on bytes from outside. Where it panics, nothing is
-/// printed and the error is what `into_error` makes of a message that names `what`, such as "PNG".
+/// Runs `work`, a call of another crate's parser on bytes from outside. If it panics, nothing is
+/// printed; the error is what `into_error` makes of a message that names `what`, such as "PNG".
 ///
-/// The first call installs a panic hook for the whole process. It is silent on threads inside
-/// `guarded` and calls the hook that it replaced everywhere else, so all other panics are reported as
-/// before. Two things escape it: a parser that panics on a thread of its own prints its message, and
-/// a program that replaces the hook afterwards gets the messages again. An abort, a stack overflow
-/// or an endless loop is not caught: bound nesting and sizes before the call.
+/// The first call installs a panic hook for the whole process. The hook is silent on threads inside
+/// `guarded`; everywhere else it calls the hook that it replaced, so other panics are reported as
+/// before. Two cases escape it: a parser that panics on a thread of its own prints its message, and
+/// a program that replaces the hook later prints all messages again. Aborts, stack overflows and
+/// endless loops are not caught: bound nesting and sizes before the call.
 ///
 /// `work` should leave nothing half changed that is used after a panic; parsers that return what
 /// they read do not. Keep rayon out of it: a thread that waits there may run another task, whose

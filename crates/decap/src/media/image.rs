@@ -72,11 +72,12 @@ pub fn open_reduced(path: impl AsRef<Path>, limits: &Limits, least_side: u32) ->
 
 /// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF; `name` stands for it in messages.
 ///
-/// The format is told by the content, and the pixels are those that Pillow reads. The first frame of
-/// an animation is taken, EXIF or XMP orientation is applied, transparency is flattened on white.
-/// CMYK becomes RGB without a colour profile. Of integers of more than 8 bits the high byte is kept:
-/// so does Pillow for colour, while its grey 16-bit photos clip at 255 and come out white, which is
-/// not followed here. Float samples of a TIFF are 0 to 1 or, where most are above 1, 0 to 255.
+/// The format is told by the content, and the pixels are those that Pillow reads. The first frame
+/// of an animation is taken, EXIF or XMP orientation is applied, transparency is flattened on
+/// white. CMYK becomes RGB without a colour profile. Of integers of more than 8 bits the high byte
+/// is kept: so does Pillow for colour, while its grey 16-bit photos clip at 255 and come out white,
+/// which is not followed here. Float samples of a TIFF are 0 to 1 or, where most are above 1, 0 to
+/// 255.
 ///
 /// # Errors
 /// [`Error::Input`]: empty, of no supported kind, damaged or cut short, over a limit. A picture of

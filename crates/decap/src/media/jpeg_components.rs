@@ -12,8 +12,10 @@ struct Plane<'a> {
     height: usize,
 }
 
-/// All components of `raw` at the size of the photo, `[height, width, components]`, u8. `factors` are their sampling factors, each a
-/// divisor of the largest. `None` where the planes are smaller than the header says.
+/// All components of `raw` at the size of the photo, `[height, width, components]`, u8.
+///
+/// `factors` are their sampling factors, each a divisor of the largest. `None` where the planes are
+/// smaller than the header says.
 pub(super) fn interleaved(raw: &RawImage, factors: &[(usize, usize)]) -> Option<Vec<u8>> {
     let across = factors.iter().map(|it| it.0).max()?;
     let down = factors.iter().map(|it| it.1).max()?;

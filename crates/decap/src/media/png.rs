@@ -10,9 +10,9 @@ const IMAGE_END: [u8; 12] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
 
 /// The chunks of `bytes` that Pillow makes pixels of: size, palette, transparency and image data.
 ///
-/// Left out are profiles, which may unpack to gigabytes, texts, and the later frames of an animation.
-/// A file that ends before its end mark gets one, and a check sum for a last chunk that is cut: where
-/// all pixels are there it is whole, and where not the decoder will say so.
+/// Profiles, which may unpack to gigabytes, texts and the later frames of an animation are left out.
+/// A file that ends before its end mark gets one, and a last chunk that is cut gets a check sum.
+/// Where all pixels are there the result is whole; where not, the decoder will say so.
 pub(super) fn pixels_alone(bytes: &[u8]) -> Vec<u8> {
     let mut kept = SIGNATURE.to_vec();
     kept.reserve(bytes.len());

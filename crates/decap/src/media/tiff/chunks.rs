@@ -113,9 +113,11 @@ impl<'a> Chunks<'a> {
         Ok(unpacked)
     }
 
-    /// The bytes of strip or tile `index` in the file. A count that is absent, or reaches beyond the
-    /// end of the file, is no reason to refuse it: what is there may do. One that is far longer than
-    /// what it unpacks to is cut, or a file could make every strip of itself.
+    /// The bytes of strip or tile `index` in the file.
+    ///
+    /// A count that is absent, or reaches beyond the end of the file, is no reason to refuse it: the
+    /// bytes that are there may be enough. A count far above what the chunk unpacks to is cut down,
+    /// or else every strip of a small file could be the whole file.
     fn packed(&self, index: usize, expected: usize) -> Result<&'a [u8], InputFault> {
         let missing = || InputFault::Damaged("cut short: a part of the photo is missing".into());
         let offset = self.offsets.get(index).ok_or_else(missing)?;
