@@ -100,6 +100,19 @@ pub fn decode(bytes: &[u8], name: &Path, limits: &Limits) -> Result<RgbImage> {
     decode_at(bytes, name, limits, None)
 }
 
+/// As [`decode`], or with a `least_side` as [`decode_reduced`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_to_fit(
+    bytes: &[u8],
+    name: &Path,
+    limits: &Limits,
+    least_side: Option<u32>,
+) -> Result<RgbImage> {
+    decode_at(bytes, name, limits, least_side)
+}
+
 /// As [`decode`], at the scale of [`open_reduced`].
 ///
 /// # Errors
@@ -210,7 +223,11 @@ impl RgbImage {
 
 /// The content of the regular file at `path`: never more than the limit is read. A pipe or a device
 /// is refused before it is opened, since opening it could wait for ever.
-pub(crate) fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read or is no regular file, [`Error::Input`] where it is longer
+/// than `file_bytes`.
+pub fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
     let failed = |source| Error::io(path, source);
     let kind = path.metadata().map_err(failed)?.file_type();
     if !kind.is_file() {
