@@ -31,6 +31,7 @@ mod captioner;
 mod captioning;
 mod embedding;
 mod error;
+mod guard;
 mod input;
 mod machine;
 mod npy;
