@@ -30,7 +30,7 @@ const KEPT_FOLDER: &str = "kept";
 pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
     let set = read_set(args)?;
-    let mut captioner = open_captioner(&args.model, args, &stop)?;
+    let mut captioner = captioner_with_memory(&args.model, args, &stop)?;
     let options = caption_options(&captioner, args)?;
     let metrics = metric_options(args)?;
     let kept = kept_folder(args)?;
@@ -205,7 +205,7 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
     Ok(set)
 }
 
-fn open_captioner(reference: &str, args: &EvalArgs, stop: &Stop) -> Result<Captioner, Failure> {
+fn captioner_with_memory(reference: &str, args: &EvalArgs, stop: &Stop) -> Result<Captioner, Failure> {
     let mut captioner = open_captioner(reference, args.precision.precision)?;
     if let Some(memory) = &args.memory {
         let cache = cache_folder(args.cache.as_deref());
