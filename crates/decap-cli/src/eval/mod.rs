@@ -146,7 +146,7 @@ impl Run<'_> {
     ) -> Result<Curve, Failure> {
         let mut curve = Curve::new(SweepOver::TrainingSentences);
         for reference in models {
-            let other = open_captioner(reference, self.args, self.stop)?;
+            let other = captioner_with_memory(reference, self.args, self.stop)?;
             let options = caption_options(&other, self.args)?;
             let sentences = other.description().provenance.captions;
             if sentences == 0 {
@@ -205,7 +205,11 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
     Ok(set)
 }
 
-fn captioner_with_memory(reference: &str, args: &EvalArgs, stop: &Stop) -> Result<Captioner, Failure> {
+fn captioner_with_memory(
+    reference: &str,
+    args: &EvalArgs,
+    stop: &Stop,
+) -> Result<Captioner, Failure> {
     let mut captioner = open_captioner(reference, args.precision.precision)?;
     if let Some(memory) = &args.memory {
         let cache = cache_folder(args.cache.as_deref());
