@@ -69,7 +69,7 @@ impl Budget {
     }
 
     /// For a packed file of `packed` bytes.
-    fn of_packed(packed: u64) -> Self {
+    pub(crate) fn of_packed(packed: u64) -> Self {
         let fair = packed.saturating_mul(MAX_UNPACKED_RATIO);
         Self {
             left: Cell::new(fair.clamp(MIN_UNPACKED_BYTES, MAX_FILE_BYTES)),

@@ -10,6 +10,7 @@ use decap::train::{self, EncodingProgress};
 use decap::weights::Folder;
 use decap::{Embeddings, Error, Precision};
 
+use crate::captions::read_captions;
 use crate::failure::Failure;
 use crate::progress;
 use crate::stop::Stop;
@@ -86,7 +87,7 @@ pub fn memory_for(encoder: &Encoder, path: &Path) -> Result<Memory, Failure> {
     if path.is_dir() {
         return Ok(Memory::open(&Folder::disk(path))?);
     }
-    let captions = decap::dataset::read_captions(path)?.into_texts();
+    let captions = read_captions(path)?.into_texts();
     let chosen = MemoryBuilder::choose(captions, MemoryOptions::default())?;
     let embeddings = encode_sentences(encoder, chosen.captions(), &Stop::default())?;
     let info = MemoryInfo {
@@ -111,7 +112,7 @@ pub fn cached_memory(
     if path.is_dir() {
         return Ok(Memory::open(&Folder::disk(path))?);
     }
-    let captions = decap::dataset::read_captions(path)?.into_texts();
+    let captions = read_captions(path)?.into_texts();
     let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
     let bar = progress::bar(texts.len() as u64, "sentences");
     let encoded = |encoding: EncodingProgress| bar.set_position(encoding.done as u64);

@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod cache;
 mod caption;
+mod captions;
 mod embed;
 mod encoder;
 mod eval;

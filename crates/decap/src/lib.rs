@@ -40,7 +40,6 @@ mod machine;
 mod npy;
 mod precision;
 
-pub mod dataset;
 pub mod decoder;
 pub mod encoder;
 #[cfg(feature = "eval")]

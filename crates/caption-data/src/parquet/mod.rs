@@ -13,7 +13,6 @@ mod tests;
 mod thrift;
 mod values;
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use crate::Purpose;
@@ -27,7 +26,11 @@ use metadata::{Chunk, Metadata};
 
 /// Reads the text column alone; a column of lists gives its strings in order. Captions have no
 /// picture's identifier.
-pub(crate) fn read(file: File, len: u64, budget: &Budget) -> Result<Captions, Fault> {
+pub(crate) fn read(
+    file: impl Read + Seek,
+    len: u64,
+    budget: &Budget,
+) -> Result<Captions, Fault> {
     let mut file = Bytes { file, len };
     let footer = file.footer(budget)?;
     let metadata = Metadata::read(&footer, Purpose::Sentences.caption_fields())?;
@@ -72,15 +75,15 @@ fn read_chunk(
 }
 
 /// A file, of which ranges are read.
-struct Bytes {
-    file: File,
+struct Bytes<R> {
+    file: R,
     len: u64,
 }
 
 /// What stands at a Parquet file's very end.
 const TAIL_BYTES: u64 = 8;
 
-impl Bytes {
+impl<R: Read + Seek> Bytes<R> {
     /// The metadata at the file's end.
     fn footer(&mut self, budget: &Budget) -> Result<Vec<u8>, Fault> {
         let start = self.len.checked_sub(TAIL_BYTES).ok_or_else(|| {

@@ -253,7 +253,7 @@ fn bad_files_are_refused_with_the_place() {
         (
             "a.json",
             long_text.as_bytes(),
-            "Text",
+            "TooLarge",
             "expected captions of at most 1048576 bytes",
         ),
         (

@@ -65,7 +65,7 @@ const TABLES: &[Case] = &[
         name: "flickr.csv",
         content: "raw,split,filename,img_id\n\"[\"\"a dog\"\", \"\"the dog\"\"]\",train,1.jpg,0\n",
         texts: &["a dog", "the dog"],
-        last_image: Some(("0", Some("1.jpg"))),
+        last_image: Some(("1.jpg", Some("1.jpg"))),
         note: "column `raw` of 4, 1 row",
     },
     Case {
