@@ -97,7 +97,8 @@ impl<'a> Collector<'a> {
         }
         let text = text.trim();
         if !text.is_empty() {
-            self.captions.push_text(image, on_one_line(text).into_owned());
+            self.captions
+                .push_text(image, on_one_line(text).into_owned());
         }
         Ok(())
     }

@@ -126,10 +126,12 @@ impl Content {
         }
         match purpose == Purpose::Sentences && is_table_without_names(text) {
             false => Ok(Self::Lines(LineForm::Plain)),
-            true => Err("line 1: expected captions alone, got a table in which no header names \
+            true => Err(
+                "line 1: expected captions alone, got a table in which no header names \
                  the captions: put one above the rows, such as `id,caption`, or keep the captions \
                  alone, one a line"
-                .into()),
+                    .into(),
+            ),
         }
     }
 }
@@ -181,7 +183,9 @@ fn is_table_without_names(text: &str) -> bool {
     };
     let begin_with_number = |delimiter: char| {
         lines().all(|line| {
-            let number = line.split_once(delimiter).map_or("", |(number, _)| number.trim());
+            let number = line
+                .split_once(delimiter)
+                .map_or("", |(number, _)| number.trim());
             !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
         })
     };

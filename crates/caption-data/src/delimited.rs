@@ -183,7 +183,10 @@ mod tests {
             let Fault::Text(message) = error else {
                 panic!("{error:?}")
             };
-            assert!(message.starts_with("line 2: expected the quote"), "{message}");
+            assert!(
+                message.starts_with("line 2: expected the quote"),
+                "{message}"
+            );
         }
     }
 }

@@ -105,8 +105,30 @@ const PREDICTION_FIELDS: &[&str] = &[
     "description",
 ];
 
+/// What columns of sentences are called in tables and Parquet files, the surest name first.
+pub(crate) const SENTENCE_COLUMNS: &[&str] = &[
+    "caption",
+    "captions",
+    "text",
+    "sentence",
+    "sentences",
+    "alt_text",
+    "raw",
+    "title",
+    "comment",
+    "description",
+];
+
 impl Purpose {
-    /// The names under which captions are looked for, the surest first.
+    /// The names under which a table's column of captions is looked for, the surest first.
+    pub(crate) fn caption_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Sentences => SENTENCE_COLUMNS,
+            Self::References | Self::Predictions => self.caption_fields(),
+        }
+    }
+
+    /// The names under which a record's captions are looked for, the surest first.
     pub(crate) fn caption_fields(self) -> &'static [&'static str] {
         match self {
             Self::Sentences | Self::References => REFERENCE_FIELDS,
@@ -159,11 +181,11 @@ pub(crate) fn captions_of_entry(entry: &Json, purpose: Purpose) -> Result<Vec<St
         _ => named(names),
     };
     let found = found.ok_or_else(|| match purpose {
-            Purpose::Predictions => {
-                format!("expected \"caption\" or \"prediction\", got {entry}")
-            }
-            _ => format!("expected \"captions\" or \"caption\", got {entry}"),
-        })?;
+        Purpose::Predictions => {
+            format!("expected \"caption\" or \"prediction\", got {entry}")
+        }
+        _ => format!("expected \"captions\" or \"caption\", got {entry}"),
+    })?;
     captions_for(found, purpose)
 }
 

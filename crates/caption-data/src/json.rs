@@ -1,6 +1,7 @@
 //! JSON caption files: lists, records, maps, lines, COCO, nocaps, Karpathy, MSR-VTT, VATEX,
 //! ActivityNet, and any of them within an object.
 
+use crate::Purpose;
 use crate::captions::{CaptionedImage, Captions};
 use crate::collector::Collector;
 use crate::error::Fault;
@@ -10,7 +11,6 @@ use crate::fields::{
 use crate::format::CaptionFormat;
 use crate::source::Budget;
 use crate::value::Json;
-use crate::Purpose;
 
 /// Keys under which a document may hold its references.
 const REFERENCE_KEYS: &[&str] = &[
@@ -66,11 +66,7 @@ pub(crate) fn read_document(
 }
 
 /// Reads a file of one JSON object or, for training, string a line.
-pub(crate) fn read_lines(
-    text: &str,
-    purpose: Purpose,
-    budget: &Budget,
-) -> Result<Captions, Fault> {
+pub(crate) fn read_lines(text: &str, purpose: Purpose, budget: &Budget) -> Result<Captions, Fault> {
     let mut collector = Collector::new(CaptionFormat::JsonLines, purpose, budget);
     let lines = text.split('\n').enumerate();
     for (index, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {

@@ -108,7 +108,10 @@ fn add_numbered(
     if purpose == Purpose::Predictions {
         return collector.text(Some(image), line);
     }
-    for caption in line.split('\t').filter(|caption| !caption.trim().is_empty()) {
+    for caption in line
+        .split('\t')
+        .filter(|caption| !caption.trim().is_empty())
+    {
         collector.text(Some(image), caption)?;
     }
     Ok(())
@@ -130,7 +133,8 @@ fn add_line(collector: &mut Collector<'_>, form: LineForm, line: &str) -> Result
         LineForm::CaptionUrl => {
             let (text, url) = split(line, "caption<TAB>url")?;
             if !is_url(url) {
-                let fault = format!("expected a URL behind the tab, as in the first line, got {url:?}");
+                let fault =
+                    format!("expected a URL behind the tab, as in the first line, got {url:?}");
                 return Err(fault.into());
             }
             (url.trim(), Some(url.trim()), text)

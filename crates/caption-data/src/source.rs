@@ -36,10 +36,7 @@ const OTHER_KINDS: &[(&[u8], &str)] = &[
         "a Zstandard archive: unpack it with `zstd -d`",
     ),
     (b"BZh", "a bzip2 archive: unpack it with `bunzip2`"),
-    (
-        b"\xfd7zXZ\0",
-        "an xz archive: unpack it with `xz -d`",
-    ),
+    (b"\xfd7zXZ\0", "an xz archive: unpack it with `xz -d`"),
     (
         b"ARROW1",
         "an Arrow file: write it as Parquet, CSV or JSON lines",
@@ -48,8 +45,15 @@ const OTHER_KINDS: &[(&[u8], &str)] = &[
 
 /// What a file holds: text, or a Parquet file that is still to be read from the open file.
 pub(crate) enum Source {
-    Text { text: String, budget: Budget },
-    Parquet { file: File, len: u64, budget: Budget },
+    Text {
+        text: String,
+        budget: Budget,
+    },
+    Parquet {
+        file: File,
+        len: u64,
+        budget: Budget,
+    },
 }
 
 /// The bytes that what is read may still take in memory.
@@ -130,7 +134,10 @@ impl Source {
                 budget: Budget::of_packed(len),
             });
         }
-        if let Some((_, kind)) = OTHER_KINDS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        if let Some((_, kind)) = OTHER_KINDS
+            .iter()
+            .find(|(magic, _)| head.starts_with(magic))
+        {
             return Err(Fault::Unsupported(format!("expected captions, got {kind}")).of(path));
         }
         let is_packed = head.starts_with(GZIP);
@@ -194,7 +201,8 @@ fn read(mut reader: impl Read, budget: &Budget) -> Result<Vec<u8>, ReadError> {
         }
         budget.take(chunk as u64).map_err(ReadError::Fault)?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
-            let fault = format!("expected at most {MAX_FILE_BYTES} bytes, got more: split the file");
+            let fault =
+                format!("expected at most {MAX_FILE_BYTES} bytes, got more: split the file");
             return Err(ReadError::Fault(Fault::TooLarge(fault)));
         }
         if bytes.len() == chunk && bytes.iter().all(|&byte| byte == 0) {
@@ -217,7 +225,12 @@ fn decode(mut bytes: Vec<u8>) -> Result<String, Fault> {
         let valid = error.utf8_error().valid_up_to();
         let (before, bad) = error.as_bytes().split_at(valid);
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
+        let column = before
+            .iter()
+            .rev()
+            .take_while(|&&byte| byte != b'\n')
+            .count()
+            + 1;
         let byte = bad.first().copied().unwrap_or_default();
         Fault::Text(format!(
             "line {line}: expected UTF-8, got the byte {byte:#04x} at column {column}: save the \

@@ -20,6 +20,9 @@ const FILE_ENDINGS: &[&str] = &[
     ".mkv", ".mov",
 ];
 
+/// How many names of columns a message offers.
+const MAX_NAMES: usize = 7;
+
 /// Rows that are looked at before columns without a header are believed.
 const ROWS_LOOKED_AT: usize = 100;
 
@@ -59,7 +62,8 @@ impl Table {
     /// looks like that.
     pub(crate) fn is_plainly_a_header(&self) -> bool {
         let is_word = |name: &String| {
-            name.chars().all(|c| c.is_alphanumeric() || "_-./".contains(c))
+            name.chars()
+                .all(|c| c.is_alphanumeric() || "_-./".contains(c))
         };
         (self.id.is_some() || self.path.is_some()) && self.header.iter().all(is_word)
     }
@@ -72,7 +76,7 @@ impl Table {
     }
 
     fn of_header(header: Vec<String>, delimiter: char, purpose: Purpose) -> Option<Self> {
-        let captions = match column(&header, purpose.caption_fields()) {
+        let captions = match column(&header, purpose.caption_columns()) {
             Some(one) => vec![one],
             None => numbered_columns(&header),
         };
@@ -177,17 +181,23 @@ impl Table {
             (Purpose::References, [_]) => {
                 let image = image.map(|image| collector.image(image)).transpose()?;
                 let filled = captions.filter(|caption| !caption.is_empty());
-                filled.into_iter().try_for_each(|text| collector.text(image, text))
+                filled
+                    .into_iter()
+                    .try_for_each(|text| collector.text(image, text))
             }
             (Purpose::References, _) => {
                 let image = image.map(|image| collector.whole_image(image));
                 let image = image.transpose()?;
                 let filled = captions.filter(|caption| !caption.is_empty());
-                filled.into_iter().try_for_each(|text| collector.text(image, text))
+                filled
+                    .into_iter()
+                    .try_for_each(|text| collector.text(image, text))
             }
             (Purpose::Predictions, _) => {
                 let image = image.map(|image| collector.image(image)).transpose()?;
-                captions.into_iter().try_for_each(|text| collector.text(image, text))
+                captions
+                    .into_iter()
+                    .try_for_each(|text| collector.text(image, text))
             }
             (Purpose::Sentences, _) => {
                 let image = image.map(|image| collector.image(image)).transpose()?;
@@ -208,7 +218,8 @@ impl Table {
     /// behind it.
     fn join_last(&self, row: &mut Row<'_>) {
         let last = self.num_columns.saturating_sub(1);
-        if self.captions[..] == [last] && self.num_columns > 1 && row.cells.len() > self.num_columns {
+        if self.captions[..] == [last] && self.num_columns > 1 && row.cells.len() > self.num_columns
+        {
             let delimiter = self.delimiter.to_string();
             let joined = row.cells.split_off(last).join(&delimiter);
             row.cells.push(Cow::Owned(joined));
@@ -229,9 +240,16 @@ impl Table {
                  is {first:?}"
             );
         }
-        let names = self.captions.iter().filter_map(|&index| self.header.get(index));
+        let names = self
+            .captions
+            .iter()
+            .filter_map(|&index| self.header.get(index));
         let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-        let noun = if names.len() == 1 { "column" } else { "columns" };
+        let noun = if names.len() == 1 {
+            "column"
+        } else {
+            "columns"
+        };
         let names = names.join(", ");
         format!("{noun} {names} of {}, {rows}", self.num_columns)
     }
@@ -249,12 +267,12 @@ pub(crate) fn no_such_column(text: &str, usual: char, purpose: Purpose) -> Fault
     let header = header_of(text, delimiter.unwrap_or(usual)).unwrap_or_default();
     let (what, names) = match column(&header, ID_FIELDS) {
         None if purpose != Purpose::Sentences => ("id", ID_FIELDS),
-        _ => ("caption", purpose.caption_fields()),
+        _ => ("caption", purpose.caption_columns()),
     };
     Fault::Text(format!(
         "line 1: expected a column for the {what} ({}), got the columns {}: put a header above the \
          rows, or keep the captions alone, one a line, in a .txt file",
-        names.join(", "),
+        names[..names.len().min(MAX_NAMES)].join(", "),
         header.join(", ")
     ))
 }

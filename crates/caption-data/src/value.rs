@@ -6,9 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::rc::Rc;
 
-use serde::de::{
-    DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::Fault;
 use crate::source::Budget;

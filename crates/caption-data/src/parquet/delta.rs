@@ -84,7 +84,9 @@ fn numbers(rest: &mut &[u8], expected: usize, budget: &Budget) -> Result<Vec<usi
                 break;
             }
             let width = usize::from(width);
-            let bytes = per_part.checked_mul(width).map_or(usize::MAX, |bits| bits / 8);
+            let bytes = per_part
+                .checked_mul(width)
+                .map_or(usize::MAX, |bits| bits / 8);
             let packed = thrift.bytes(bytes)?;
             for index in 0..per_part.min(expected - done) {
                 let difference = wide_number_at(packed, index, width)?;
@@ -101,13 +103,18 @@ fn numbers(rest: &mut &[u8], expected: usize, budget: &Budget) -> Result<Vec<usi
 fn wide_number_at(bytes: &[u8], index: usize, width: usize) -> Result<u64, Fault> {
     let early_end = || damaged("expected more packed numbers, got an early end");
     if width > 64 {
-        return Err(damaged(format!("expected numbers of at most 64 bits, got {width}")));
+        return Err(damaged(format!(
+            "expected numbers of at most 64 bits, got {width}"
+        )));
     }
     let first_bit = index.checked_mul(width).ok_or_else(early_end)?;
     let bytes = bytes
         .get(first_bit / 8..(first_bit + width).div_ceil(8))
         .ok_or_else(early_end)?;
-    let number = bytes.iter().rev().fold(0u128, |number, &byte| number << 8 | u128::from(byte));
+    let number = bytes
+        .iter()
+        .rev()
+        .fold(0u128, |number, &byte| number << 8 | u128::from(byte));
     let number = number >> (first_bit % 8);
     Ok((number & ((1u128 << width) - 1)) as u64)
 }

@@ -170,7 +170,10 @@ fn leaves(schema: &[Element]) -> Result<Vec<Leaf>, Fault> {
 
 /// How many columns a table shows.
 fn top_columns(leaves: &[Leaf]) -> usize {
-    let mut names: Vec<&str> = leaves.iter().filter_map(|leaf| Some(leaf.path.first()?.as_str())).collect();
+    let mut names: Vec<&str> = leaves
+        .iter()
+        .filter_map(|leaf| Some(leaf.path.first()?.as_str()))
+        .collect();
     names.dedup();
     names.len()
 }
@@ -276,7 +279,9 @@ impl RawChunk {
         };
         let data = number(self.data_start, "start")?;
         // Some writers give a start of 0 where there is no dictionary.
-        let dictionary = self.dictionary_start.and_then(|start| u64::try_from(start).ok());
+        let dictionary = self
+            .dictionary_start
+            .and_then(|start| u64::try_from(start).ok());
         let dictionary = dictionary.filter(|&start| start > 0 && start < data);
         Ok(Chunk {
             start: dictionary.unwrap_or(data),

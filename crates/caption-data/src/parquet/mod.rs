@@ -19,6 +19,7 @@ use crate::Purpose;
 use crate::captions::Captions;
 use crate::collector::Collector;
 use crate::error::Fault;
+use crate::fields::SENTENCE_COLUMNS;
 use crate::format::CaptionFormat;
 use crate::source::Budget;
 
@@ -26,14 +27,10 @@ use metadata::{Chunk, Metadata};
 
 /// Reads the text column alone; a column of lists gives its strings in order. Captions have no
 /// picture's identifier.
-pub(crate) fn read(
-    file: impl Read + Seek,
-    len: u64,
-    budget: &Budget,
-) -> Result<Captions, Fault> {
+pub(crate) fn read(file: impl Read + Seek, len: u64, budget: &Budget) -> Result<Captions, Fault> {
     let mut file = Bytes { file, len };
     let footer = file.footer(budget)?;
-    let metadata = Metadata::read(&footer, Purpose::Sentences.caption_fields())?;
+    let metadata = Metadata::read(&footer, SENTENCE_COLUMNS)?;
     drop(footer);
     let mut collector = Collector::new(CaptionFormat::Parquet, Purpose::Sentences, budget);
     for chunk in &metadata.chunks {
@@ -86,9 +83,10 @@ const TAIL_BYTES: u64 = 8;
 impl<R: Read + Seek> Bytes<R> {
     /// The metadata at the file's end.
     fn footer(&mut self, budget: &Budget) -> Result<Vec<u8>, Fault> {
-        let start = self.len.checked_sub(TAIL_BYTES).ok_or_else(|| {
-            damaged(format!("expected a Parquet file, got {} bytes", self.len))
-        })?;
+        let start = self
+            .len
+            .checked_sub(TAIL_BYTES)
+            .ok_or_else(|| damaged(format!("expected a Parquet file, got {} bytes", self.len)))?;
         let tail = self.range(start, TAIL_BYTES)?;
         let (size, magic) = tail.split_at(4);
         match magic {
@@ -99,9 +97,14 @@ impl<R: Read + Seek> Bytes<R> {
                 return Err(damaged(message));
             }
         }
-        let size = size.iter().rev().fold(0, |size, &byte| size << 8 | u64::from(byte));
+        let size = size
+            .iter()
+            .rev()
+            .fold(0, |size, &byte| size << 8 | u64::from(byte));
         let start = start.checked_sub(size).ok_or_else(|| {
-            damaged(format!("expected metadata within the file, got {size} bytes"))
+            damaged(format!(
+                "expected metadata within the file, got {size} bytes"
+            ))
         })?;
         budget.take(size)?;
         self.range(start, size)
@@ -124,7 +127,9 @@ impl<R: Read + Seek> Bytes<R> {
             .map_err(Fault::Io)?;
         match bytes.len() as u64 == len {
             true => Ok(bytes),
-            false => Err(damaged("expected a file that stays as it is while it is read")),
+            false => Err(damaged(
+                "expected a file that stays as it is while it is read",
+            )),
         }
     }
 }

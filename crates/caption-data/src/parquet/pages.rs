@@ -165,7 +165,11 @@ impl<'a> Pages<'a> {
             3 => return Err(unsupported("pages packed with LZO")),
             4 => return Err(unsupported("pages packed with Brotli")),
             5 | 7 => return Err(unsupported("pages packed with LZ4")),
-            other => return Err(unsupported(format!("pages packed in the unknown way {other}"))),
+            other => {
+                return Err(unsupported(format!(
+                    "pages packed in the unknown way {other}"
+                )));
+            }
         };
         unpacked.map_err(|error| damaged(format!("expected a whole page, got {error}")))?;
         match bytes.len() == size {

@@ -32,7 +32,10 @@ impl<'a> Runs<'a> {
         let head = self.rest.varint()?;
         if head & 1 == 0 {
             let bytes = self.rest.bytes((self.width as usize).div_ceil(8))?;
-            let value = bytes.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte));
+            let value = bytes
+                .iter()
+                .rev()
+                .fold(0, |value, &byte| value << 8 | u32::from(byte));
             return Ok(Run::Repeated {
                 value,
                 count: head >> 1,
@@ -114,7 +117,10 @@ pub(super) fn number_at(bytes: &[u8], index: usize, width: u32) -> Result<u32, F
     let first_bit = index.checked_mul(width as usize).ok_or_else(early_end)?;
     let end = (first_bit + width as usize).div_ceil(8);
     let bytes = bytes.get(first_bit / 8..end).ok_or_else(early_end)?;
-    let number = bytes.iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte));
+    let number = bytes
+        .iter()
+        .rev()
+        .fold(0u64, |number, &byte| number << 8 | u64::from(byte));
     let number = number >> (first_bit % 8);
     Ok((number & ((1u64 << width) - 1)) as u32)
 }

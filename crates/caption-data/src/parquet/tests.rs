@@ -77,7 +77,9 @@ fn varint(mut value: u64) -> Vec<u8> {
 
 /// A page with its header; `unpacked` is the size that it claims.
 fn page(page_type: i64, num_values: i64, encoding: i64, unpacked: usize, packed: &[u8]) -> Vec<u8> {
-    let counts = Struct::default().integer(1, num_values).integer(2, encoding);
+    let counts = Struct::default()
+        .integer(1, num_values)
+        .integer(2, encoding);
     let header = Struct::default()
         .integer(1, page_type)
         .integer(2, unpacked as i64)
@@ -90,7 +92,10 @@ fn page(page_type: i64, num_values: i64, encoding: i64, unpacked: usize, packed:
 fn file(column: &str, codec: i64, pages: &[u8]) -> Vec<u8> {
     let schema = vec![
         Struct::default().text(4, "schema").integer(5, 1),
-        Struct::default().integer(1, 6).integer(3, 0).text(4, column),
+        Struct::default()
+            .integer(1, 6)
+            .integer(3, 0)
+            .text(4, column),
     ];
     let meta = Struct::default()
         .integer(1, 6)
@@ -167,7 +172,9 @@ fn a_file_made_by_hand_is_read_and_others_are_refused() {
     let values = [plain(b"a dog"), plain("a café".as_bytes())].concat();
     let pages = page(DATA_PAGE, 2, PLAIN, values.len(), &values);
     assert_eq!(
-        read(&file("caption", UNCOMPRESSED, &pages)).unwrap().texts(),
+        read(&file("caption", UNCOMPRESSED, &pages))
+            .unwrap()
+            .texts(),
         ["a dog", "a café"]
     );
     let error = read(&file("label", UNCOMPRESSED, &pages)).unwrap_err();
@@ -202,7 +209,10 @@ fn a_page_cannot_claim_more_than_its_file_may_hold() {
     for codec in [SNAPPY, 2, 6] {
         let pages = page(DATA_PAGE, 1, PLAIN, 1_500_000_000, b"\x80\xde\xa0\xcb\x05");
         let error = read(&file("caption", codec, &pages)).unwrap_err();
-        assert!(matches!(error, Error::TooLarge { .. }), "{codec}: {error:?}");
+        assert!(
+            matches!(error, Error::TooLarge { .. }),
+            "{codec}: {error:?}"
+        );
     }
     // Blank texts and lengths take no bytes of their own: they count all the same.
     let dictionary = page(DICTIONARY_PAGE, 1, PLAIN, 4, &plain(b""));

@@ -73,11 +73,14 @@ pub(super) fn read(
             let (&width, numbers) = bytes
                 .split_first()
                 .ok_or_else(|| damaged("expected numbers of a dictionary, got none"))?;
-            Runs::new(numbers, u32::from(width)).each(count, |number| add(dictionary.value(number)?))
+            Runs::new(numbers, u32::from(width))
+                .each(count, |number| add(dictionary.value(number)?))
         }
         DELTA_LENGTH => delta::read_lengths(bytes, count, budget, add),
         DELTA => delta::read_prefixes(bytes, count, budget, add),
-        other => Err(unsupported(format!("values in the unknown encoding {other}"))),
+        other => Err(unsupported(format!(
+            "values in the unknown encoding {other}"
+        ))),
     }
 }
 

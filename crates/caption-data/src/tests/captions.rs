@@ -199,12 +199,7 @@ fn bad_files_are_refused_with_the_place() {
             "Text",
             "line 2: expected `caption<TAB>url`",
         ),
-        (
-            "a.json",
-            b"",
-            "Text",
-            "expected JSON",
-        ),
+        ("a.json", b"", "Text", "expected JSON"),
         ("a.json", b"[]", "Empty", "got none"),
         ("a.json", b"{}", "Empty", "got none"),
         (
@@ -213,24 +208,9 @@ fn bad_files_are_refused_with_the_place() {
             "Text",
             "entry 0: expected a caption, got 1",
         ),
-        (
-            "a.json",
-            b"\"text\"",
-            "Text",
-            "expected a list of captions",
-        ),
-        (
-            "a.json",
-            b"[\"one\", \"tw",
-            "Text",
-            "EOF while parsing",
-        ),
-        (
-            "a.json",
-            b"[\n\"\xff\"]",
-            "Text",
-            "line 2: expected UTF-8",
-        ),
+        ("a.json", b"\"text\"", "Text", "expected a list of captions"),
+        ("a.json", b"[\"one\", \"tw", "Text", "EOF while parsing"),
+        ("a.json", b"[\n\"\xff\"]", "Text", "line 2: expected UTF-8"),
         ("a.json", b"[\"a\\u0000b\"]", "Text", "got a NUL"),
         (
             "a.json",
@@ -256,12 +236,7 @@ fn bad_files_are_refused_with_the_place() {
             "TooLarge",
             "expected captions of at most 1048576 bytes",
         ),
-        (
-            "a.json",
-            deep.as_bytes(),
-            "Text",
-            "expected JSON",
-        ),
+        ("a.json", deep.as_bytes(), "Text", "expected JSON"),
         (
             "a.jsonl",
             b"{\"caption\": \"a\"}\n{\"caption\"\n",

@@ -116,13 +116,41 @@ fn tables_give_their_captions_alone() {
 #[test]
 fn tables_that_cannot_be_told_are_refused() {
     for (name, content, message) in [
-        ("t.tsv", "dog\tHund\ncat\tKatze\n", "line 1: expected a column for the caption"),
-        ("t.csv", "1,dog\n2,cat\n", "expected a column for the caption"),
-        ("t.txt", "dog\tHund\ncat\tKatze\n", "got a table in which no header names"),
-        ("t.txt", "a|b|c\nd|e|f\n", "got a table in which no header names"),
-        ("t.txt", "1,a dog\n2,a cat\n", "got a table in which no header names"),
-        ("t.csv", "id,caption\n1,a dog\n2\n", "line 3: expected a table of 2 columns, got 1"),
-        ("t.csv", "caption,id\n\"a dog,1\n\"a cat\",2\n", "line 2: expected the quote"),
+        (
+            "t.tsv",
+            "dog\tHund\ncat\tKatze\n",
+            "line 1: expected a column for the caption",
+        ),
+        (
+            "t.csv",
+            "1,dog\n2,cat\n",
+            "expected a column for the caption",
+        ),
+        (
+            "t.txt",
+            "dog\tHund\ncat\tKatze\n",
+            "got a table in which no header names",
+        ),
+        (
+            "t.txt",
+            "a|b|c\nd|e|f\n",
+            "got a table in which no header names",
+        ),
+        (
+            "t.txt",
+            "1,a dog\n2,a cat\n",
+            "got a table in which no header names",
+        ),
+        (
+            "t.csv",
+            "id,caption\n1,a dog\n2\n",
+            "line 3: expected a table of 2 columns, got 1",
+        ),
+        (
+            "t.csv",
+            "caption,id\n\"a dog,1\n\"a cat\",2\n",
+            "line 2: expected the quote",
+        ),
         (
             "cc.tsv",
             "a bus\thttp://x/b.jpg\na dog\tno url\n",
@@ -173,8 +201,16 @@ fn json_is_known_by_its_content() {
 #[test]
 fn a_null_caption_is_named_with_its_number() {
     for (name, content, place) in [
-        ("a.json", r#"[{"caption": "a"}, {"caption": null}]"#, "entry 1: "),
-        ("a.jsonl", "{\"caption\": \"a\"}\n{\"caption\": null}\n", "line 2: "),
+        (
+            "a.json",
+            r#"[{"caption": "a"}, {"caption": null}]"#,
+            "entry 1: ",
+        ),
+        (
+            "a.jsonl",
+            "{\"caption\": \"a\"}\n{\"caption\": null}\n",
+            "line 2: ",
+        ),
         (
             "a.json",
             r#"{"images": [{"id": 1}], "annotations": [{"image_id": 1, "caption": null}]}"#,
@@ -193,7 +229,11 @@ fn packed_files_are_read_by_all_readers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("captions.json.gz");
     std::fs::write(&path, gzip(br#"{"7": ["a dog"]}"#)).unwrap();
-    for purpose in [Purpose::Sentences, Purpose::References, Purpose::Predictions] {
+    for purpose in [
+        Purpose::Sentences,
+        Purpose::References,
+        Purpose::Predictions,
+    ] {
         let captions = super::read_at(&path, purpose).unwrap();
         assert_eq!(captions.texts(), ["a dog"]);
         assert_eq!(captions.images()[0].id, "7");

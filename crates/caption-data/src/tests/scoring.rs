@@ -3,7 +3,11 @@
 use crate::{Captions, Error, Purpose, read_predictions, read_references};
 
 fn refs(name: &str, text: &str) -> Result<Vec<(String, Vec<String>)>, Error> {
-    Ok(by_image(&super::read(name, text.as_bytes(), Purpose::References)?))
+    Ok(by_image(&super::read(
+        name,
+        text.as_bytes(),
+        Purpose::References,
+    )?))
 }
 
 fn by_image(captions: &Captions) -> Vec<(String, Vec<String>)> {
@@ -15,7 +19,11 @@ fn by_image(captions: &Captions) -> Vec<(String, Vec<String>)> {
 }
 
 fn preds(name: &str, text: &str) -> Result<Vec<(String, String)>, Error> {
-    Ok(pairs(&super::read(name, text.as_bytes(), Purpose::Predictions)?))
+    Ok(pairs(&super::read(
+        name,
+        text.as_bytes(),
+        Purpose::Predictions,
+    )?))
 }
 
 fn pairs(captions: &Captions) -> Vec<(String, String)> {
@@ -30,7 +38,11 @@ fn pairs(captions: &Captions) -> Vec<(String, String)> {
 fn repeated<T>(found: &[(String, T)]) -> Vec<&str> {
     let mut ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
     ids.sort_unstable();
-    let mut repeated: Vec<&str> = ids.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
+    let mut repeated: Vec<&str> = ids
+        .windows(2)
+        .filter(|two| two[0] == two[1])
+        .map(|two| two[0])
+        .collect();
     repeated.dedup();
     repeated
 }
@@ -153,7 +165,11 @@ fn bad_files_are_refused_with_their_place() {
         ("r.json", r#"{"4": []}"#),
         ("r.jsonl", r#"{"id": 4, "captions": []}"#),
     ] {
-        assert_eq!(refs(name, text).unwrap(), [("4".to_owned(), Vec::new())], "{text}");
+        assert_eq!(
+            refs(name, text).unwrap(),
+            [("4".to_owned(), Vec::new())],
+            "{text}"
+        );
     }
 }
 

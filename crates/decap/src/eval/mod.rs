@@ -81,7 +81,10 @@ fn data_error(error: caption_data::Error) -> Error {
             (path, InputFault::Empty(message))
         }
         Data::Text { path, message } => (path, InputFault::Text(message)),
-        error => (error.path().to_path_buf(), InputFault::Text(error.to_string())),
+        error => (
+            error.path().to_path_buf(),
+            InputFault::Text(error.to_string()),
+        ),
     };
     Error::Input { path, fault }
 }
