@@ -95,8 +95,9 @@ impl Budget {
         let left = self.left.get().checked_sub(bytes);
         self.left.set(left.ok_or_else(|| {
             Fault::TooLarge(format!(
-                "unpacks to far more than its size: expected at most {MAX_UNPACKED_RATIO} times; \
-                 if you trust it, unpack it first"
+                "unpacks to far more than its size: expected at most {} MiB, or \
+                 {MAX_UNPACKED_RATIO} times as much; if you trust it, unpack it first",
+                MIN_UNPACKED_BYTES >> 20
             ))
         })?);
         Ok(())
