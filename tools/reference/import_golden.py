@@ -1,7 +1,7 @@
 """Writes a DeCap checkpoint for the tiny CLIP of clip_golden.py, and the reference's captions with it.
 
     pip install torch==2.15.0 transformers==5.23.0 safetensors==0.8.0 numpy==2.4.6 pillow==13.0.0
-    python tools/reference/import_golden.py     # crates/decap/tests/data/import; after clip_golden.py
+    python tools/reference/import_golden.py     # crates/decap-train/tests/data/import; after clip_golden.py
 
 From end to end as inference_decap.ipynb: transformers' CLIP embeds captions and photos, a softmax at
 1/100 projects each photo onto the captions, and GPT-2 decodes greedily, 30 tokens at most.

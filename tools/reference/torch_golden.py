@@ -1,7 +1,7 @@
 """Writes small PyTorch checkpoints of every kind the reader knows, and their tensors as safetensors.
 
     pip install torch==2.15.0 transformers==5.23.0 safetensors numpy
-    python tools/reference/torch_golden.py                    # crates/decap/tests/data/torch
+    python tools/reference/torch_golden.py                    # crates/torch-state-dict/tests/data
     python tools/reference/torch_golden.py --decap OUT SHARED # DeCap at full size, 500 real embeddings,
                                                               # for DECAP_GOLDEN=OUT (needs SHARED/clip_vitb32)
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-OUT = Path(__file__).parents[2] / "crates/decap/tests/data/torch"
+OUT = Path(__file__).parents[2] / "crates/torch-state-dict/tests/data"
 
 
 def kinds():

@@ -1,7 +1,7 @@
 //! `decap align`: two towers into one space.
 
 use decap::encoder::ImageViews;
-use decap::train::align::{
+use decap_train::align::{
     AlignInputs, AlignOptions, AlignProgress, AlignReport, EpochReport, FailedPhoto, Recalls,
     Stage, align,
 };

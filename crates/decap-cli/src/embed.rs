@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use decap::encoder::Encoder;
-use decap::weights::write_atomically;
-use decap::{Error, for_each_batch};
+use decap::output::write_atomically;
+use decap::pipeline::{ReadOptions, embed_each};
+use decap::{Error, Input};
 use serde_json::json;
 
 use crate::args::EmbedArgs;
 use crate::captions::read_captions;
 use crate::encoder::{encode_sentences, open_encoder};
 use crate::failure::{Failure, Outcome, complaint};
-use crate::inputs::{self, Depth, Kinds};
+use crate::inputs::{self, Depth};
 use crate::progress;
 use crate::stop::Stop;
 
@@ -71,10 +72,9 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
     } else {
         Depth::Flat
     };
-    let limits = args.limits.limits();
     let mut rows = Vec::new();
     let mut paths = Vec::new();
-    for input in inputs::expand(&args.paths, Kinds::Photos, depth)? {
+    for input in inputs::expand(&args.paths, depth)? {
         match input {
             Ok(path) => paths.push(path),
             Err(error) => {
@@ -85,28 +85,25 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
     }
     if paths.is_empty() {
         return Err(Failure::Usage(
-            "no photo to embed: nothing was written".to_owned(),
+            "no photo or video to embed: nothing was written".to_owned(),
         ));
     }
     let bar = progress::bar(paths.len() as u64, "photos");
-    let load = |path: &Path| encoder.open_photo(path, &limits);
-    for_each_batch(paths, args.batch, load, |batch| {
-        let count = batch.len() as u64;
-        let prepared: Vec<_> = batch
-            .iter()
-            .filter_map(|(_, image)| image.as_ref().ok().cloned())
-            .collect();
-        let embeddings = encoder.encode_prepared(&prepared)?;
-        let mut embedded = embeddings.rows();
-        for (path, image) in batch {
-            let row = image.map(|_| embedded.next().unwrap_or_default().to_vec());
-            if let Err(error) = &row {
-                *failed = true;
-                bar.suspend(|| eprintln!("{}", complaint(error)));
-            }
-            rows.push(("path", path.to_string_lossy().into_owned(), row));
+    let mut read = ReadOptions::default();
+    read.batch = args.batch;
+    read.limits = args.limits.limits();
+    let inputs = paths.into_iter().map(Input::from);
+    let stop = Stop::default();
+    embed_each(encoder, inputs, &read, stop.flag(), |one| {
+        let row = one
+            .result
+            .map(|(embedding, ())| embedding.as_slice().to_vec());
+        if let Err(error) = &row {
+            *failed = true;
+            bar.suspend(|| eprintln!("{}", complaint(error)));
         }
-        bar.inc(count);
+        rows.push(("path", one.input.name().to_string_lossy().into_owned(), row));
+        bar.inc(1);
         Ok::<_, Failure>(())
     })?;
     bar.finish_and_clear();

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use decap::encoder::{self, BUNDLED, Encoder};
-use decap::hub::{Hub, HubOptions, HubReference};
-use decap::memory::{Memory, MemoryBuilder, MemoryInfo, MemoryOptions};
-use decap::train::{self, EncodingProgress};
+use decap::encoder::{self, Encoder};
+use decap::memory::{EncodingProgress, Memory, MemoryOptions};
 use decap::weights::Folder;
-use decap::{Embeddings, Error, Precision};
+use decap::{Embeddings, Error, OpenOptions, Places, Precision};
+use decap_hub::{Hub, HubOptions, HubReference, find_with};
 
 use crate::captions::read_captions;
 use crate::failure::Failure;
@@ -18,44 +17,61 @@ use crate::stop::Stop;
 /// Sentences encoded at a time: long enough to keep the cores busy, short enough for the bar.
 const SENTENCES_AT_A_TIME: usize = 512;
 
+/// The name of the bundled model and of its encoder.
+pub const BUNDLED: &str = "tiny";
+
+/// All that a model or an encoder may be called on the command line: a path, `tiny`, an id of the Hub.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownPlaces;
+
+impl Places for KnownPlaces {
+    fn find(&self, reference: &str) -> decap::Result<Folder> {
+        if reference == BUNDLED && !Path::new(reference).is_dir() {
+            return bundled();
+        }
+        find_with(reference, pull)
+    }
+}
+
+#[cfg(feature = "bundled")]
+fn bundled() -> decap::Result<Folder> {
+    Ok(crate::bundled::model())
+}
+
+#[cfg(not(feature = "bundled"))]
+fn bundled() -> decap::Result<Folder> {
+    let message = "this build carries no bundled model: name a model folder";
+    Err(Error::Unavailable(message.to_owned()))
+}
+
+/// How models and encoders are opened on the command line.
+pub fn open_options(precision: Precision) -> OpenOptions {
+    OpenOptions::default()
+        .precision(precision)
+        .places(KnownPlaces)
+}
+
 /// The encoder that `--encoder` or a model names.
 ///
 /// # Errors
-/// As [`encoder::open_with`].
+/// As [`encoder::open`].
 pub fn open_encoder(reference: &str, precision: Precision) -> Result<Arc<Encoder>, Failure> {
-    download(reference)?;
-    Ok(encoder::open_with(reference, precision)?)
+    Ok(encoder::open(reference, &open_options(precision))?)
 }
 
-/// Downloads an encoder or model that is named by its Hub id, with a progress bar; a path and
-/// `tiny` are left alone.
+/// The folder that `reference` names.
 ///
 /// # Errors
-/// As [`Hub::pull`].
-pub fn download(reference: &str) -> Result<(), Failure> {
-    if Path::new(reference).exists() || reference == BUNDLED {
-        return Ok(());
-    }
-    let Some(id) = HubReference::parse(reference) else {
-        return Err(Failure::Usage(format!(
-            "{reference}: expected a folder, a file, `{BUNDLED}`, or an id of the Hugging Face Hub \
-             (OWNER/NAME), found none"
-        )));
-    };
-    pull(&id).map(drop).map_err(|failure| match failure {
-        // What was typed may have been meant as a path.
-        Failure::Library(Error::Unavailable(message)) => Failure::Library(Error::Unavailable(
-            format!("{message}; and there is no folder or file `{reference}`"),
-        )),
-        failure => failure,
-    })
+/// As [`find_with`].
+pub fn find_folder(reference: &str) -> Result<Folder, Failure> {
+    Ok(KnownPlaces.find(reference)?)
 }
 
 /// The folder in the cache of what `reference` names, downloaded with a progress bar.
 ///
 /// # Errors
 /// As [`Hub::pull`].
-pub fn pull(reference: &HubReference) -> Result<PathBuf, Failure> {
+pub fn pull(reference: &HubReference) -> decap::Result<PathBuf> {
     let bar = progress::bytes();
     let mut file = String::new();
     let folder = Hub::new(HubOptions::from_environment()?).pull(reference, &mut |progress| {
@@ -75,35 +91,15 @@ pub fn pull(reference: &HubReference) -> Result<PathBuf, Failure> {
 /// # Errors
 /// As [`Memory::open`].
 pub fn open_memory(reference: &str) -> Result<Memory, Failure> {
-    download(reference)?;
-    Ok(Memory::open(&encoder::find_folder(reference)?)?)
+    Ok(Memory::open(&find_folder(reference)?)?)
 }
 
-/// The memory of `--memory`: a folder, or the captions of a file, encoded now.
+/// The memory of `--memory`: a folder, or the captions of a file. Their embeddings are kept in the
+/// folder `cache`, where training keeps its own.
 ///
 /// # Errors
-/// Where there is no such memory, or another encoder made it.
-pub fn memory_for(encoder: &Encoder, path: &Path) -> Result<Memory, Failure> {
-    if path.is_dir() {
-        return Ok(Memory::open(&Folder::disk(path))?);
-    }
-    let captions = read_captions(path)?.into_texts();
-    let chosen = MemoryBuilder::choose(captions, MemoryOptions::default())?;
-    let embeddings = encode_sentences(encoder, chosen.captions(), &Stop::default())?;
-    let info = MemoryInfo {
-        encoder_fingerprint: encoder.fingerprint().to_owned(),
-        encoder_name: encoder.name().to_owned(),
-        source: path.to_string_lossy().into_owned(),
-    };
-    Ok(chosen.finish(&embeddings, info)?)
-}
-
-/// As [`memory_for`], with the sentences' embeddings kept in the folder `cache`, where training
-/// keeps its own: an evaluation is often run again.
-///
-/// # Errors
-/// As [`memory_for`], and on Ctrl-C.
-pub fn cached_memory(
+/// Where there is no such memory, or another encoder made it; and on Ctrl-C.
+pub fn memory_for(
     encoder: &Encoder,
     path: &Path,
     cache: &Path,
@@ -113,21 +109,20 @@ pub fn cached_memory(
         return Ok(Memory::open(&Folder::disk(path))?);
     }
     let captions = read_captions(path)?.into_texts();
-    let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
-    let bar = progress::bar(texts.len() as u64, "sentences");
+    let bar = progress::bar(captions.len() as u64, "sentences");
     let encoded = |encoding: EncodingProgress| bar.set_position(encoding.done as u64);
-    let embeddings = train::embed(encoder, &texts, cache, encoded, stop.flag())?;
-    bar.finish_and_clear();
     let source = path.file_name().unwrap_or(path.as_os_str());
-    let source = source.to_string_lossy().into_owned();
-    let options = MemoryOptions::default();
-    Ok(train::memory_of(
+    let memory = Memory::build(
         encoder,
-        &texts,
-        &embeddings,
-        options,
-        source,
-    )?)
+        &captions,
+        MemoryOptions::default(),
+        &source.to_string_lossy(),
+        Some(cache),
+        encoded,
+        stop.flag(),
+    )?;
+    bar.finish_and_clear();
+    Ok(memory)
 }
 
 /// The embeddings of `sentences`, with a progress bar.

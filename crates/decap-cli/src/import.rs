@@ -2,14 +2,13 @@
 
 use decap::Precision;
 use decap::decoder::{WeightsDtype, open_weights};
-use decap::encoder::find_folder;
 use decap::memory::MemoryOptions;
 use decap::model::Writing;
-use decap::train::{ModelRecipe, Start, TrainOptions, import_model};
+use decap_train::{ModelRecipe, Start, TrainOptions, import_model};
 
 use crate::args::{ExportArgs, ExportForm, ImportArgs};
 use crate::cache::cache_folder;
-use crate::encoder::open_encoder;
+use crate::encoder::{find_folder, open_encoder};
 use crate::failure::{Failure, Outcome};
 use crate::memory::{names, read_all};
 use crate::progress;
@@ -50,7 +49,7 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
     };
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let encoding =
-        |progress: decap::train::EncodingProgress| bar.set_position(progress.done as u64);
+        |progress: decap::memory::EncodingProgress| bar.set_position(progress.done as u64);
     import_model(
         &encoder,
         &args.checkpoint,

@@ -14,15 +14,6 @@ const PHOTO_EXTENSIONS: &[&str] = &[
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff",
 ];
 
-/// What kinds of file a folder is searched for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kinds {
-    /// Photos alone.
-    Photos,
-    /// Photos and videos.
-    PhotosAndVideos,
-}
-
 /// Whether to look into folders within folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
@@ -40,7 +31,7 @@ pub type Input = Result<PathBuf, Error>;
 ///
 /// # Errors
 /// Where standard input cannot be read. What is wrong with a single path stands in its place.
-pub fn expand(paths: &[PathBuf], kinds: Kinds, depth: Depth) -> Result<Vec<Input>, Failure> {
+pub fn expand(paths: &[PathBuf], depth: Depth) -> Result<Vec<Input>, Failure> {
     let mut inputs = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
@@ -48,11 +39,11 @@ pub fn expand(paths: &[PathBuf], kinds: Kinds, depth: Depth) -> Result<Vec<Input
                 let line = line?;
                 let line = line.trim_end_matches('\r');
                 if !line.is_empty() {
-                    expand_one(Path::new(line), kinds, depth, &mut inputs);
+                    expand_one(Path::new(line), depth, &mut inputs);
                 }
             }
         } else {
-            expand_one(path, kinds, depth, &mut inputs);
+            expand_one(path, depth, &mut inputs);
         }
     }
     let mut seen = HashSet::new();
@@ -63,10 +54,10 @@ pub fn expand(paths: &[PathBuf], kinds: Kinds, depth: Depth) -> Result<Vec<Input
     Ok(inputs)
 }
 
-fn expand_one(path: &Path, kinds: Kinds, depth: Depth, inputs: &mut Vec<Input>) {
+fn expand_one(path: &Path, depth: Depth, inputs: &mut Vec<Input>) {
     let text = path.to_string_lossy();
     if path.is_dir() {
-        expand_folder(path, kinds, depth, inputs);
+        expand_folder(path, depth, inputs);
     } else if !path.exists() && text.contains(['*', '?', '[']) {
         expand_glob(path, &text, inputs);
     } else {
@@ -74,7 +65,7 @@ fn expand_one(path: &Path, kinds: Kinds, depth: Depth, inputs: &mut Vec<Input>) 
     }
 }
 
-fn expand_folder(folder: &Path, kinds: Kinds, depth: Depth, inputs: &mut Vec<Input>) {
+fn expand_folder(folder: &Path, depth: Depth, inputs: &mut Vec<Input>) {
     let before = inputs.len();
     let max_depth = match depth {
         Depth::Flat => 1,
@@ -86,7 +77,7 @@ fn expand_folder(folder: &Path, kinds: Kinds, depth: Depth, inputs: &mut Vec<Inp
         .sort_by_file_name();
     for entry in walk {
         match entry {
-            Ok(entry) if entry.file_type().is_file() && wanted(entry.path(), kinds) => {
+            Ok(entry) if entry.file_type().is_file() && wanted(entry.path()) => {
                 inputs.push(Ok(entry.into_path()));
             }
             Ok(_) => {}
@@ -131,8 +122,8 @@ fn expand_glob(path: &Path, pattern: &str, inputs: &mut Vec<Input>) {
     }
 }
 
-fn wanted(path: &Path, kinds: Kinds) -> bool {
-    is_named_like_a_photo(path) || kinds == Kinds::PhotosAndVideos && is_video(path)
+fn wanted(path: &Path) -> bool {
+    is_named_like_a_photo(path) || is_video(path)
 }
 
 /// Whether `path` ends as photos do.
@@ -159,8 +150,8 @@ mod tests {
         for name in ["b.JPG", "a.png", "notes.txt", "clip.mp4", "deep/c.webp"] {
             fs::write(path(name), b"").unwrap();
         }
-        let list = |typed: &[PathBuf], kinds, depth| -> Vec<String> {
-            let inputs = expand(typed, kinds, depth).unwrap();
+        let list = |typed: &[PathBuf], depth| -> Vec<String> {
+            let inputs = expand(typed, depth).unwrap();
             let name = |path: PathBuf| {
                 path.strip_prefix(root.path())
                     .unwrap()
@@ -173,27 +164,18 @@ mod tests {
                 .collect()
         };
         let folder = [root.path().to_path_buf()];
+        assert_eq!(list(&folder, Depth::Flat), ["a.png", "b.JPG", "clip.mp4"]);
         assert_eq!(
-            list(&folder, Kinds::Photos, Depth::Flat),
-            ["a.png", "b.JPG"]
-        );
-        assert_eq!(
-            list(&folder, Kinds::PhotosAndVideos, Depth::Recursive),
+            list(&folder, Depth::Recursive),
             ["a.png", "b.JPG", "clip.mp4", "deep/c.webp"]
         );
         assert_eq!(
-            list(&[path("*.png"), path("a.png")], Kinds::Photos, Depth::Flat),
+            list(&[path("*.png"), path("a.png")], Depth::Flat),
             ["a.png"]
         );
-        assert_eq!(
-            list(&[path("*.gif")], Kinds::Photos, Depth::Flat),
-            ["empty"]
-        );
-        assert_eq!(
-            list(&[path("deep")], Kinds::Photos, Depth::Flat),
-            ["deep/c.webp"]
-        );
+        assert_eq!(list(&[path("*.gif")], Depth::Flat), ["empty"]);
+        assert_eq!(list(&[path("deep")], Depth::Flat), ["deep/c.webp"]);
         fs::remove_file(path("deep/c.webp")).unwrap();
-        assert_eq!(list(&[path("deep")], Kinds::Photos, Depth::Flat), ["empty"]);
+        assert_eq!(list(&[path("deep")], Depth::Flat), ["empty"]);
     }
 }

@@ -3,6 +3,8 @@
 mod align;
 mod args;
 mod bench;
+#[cfg(feature = "bundled")]
+mod bundled;
 mod cache;
 mod caption;
 mod captions;

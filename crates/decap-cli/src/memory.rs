@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use decap::encoder::{BUNDLED, Encoder};
+use decap::encoder::Encoder;
 use decap::media;
 use decap::memory::{Memory, MemoryOptions};
 use decap::model::MODEL_FILE;
-use decap::train::build_memory;
-use decap::weights::{Folder, check_folder_is_own, write_folder_atomically};
+use decap::output::{check_folder_is_own, write_folder_atomically};
+use decap::weights::Folder;
 use serde_json::json;
 
 use crate::args::{MemoryBuildArgs, MemoryCommand};
 use crate::cache::cache_folder;
 use crate::captions::read_captions;
-use crate::encoder::{encode_sentences, open_encoder, open_memory};
+use crate::encoder::{BUNDLED, encode_sentences, open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
 use crate::inputs;
 use crate::progress;
@@ -88,12 +88,12 @@ fn build(
     };
     let captions = read_all(source.files, source.splits)?;
     let bar = progress::bar(captions.len() as u64, "captions embedded");
-    let memory = build_memory(
+    let memory = Memory::build(
         encoder,
         &captions,
         options,
-        names(source.files),
-        &cache_folder(cache),
+        &names(source.files),
+        Some(&cache_folder(cache)),
         |encoding| bar.set_position(encoding.done as u64),
         stop.flag(),
     )?;

@@ -3,16 +3,16 @@
 use std::fmt;
 use std::path::Path;
 
-use decap::Captioner;
-use decap::encoder::{self, ENCODER_FILE, EncoderFacts};
-use decap::hub::HubReference;
+use decap::encoder::{ENCODER_FILE, EncoderFacts};
 use decap::model::{MODEL_FILE, ModelDescription, Writing};
 use decap::weights::Folder;
+use decap::{Captioner, Precision};
+use decap_hub::HubReference;
 use indicatif::HumanCount;
 use serde::Serialize;
 
 use crate::args::ModelCommand;
-use crate::encoder::download;
+use crate::encoder::{KnownPlaces, find_folder, open_options};
 use crate::failure::{Failure, Outcome};
 
 /// Runs the command.
@@ -35,20 +35,22 @@ fn pull(reference: &str) -> Result<(), Failure> {
 }
 
 fn info(reference: &str, as_json: bool) -> Result<(), Failure> {
-    download(reference)?;
     let path = Path::new(reference);
     if path.is_file() {
-        return print(&Facts::of_encoder(EncoderFacts::of(reference)?), as_json);
+        return print(
+            &Facts::of_encoder(EncoderFacts::of(reference, &KnownPlaces)?),
+            as_json,
+        );
     }
-    let folder = encoder::find_folder(reference)?;
+    let folder = find_folder(reference)?;
     if folder.contains(ENCODER_FILE) || !folder.contains(MODEL_FILE) {
         return print(
-            &Facts::of_encoder(EncoderFacts::of_folder(&folder)?),
+            &Facts::of_encoder(EncoderFacts::of_folder(&folder, &KnownPlaces)?),
             as_json,
         );
     }
     // All parts are opened, so that what is said of them is said of a model that works.
-    match Captioner::open_folder(&folder) {
+    match Captioner::open_folder(&folder, &open_options(Precision::Auto)) {
         Ok(captioner) => print(&Facts::of_model(&captioner, &folder)?, as_json),
         Err(error) => {
             // What the model says of itself helps to find what it lacks.
@@ -145,7 +147,11 @@ impl Facts {
         let description = captioner.description();
         Ok(Self {
             model: Some(ModelFacts::of(description)),
-            encoder: Some(EncoderFacts::for_model(&description.encoder, folder)?),
+            encoder: Some(EncoderFacts::for_model(
+                &description.encoder,
+                folder,
+                &KnownPlaces,
+            )?),
             decoder: Some(DecoderFacts::of(captioner)),
             memory: Some(MemoryFacts::of(captioner)),
         })

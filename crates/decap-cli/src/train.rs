@@ -7,7 +7,7 @@ use decap::Precision;
 use decap::decoder::WeightsDtype;
 use decap::memory::MemoryOptions;
 use decap::model::{MODEL_FILE, Writing};
-use decap::train::{
+use decap_train::{
     CHECKPOINT_FILE, Evaluation, ModelRecipe, Plan, Progress, Start, StepReport, TrainOptions,
     TrainingPrecision, train_model,
 };

@@ -1,7 +1,11 @@
 //! What comes out of a captioner, and what may be chosen about it.
 
 use crate::decoder::{Case, GenerateOptions};
+use crate::encoder::REFERENCE_TAU;
 use crate::memory::Evidence;
+
+/// Memory sentences that are shown with a caption unless the caller says otherwise.
+const DEFAULT_EVIDENCE: usize = 3;
 
 /// How a photo's embedding becomes a caption; the names are the paper's (section 3 and 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,17 +24,31 @@ pub enum Method {
 /// What the caller may choose for each caption; [`Captioner::options`](crate::Captioner::options)
 /// has the model's choice.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct CaptionOptions {
     /// From embedding to caption.
     pub method: Method,
     /// Softmax temperature of the projection.
     pub tau: f32,
-    /// Memory sentences to show for each caption.
+    /// Memory sentences to show for each caption. Default 3.
     pub evidence: usize,
     /// How the decoder writes.
     pub generate: GenerateOptions,
     /// Letter case of the caption.
     pub case: Case,
+}
+
+impl Default for CaptionOptions {
+    /// The reference's: projection at 1/100, greedy, 30 tokens; with three pieces of evidence.
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            tau: REFERENCE_TAU,
+            evidence: DEFAULT_EVIDENCE,
+            generate: GenerateOptions::default(),
+            case: Case::default(),
+        }
+    }
 }
 
 /// A caption and what it rests on.
@@ -44,9 +62,11 @@ pub struct Caption {
     pub evidence: Vec<Evidence>,
 }
 
-/// Where the time of a batch went, in milliseconds.
+/// Where the time went, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Timings {
+    /// Reading and decoding.
+    pub decode_ms: f64,
     /// Through the image tower.
     pub encode_ms: f64,
     /// Onto the memory.

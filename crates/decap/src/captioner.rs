@@ -1,19 +1,20 @@
 //! The captioner: photo to embedding, onto the memory, into words.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
 use crate::caption::{Caption, CaptionOptions, Method, Timings};
 use crate::decoder::{CONFIG_FILE, Decoder, WEIGHTS_FILE, detokenise};
+use crate::digest::{RunKey, hexadecimal};
 use crate::embedding::{Embedding, Embeddings};
-use crate::encoder::{self, Encoder, hexadecimal};
+use crate::encoder::{self, Encoder};
 use crate::error::{Error, Result};
-use crate::media::{self, RgbImage, VideoOptions};
-use crate::memory::{Evidence, Memory};
+use crate::memory::{Evidence, Memory, MemoryOptions};
 use crate::model::{MODEL_FILE, ModelDescription, TOKENIZER_FILE};
+use crate::places::OpenOptions;
 use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Folder;
@@ -30,50 +31,33 @@ pub struct Captioner {
 }
 
 impl Captioner {
-    /// The model that is compiled into the program.
-    ///
-    /// # Errors
-    /// None on a sound build.
-    #[cfg(feature = "bundled")]
-    pub fn bundled() -> Result<Self> {
-        Self::open_folder(&crate::bundled::model())
-    }
-
-    /// Opens a model folder, or the bundled model by its name `tiny`, to compute in
-    /// [`Precision::Auto`].
+    /// Opens the model folder at `path`, or what else `OpenOptions` makes of that name.
     ///
     /// # Errors
     /// [`Error::Io`] where a file is not there, [`Error::Model`] where one is damaged or of a
     /// future version, [`Error::Mismatch`] where the parts do not belong together.
-    pub fn open(reference: &str) -> Result<Self> {
-        Self::open_with(reference, Precision::Auto)
+    pub fn open(path: &str) -> Result<Self> {
+        Self::open_with(path, &OpenOptions::default())
     }
 
-    /// As [`Captioner::open`], to compute in `precision`.
+    /// As [`Captioner::open`], with options.
     ///
     /// # Errors
     /// As [`Captioner::open`].
-    pub fn open_with(reference: &str, precision: Precision) -> Result<Self> {
-        Self::open_folder_with(&encoder::find_folder(reference)?, precision)
+    pub fn open_with(reference: &str, options: &OpenOptions) -> Result<Self> {
+        Self::open_folder(&options.places.find(reference)?, options)
     }
 
-    /// As [`Captioner::open`], the model in `folder`.
+    /// Opens the model in `folder`.
     ///
     /// # Errors
     /// As [`Captioner::open`].
-    pub fn open_folder(folder: &Folder) -> Result<Self> {
-        Self::open_folder_with(folder, Precision::Auto)
-    }
-
-    /// Opens the model in `folder`, to compute in `precision`.
-    ///
-    /// # Errors
-    /// As [`Captioner::open`].
-    pub fn open_folder_with(folder: &Folder, precision: Precision) -> Result<Self> {
+    pub fn open_folder(folder: &Folder, options: &OpenOptions) -> Result<Self> {
+        let precision = options.precision;
         let description = ModelDescription::read(folder)?;
         // Of about the same length, and of no use to each other.
         let (encoder, (decoder, (memory, tokenizer))) = rayon::join(
-            || encoder::open_for_model(&description.encoder, folder, precision),
+            || encoder::open_for_model(&description.encoder, folder, options),
             || {
                 rayon::join(
                     || Decoder::open_with(folder, precision),
@@ -104,11 +88,33 @@ impl Captioner {
         self
     }
 
-    /// This captioner with another memory.
+    /// This captioner with `sentences` as its memory: it then speaks of what they speak of. Nothing is
+    /// trained.
+    ///
+    /// ```
+    /// let captioner = decap::Captioner::open("../../models/tiny")?
+    ///     .with_memory(["a tabby cat asleep", "a tram in the city", "a boat on a lake"])?;
+    /// let caption = captioner.caption("../../examples/photos/cat.webp")?;
+    /// assert_eq!(caption.evidence[0].text, "a tabby cat asleep");
+    /// # Ok::<(), decap::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where another encoder made the memory.
-    pub fn with_memory(mut self, memory: Memory) -> Result<Self> {
+    /// [`Error::Usage`] where there is no sentence; what the encoder's text tower says.
+    pub fn with_memory<S: AsRef<str>>(
+        mut self,
+        sentences: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let sentences: Vec<S> = sentences.into_iter().collect();
+        let memory = Memory::build(
+            &self.encoder,
+            &sentences,
+            MemoryOptions::default(),
+            "sentences given by the caller",
+            None,
+            |_| (),
+            &AtomicBool::new(false),
+        )?;
         self.set_memory(memory)?;
         Ok(self)
     }
@@ -116,7 +122,7 @@ impl Captioner {
     /// Takes another memory.
     ///
     /// # Errors
-    /// As [`Captioner::with_memory`]; the memory then stays as it is.
+    /// [`Error::Mismatch`] where another encoder made it; the memory then stays as it is.
     pub fn set_memory(&mut self, memory: Memory) -> Result<()> {
         memory.check_encoder(self.encoder.fingerprint(), self.encoder.name())?;
         self.memory = memory.with_precision(self.precision);
@@ -126,72 +132,11 @@ impl Captioner {
     /// The model's own choice of everything.
     pub fn options(&self) -> CaptionOptions {
         CaptionOptions {
-            method: Method::default(),
             tau: self.description.tau,
-            evidence: 0,
             generate: self.description.writing.generate_options(),
             case: self.description.writing.case(),
+            ..CaptionOptions::default()
         }
-    }
-
-    /// Captions the photo at `path`, with the model's own choices and three pieces of evidence.
-    ///
-    /// # Errors
-    /// [`Error::Io`] and [`Error::Input`] for the photo, [`Error::Model`] for the model.
-    pub fn caption_file(&self, path: impl AsRef<Path>) -> Result<Caption> {
-        let limits = media::image::Limits::default();
-        let photo = self.encoder.open_photo(path.as_ref(), &limits)?;
-        let embeddings = self.encoder.encode_prepared(&[photo])?;
-        let options = CaptionOptions {
-            evidence: 3,
-            ..self.options()
-        };
-        let (captions, _) = self.caption_embeddings(&embeddings, &options)?;
-        only(captions)
-    }
-
-    /// Captions a decoded photo.
-    ///
-    /// # Errors
-    /// [`Error::Model`] where a network cannot run, [`Error::Usage`] for senseless options.
-    pub fn caption_image(&self, image: &RgbImage, options: &CaptionOptions) -> Result<Caption> {
-        let embedding = self.encoder.encode_image(image)?;
-        self.caption_embedding(&embedding, options)
-    }
-
-    /// Captions the video at `path`, by frames that `ffmpeg` takes from it.
-    ///
-    /// # Errors
-    /// As [`media::video::sample_frames`] and [`Captioner::caption_image`].
-    ///
-    /// ```no_run
-    /// # #[cfg(feature = "bundled")] {
-    /// use decap::Captioner;
-    /// use decap::media::VideoOptions;
-    ///
-    /// let captioner = Captioner::bundled()?;
-    /// let caption =
-    ///     captioner.caption_video("clip.mp4", &VideoOptions::default(), &captioner.options())?;
-    /// println!("{}", caption.text);
-    /// # }
-    /// # Ok::<(), decap::Error>(())
-    /// ```
-    pub fn caption_video(
-        &self,
-        path: impl AsRef<Path>,
-        video: &VideoOptions,
-        options: &CaptionOptions,
-    ) -> Result<Caption> {
-        self.caption_frames(&media::video::sample_frames(path, video)?, options)
-    }
-
-    /// Captions a video, given its frames: their embeddings are averaged, then projected.
-    ///
-    /// # Errors
-    /// As [`Captioner::caption_image`]; [`Error::Usage`] where there is no frame.
-    pub fn caption_frames(&self, frames: &[RgbImage], options: &CaptionOptions) -> Result<Caption> {
-        let embeddings = self.encoder.encode_images(frames)?;
-        self.caption_embedding(&Embedding::mean(&embeddings)?, options)
     }
 
     /// Captions one embedding of this captioner's encoder.
@@ -241,9 +186,9 @@ impl Captioner {
         Ok((
             captions,
             Timings {
-                encode_ms: 0.0,
                 project_ms,
                 generate_ms,
+                ..Timings::default()
             },
         ))
     }
@@ -268,23 +213,29 @@ impl Captioner {
         &self.tokenizer
     }
 
-    /// Tells captioners apart: a hash of all that decides the caption of an embedding, the
-    /// memory's sentences included. It reads the decoder's files, so it takes a moment.
+    /// Tells apart all that decides the caption of an embedding: the model, its memory with every
+    /// sentence, the precision, and `options`. It reads the decoder's files, so it takes a moment.
     ///
     /// # Errors
     /// [`Error::Io`] where a file of the model is gone.
-    pub fn fingerprint(&self) -> Result<String> {
+    pub fn run_key(&self, options: &CaptionOptions) -> Result<RunKey> {
         let mut hasher = Sha256::new();
-        hasher.update(self.encoder.fingerprint());
         for name in [MODEL_FILE, CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE] {
             if self.folder.contains(name) {
                 hasher.update(name);
-                hasher.update(&*self.folder.bytes(name)?);
+                hasher.update(Sha256::digest(&*self.folder.bytes(name)?));
             }
         }
-        hasher.update(self.memory.rows().dtype().name());
-        hasher.update(self.memory.captions().as_bytes());
-        Ok(hexadecimal(&hasher.finalize()))
+        let model = hexadecimal(&hasher.finalize());
+        Ok(RunKey::of(&[
+            "caption",
+            self.encoder.run_key().as_str(),
+            &model,
+            &self.memory.digest(),
+            self.precision.name(),
+            // All of the options' fields, to the last digit.
+            &format!("{options:?}"),
+        ]))
     }
 
     /// What the model says of itself.

@@ -119,6 +119,22 @@ impl Embeddings {
         self.rows().nth(index).map(|row| Embedding(row.to_vec()))
     }
 
+    /// Appends a row.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where its width differs.
+    pub fn push(&mut self, embedding: &Embedding) -> Result<()> {
+        if self.width != embedding.width() {
+            return Err(Error::Mismatch(format!(
+                "expected an embedding of width {}, got {}",
+                self.width,
+                embedding.width()
+            )));
+        }
+        self.values.extend_from_slice(embedding.as_slice());
+        Ok(())
+    }
+
     /// Appends the rows of `other`.
     ///
     /// # Errors

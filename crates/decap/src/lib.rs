@@ -6,59 +6,57 @@
 //! sentence vectors, and the decoder writes. [`Captioner`] ties them together:
 //!
 //! ```
-//! # #[cfg(feature = "bundled")] {
 //! use decap::Captioner;
 //!
-//! let captioner = Captioner::bundled()?;
-//! let caption = captioner.caption_file("../../examples/photos/cat.webp")?;
+//! let captioner = Captioner::open("../../models/tiny")?;
+//! let caption = captioner.caption("../../examples/photos/cat.webp")?;
 //! println!("{} ({:.2})", caption.text, caption.score);
 //! for evidence in &caption.evidence {
 //!     println!("  {:.2}  {}", evidence.weight, evidence.text);
 //! }
 //! assert_eq!(caption.evidence.len(), 3);
-//! # }
 //! # Ok::<(), decap::Error>(())
 //! ```
 //!
 //! Each step can be taken by itself: [`media::image::open`] decodes, [`Encoder::encode_image`]
-//! embeds, [`Memory::project`] projects, [`Decoder::generate`] writes; `train::train_model` makes
-//! a model from captions, `train::align::align` an encoder from two towers; `eval` scores what a
-//! captioner writes about photos that people have described.
+//! embeds, [`Memory::project`] projects, [`Decoder::generate`] writes; training, evaluation
+//! and the Hub have crates of their own: `decap-train`, `decap-eval` and `decap-hub`.
 //!
 //! [`Encoder::encode_image`]: encoder::Encoder::encode_image
 //! [`Memory::project`]: memory::Memory::project
 //! [`Decoder::generate`]: decoder::Decoder::generate
 
-mod batches;
-#[cfg(feature = "bundled")]
-mod bundled;
 mod caption;
 mod captioner;
+mod captioning;
 mod embedding;
 mod error;
+mod input;
 mod machine;
 mod npy;
+mod places;
 mod precision;
 
 pub mod decoder;
+pub mod digest;
 pub mod encoder;
-#[cfg(feature = "eval")]
-pub mod eval;
-#[cfg(feature = "hub")]
-pub mod hub;
 pub mod media;
 pub mod memory;
 pub mod model;
+pub mod output;
+pub mod pipeline;
+pub mod random;
 pub mod tokenizer;
-#[cfg(feature = "train")]
-pub mod train;
 pub mod weights;
 
-pub use batches::for_each_batch;
 pub use caption::{Caption, CaptionOptions, Method, Timings};
 pub use captioner::Captioner;
+pub use captioning::Captioned;
+pub use digest::RunKey;
 pub use embedding::{Embedding, Embeddings};
 pub use error::{Error, InputFault, Result};
+pub use input::Input;
 pub use machine::Machine;
 pub use npy::{NpyArray, read_npy, write_npy};
+pub use places::{Disk, OpenOptions, Places};
 pub use precision::Precision;

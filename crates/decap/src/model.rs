@@ -5,17 +5,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::decoder::{Case, GenerateOptions, Method};
+pub use crate::encoder::{EncoderReference, MODEL_FILE};
+use crate::encoder::{MODEL_FORMAT, MODEL_FORMAT_VERSION};
 use crate::error::{Error, Result};
-use crate::weights::{Folder, write_atomically};
+use crate::output::write_atomically;
+use crate::weights::Folder;
 
-/// The file that makes a folder a model.
-pub const MODEL_FILE: &str = "model.json";
 /// The decoder's tokenizer; where a model has none of its own, its encoder's is used.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
-
-const FORMAT: &str = "decap-model";
-/// The newest `model.json` that this crate reads, and the one it writes.
-const FORMAT_VERSION: u32 = 1;
 
 /// What `model.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,17 +31,6 @@ pub struct ModelDescription {
     /// Where the model comes from.
     #[serde(default)]
     pub provenance: Provenance,
-}
-
-/// Which encoder, and where it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EncoderReference {
-    /// `tiny`, a folder (relative to the model's), or a hub id.
-    pub reference: String,
-    /// Its name.
-    pub name: String,
-    /// Its fingerprint; another encoder is refused.
-    pub fingerprint: String,
 }
 
 /// How captions are written unless the caller says otherwise.
@@ -138,8 +124,8 @@ impl ModelDescription {
     /// A description in the current format.
     pub fn new(name: impl Into<String>, encoder: EncoderReference, tau: f32) -> Self {
         Self {
-            format: FORMAT.to_owned(),
-            format_version: FORMAT_VERSION,
+            format: MODEL_FORMAT.to_owned(),
+            format_version: MODEL_FORMAT_VERSION,
             name: name.into(),
             encoder,
             tau,
@@ -154,7 +140,7 @@ impl ModelDescription {
     /// [`Error::Io`] where it is not there, [`Error::Model`] where it is not valid or of a future
     /// format version.
     pub fn read(folder: &Folder) -> Result<Self> {
-        check_format(folder, MODEL_FILE, FORMAT, FORMAT_VERSION)?;
+        folder.check_format(MODEL_FILE, MODEL_FORMAT, MODEL_FORMAT_VERSION)?;
         let path = folder.path(MODEL_FILE);
         let description: Self = folder.json(MODEL_FILE)?;
         if !(description.tau > 0.0 && description.tau.is_finite()) {
@@ -174,29 +160,4 @@ impl ModelDescription {
             .map_err(|error| Error::model(&path, format!("cannot be written: {error}")))?;
         write_atomically(&path, |file| writeln!(file, "{json}"))
     }
-}
-
-/// Refuses a JSON file of another format or version. It looks at nothing else: a newer
-/// format may well have other fields.
-pub(crate) fn check_format(folder: &Folder, file: &str, format: &str, version: u32) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Header {
-        format: String,
-        format_version: u32,
-    }
-    let header: Header = folder.json(file)?;
-    let refuse = |message: String| Err(Error::model(folder.path(file), message));
-    if header.format != format {
-        return refuse(format!(
-            "expected format `{format}`, got `{}`",
-            header.format
-        ));
-    }
-    if header.format_version != version {
-        return refuse(format!(
-            "expected {format} version {version}, got {}: made by a newer decap?",
-            header.format_version
-        ));
-    }
-    Ok(())
 }

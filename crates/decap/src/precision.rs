@@ -16,9 +16,9 @@ use crate::error::{Error, Result};
 pub enum Precision {
     /// What was measured to be fastest among those that keep the cosine of an embedding to f32's
     /// above 0.999 and at least 95 % of the captions as they are (`docs/results.md`, "Precision").
+    #[default]
     Auto,
     /// 32-bit floats: the reference.
-    #[default]
     F32,
     /// Operands rounded to bfloat16, sums in f32.
     Bf16,
@@ -42,7 +42,7 @@ impl Precision {
 
     /// What CLIP's towers compute in. `auto` never takes int8: what it costs depends on a
     /// checkpoint's outliers, and is measured on none here.
-    pub(crate) fn of_towers(self) -> KernelPrecision {
+    pub fn of_towers(self) -> KernelPrecision {
         match self {
             Self::Auto if has_dot_products() => KernelPrecision::Bf16,
             other => other.asked_for(),

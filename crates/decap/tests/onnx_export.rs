@@ -22,8 +22,12 @@ fn data(name: &str) -> PathBuf {
         .join(name)
 }
 
+fn exact() -> decap::OpenOptions {
+    decap::OpenOptions::default().precision(decap::Precision::F32)
+}
+
 fn open(folder: &Path) -> std::sync::Arc<Encoder> {
-    encoder::open(folder.to_str().unwrap()).unwrap()
+    encoder::open(folder.to_str().unwrap(), &exact()).unwrap()
 }
 
 /// Largest difference and least cosine of our unit vectors to the library's features `name`.
@@ -172,7 +176,7 @@ fn exports_that_cannot_be_used_are_refused() {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{name}: {file} lacks {from}");
         fs::write(&path, text.replace(from, to)).unwrap();
-        let error = encoder::open(folder.path().to_str().unwrap())
+        let error = encoder::open(folder.path().to_str().unwrap(), &exact())
             .map(drop)
             .expect_err(message)
             .to_string();
@@ -186,7 +190,7 @@ fn exports_that_cannot_be_used_are_refused() {
     ] {
         let folder = copy("siglip");
         fs::remove_file(folder.path().join(file)).unwrap();
-        let error = encoder::open(folder.path().to_str().unwrap())
+        let error = encoder::open(folder.path().to_str().unwrap(), &exact())
             .map(drop)
             .unwrap_err();
         assert_eq!(error.kind(), kind, "{file}: {error}");

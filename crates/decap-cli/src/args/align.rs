@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::at_least_one;
+use super::count::at_least_one;
 
 #[derive(Debug, Args)]
 #[command(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::PrecisionArgs;
+use super::precision::PrecisionArgs;
 
 #[derive(Debug, Args)]
 #[command(

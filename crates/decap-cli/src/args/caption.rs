@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use decap::Method;
 
-use super::{LimitArgs, PrecisionArgs, at_least_one};
+use super::count::at_least_one;
+use super::limits::LimitArgs;
+use super::precision::PrecisionArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -30,8 +32,8 @@ pub struct CaptionArgs {
     /// Softmax temperature of the projection (default: the model's).
     #[arg(long, value_name = "TAU")]
     pub tau: Option<f32>,
-    /// Show this many memory sentences that each caption came from.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    /// Show this many memory sentences that each caption came from; 0 for none.
+    #[arg(long, default_value_t = 3, value_name = "N")]
     pub evidence: usize,
     /// Print one JSON object a line.
     #[arg(long)]
@@ -49,7 +51,7 @@ pub struct CaptionArgs {
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,
     /// Frames sampled from a video.
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = at_least_one())]
     pub frames: usize,
     #[command(flatten)]
     pub precision: PrecisionArgs,

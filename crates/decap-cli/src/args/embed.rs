@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{LimitArgs, PrecisionArgs, at_least_one};
+use super::count::at_least_one;
+use super::limits::LimitArgs;
+use super::precision::PrecisionArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \

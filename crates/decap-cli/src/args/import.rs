@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::MemoryBuildArgs;
+use super::memory::MemoryBuildArgs;
 
 #[derive(Debug, Args)]
 #[command(

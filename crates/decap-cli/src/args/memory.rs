@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{PrecisionArgs, at_least_one};
+use super::count::at_least_one;
+use super::precision::PrecisionArgs;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Support memory")]

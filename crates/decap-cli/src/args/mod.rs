@@ -3,30 +3,31 @@
 mod align;
 mod bench;
 mod caption;
+mod count;
 mod embed;
+mod eval;
 mod import;
 mod limits;
 mod memory;
 mod model;
+mod precision;
+mod score;
 mod train;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Args, Parser, Subcommand};
-use decap::Precision;
+use clap::{Parser, Subcommand};
 
 pub use align::AlignArgs;
 pub use bench::BenchArgs;
-pub use caption::{CaptionArgs, GenerateArgs, MethodArg};
+pub use caption::{CaptionArgs, GenerateArgs};
 pub use embed::EmbedArgs;
+pub use eval::{EvalArgs, SweepArg};
 pub use import::{ExportArgs, ExportForm, ImportArgs};
-pub use limits::LimitArgs;
 pub use memory::{MemoryBuildArgs, MemoryCommand};
 pub use model::ModelCommand;
+pub use score::ScoreArgs;
 pub use train::{PresetArg, TrainArgs};
-
-use crate::eval::args::EvalArgs;
-use crate::score::args::ScoreArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -80,21 +81,6 @@ pub enum Command {
     /// Say what a model is, or download one.
     #[command(subcommand)]
     Model(ModelCommand),
-}
-
-#[derive(Debug, Clone, Copy, Args)]
-pub struct PrecisionArgs {
-    /// What networks compute in: f32 is the reference, auto the fastest that agrees with it.
-    #[arg(long, default_value_t = Precision::Auto, value_name = "auto|f32|bf16|int8")]
-    pub precision: Precision,
-}
-
-/// A count that must not be zero.
-pub fn at_least_one() -> impl clap::builder::TypedValueParser<Value = usize> {
-    use clap::builder::TypedValueParser;
-    clap::builder::RangedU64ValueParser::<u64>::new()
-        .range(1..=1_000_000_000)
-        .map(|value| value as usize)
 }
 
 #[cfg(test)]

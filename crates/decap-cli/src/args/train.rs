@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use decap::Precision;
 
-use super::{MemoryBuildArgs, at_least_one};
+use super::count::at_least_one;
+use super::memory::MemoryBuildArgs;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PresetArg {

@@ -9,10 +9,11 @@ use decap::encoder::clip::{ClipConfig, ClipImageTower, ClipTextTower};
 use decap::encoder::{Encoder, EncoderParts, Head, ImageTower, ImageViews, Preprocess};
 use decap::media::image::Limits;
 use decap::memory::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
+use decap::pipeline::for_each_batch;
 use decap::tokenizer::Tokenizer;
 use decap::tokenizer::clip::ClipTokenizer;
-use decap::train::{Dropout, StepTimer, TrainOptions, TrainingPrecision};
-use decap::{Embeddings, Error, Precision, for_each_batch};
+use decap::{Embeddings, Error, Precision};
+use decap_train::{Dropout, StepTimer, TrainOptions, TrainingPrecision};
 
 use super::name::WorkName;
 use crate::failure::Failure;
@@ -199,7 +200,7 @@ impl Pipeline {
     fn caption(&self, paths: Vec<PathBuf>) -> Result<f32, Failure> {
         let limits = Limits::default();
         let mut sum = 0.0;
-        let load = |path: &Path| self.encoder.open_photo(path, &limits);
+        let load = |path: &PathBuf| self.encoder.open_photo(path, &limits);
         for_each_batch(paths, BATCH, load, |batch| {
             let photos = batch.into_iter().map(|(_, photo)| photo);
             let photos = photos.collect::<Result<Vec<_>, Error>>()?;

@@ -3,21 +3,20 @@
 mod record;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use decap::decoder::{Case, Method as Choice};
-use decap::encoder::PreparedImage;
-use decap::media::video::VideoOptions;
-use decap::{
-    Caption, CaptionOptions, Captioner, Embedding, Embeddings, Error, Timings, for_each_batch,
-    media,
-};
+use decap::media::{Limits, VideoOptions};
+use decap::pipeline::ReadOptions;
+use decap::{Caption, CaptionOptions, Captioner, Error, Input, Timings};
 use indicatif::ProgressBar;
 
 use crate::args::{CaptionArgs, GenerateArgs};
-use crate::encoder::{download, memory_for};
+use crate::cache::cache_folder;
+use crate::encoder::{memory_for, open_options};
 use crate::failure::{Failure, Outcome, complaint};
-use crate::inputs::{self, Depth, Kinds};
+use crate::inputs::{self, Depth};
 use crate::output::{Output, Start};
 use crate::progress;
 use crate::stop::Stop;
@@ -27,12 +26,16 @@ const MANY_INPUTS: usize = 16;
 
 /// Runs the command.
 pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
-    download(&args.model)?;
     let precision = args.precision.precision;
-    let mut captioner = Captioner::open_with(&args.model, precision)?;
+    // Lines on a terminal or a pipe need no safe point, a file with --resume does.
+    let stop = match args.output {
+        Some(_) => Stop::on_ctrl_c(),
+        None => Stop::default(),
+    };
+    let mut captioner = Captioner::open_with(&args.model, &open_options(precision))?;
     if let Some(memory) = &args.memory {
-        let memory = memory_for(captioner.encoder(), memory)?;
-        captioner = captioner.with_memory(memory)?;
+        let memory = memory_for(captioner.encoder(), memory, &cache_folder(None), &stop)?;
+        captioner.set_memory(memory)?;
     }
     let options = caption_options(&captioner, args)?;
     let depth = if args.recursive {
@@ -40,23 +43,19 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     } else {
         Depth::Flat
     };
-    let inputs = inputs::expand(&args.paths, Kinds::PhotosAndVideos, depth)?;
+    let inputs = inputs::expand(&args.paths, depth)?;
     if inputs.len() >= MANY_INPUTS {
         captioner = captioner.ready_for_many();
     }
     let (output, done) = open_output(args)?;
     let mut run = Run {
-        captioner,
+        captioner: Arc::new(captioner),
         options,
         args,
         output,
         failed: false,
         bar: ProgressBar::hidden(),
-        // Lines on a terminal or a pipe need no safe point, a file with --resume does.
-        stop: match args.output {
-            Some(_) => Stop::on_ctrl_c(),
-            None => Stop::default(),
-        },
+        stop,
     };
     let mut paths = Vec::new();
     for input in inputs {
@@ -84,7 +83,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
 
 /// The state of one run.
 struct Run<'a> {
-    captioner: Captioner,
+    captioner: Arc<Captioner>,
     options: CaptionOptions,
     args: &'a CaptionArgs,
     output: Output,
@@ -93,107 +92,38 @@ struct Run<'a> {
     stop: Stop,
 }
 
-/// What became of one file before the encoder: a photo's pixels, or a video's frames'.
-struct Loaded {
-    views: Vec<PreparedImage>,
-    decode_ms: f64,
-}
-
 impl Run<'_> {
     fn caption_all(&mut self, paths: Vec<PathBuf>) -> Result<(), Failure> {
-        // The loader runs beside this and needs the encoder alone.
-        let encoder = std::sync::Arc::clone(self.captioner.encoder());
-        let limits = self.args.limits.limits();
-        let video = VideoOptions {
-            frames: self.args.frames,
-            timeout: Duration::from_secs(self.args.max_video_seconds),
-            limits: limits.clone(),
-            ..VideoOptions::default()
-        };
-        let load = move |path: &Path| -> Result<Loaded, Error> {
-            let started = Instant::now();
-            let views = match media::is_video(path) {
-                true => {
-                    let frames = media::video::sample_frames(path, &video)?;
-                    frames.iter().map(|frame| encoder.prepare(frame)).collect()
-                }
-                false => vec![encoder.open_photo(path, &limits)?],
-            };
-            Ok(Loaded {
-                views,
-                decode_ms: milliseconds(started),
-            })
-        };
-        for_each_batch(paths, self.args.batch, load, |batch| {
-            if self.stop.requested() {
-                return Err(Failure::WithRemedy(
-                    Error::Interrupted,
-                    "the same command with --resume does the rest",
-                ));
+        let mut read = ReadOptions::default();
+        read.batch = self.args.batch;
+        read.limits = self.args.limits.limits();
+        read.video = video_options(self.args.frames, self.args.max_video_seconds, &read.limits);
+        let (captioner, options, stop) = (
+            self.captioner.clone(),
+            self.options.clone(),
+            self.stop.clone(),
+        );
+        let inputs = paths.into_iter().map(Input::from);
+        let outcome = captioner.caption_each(inputs, &read, &options, stop.flag(), |one| {
+            let path = one.input.name();
+            match &one.result {
+                Ok(caption) => self.write(path, caption, one.timings)?,
+                Err(error) => self.report_at(path, error)?,
             }
-            self.caption_batch(batch)
+            self.bar.inc(1);
+            Ok(())
+        });
+        outcome.map_err(|failure| match failure {
+            Failure::Library(error @ Error::Interrupted) => {
+                Failure::WithRemedy(error, "the same command with --resume does the rest")
+            }
+            failure => failure,
         })
     }
 
-    /// Encodes what could be loaded in one go, then writes a line a file, in order.
-    fn caption_batch(
-        &mut self,
-        batch: Vec<(PathBuf, Result<Loaded, Error>)>,
-    ) -> Result<(), Failure> {
-        let started = Instant::now();
-        let mut embeddings = Embeddings::empty(self.captioner.encoder().width());
-        let views: Vec<PreparedImage> = batch
-            .iter()
-            .filter_map(|(_, l)| l.as_ref().ok())
-            .flat_map(|l| l.views.clone())
-            .collect();
-        let encoded = self.captioner.encoder().encode_prepared(&views)?;
-        let mut first = 0;
-        for loaded in batch.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()) {
-            embeddings.extend(&mean_of(&encoded, first, loaded.views.len())?)?;
-            first += loaded.views.len();
-        }
-        let encode_ms = milliseconds(started);
-        let (captions, timings) = self
-            .captioner
-            .caption_embeddings(&embeddings, &self.options)?;
-        let share = 1.0 / captions.len().max(1) as f64;
-        let timings = Timings {
-            encode_ms: encode_ms * share,
-            project_ms: timings.project_ms * share,
-            generate_ms: timings.generate_ms * share,
-        };
-        let mut captions = captions.into_iter();
-        for (path, loaded) in batch {
-            match loaded {
-                Ok(loaded) => {
-                    let Some(caption) = captions.next() else {
-                        continue;
-                    };
-                    self.write(&path, &caption, loaded.decode_ms, timings)?;
-                }
-                Err(error) => self.report_at(&path, &error)?,
-            }
-            self.bar.inc(1);
-        }
-        Ok(())
-    }
-
-    fn write(
-        &mut self,
-        path: &Path,
-        caption: &Caption,
-        decode_ms: f64,
-        timings: Timings,
-    ) -> Result<(), Failure> {
+    fn write(&mut self, path: &Path, caption: &Caption, timings: Timings) -> Result<(), Failure> {
         let line = if self.args.json {
-            record::of_caption(
-                path,
-                caption,
-                decode_ms,
-                timings,
-                &self.captioner.description().name,
-            )?
+            record::of_caption(path, caption, timings, &self.captioner.description().name)?
         } else {
             text_line(path, caption, self.output.is_terminal())
         };
@@ -226,10 +156,8 @@ impl Run<'_> {
 }
 
 fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionOptions, Failure> {
-    let mut options = CaptionOptions {
-        evidence: args.evidence,
-        ..captioner.options()
-    };
+    let mut options = captioner.options();
+    options.evidence = args.evidence;
     options.method = args.method.method();
     options.tau = args.tau.unwrap_or(options.tau);
     apply_writing(captioner, &args.generate, &mut options)?;
@@ -322,19 +250,14 @@ fn text_line(path: &Path, caption: &Caption, for_a_person: bool) -> String {
     line
 }
 
-/// The mean of rows `first..first + count`, as one row.
-fn mean_of(embeddings: &Embeddings, first: usize, count: usize) -> Result<Embeddings, Error> {
-    let width = embeddings.width();
-    let rows = &embeddings.as_slice()[first * width..(first + count) * width];
-    let rows = Embeddings::new(rows.to_vec(), width)?;
-    if count == 1 {
-        return Ok(rows);
+/// How videos are looked at, as it was typed.
+pub fn video_options(frames: usize, seconds: u64, limits: &Limits) -> VideoOptions {
+    VideoOptions {
+        frames,
+        timeout: Duration::from_secs(seconds),
+        limits: limits.clone(),
+        ..VideoOptions::default()
     }
-    Embeddings::new(Embedding::mean(&rows)?.as_slice().to_vec(), width)
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use crate::failure::Failure;
 pub fn of_caption(
     path: &Path,
     caption: &Caption,
-    decode_ms: f64,
     timings: Timings,
     model: &str,
 ) -> Result<String, Failure> {
@@ -27,7 +26,7 @@ pub fn of_caption(
         evidence: caption.evidence.iter().map(EvidenceRecord::new).collect(),
         model,
         ms: Milliseconds {
-            decode: rounded(decode_ms, 3),
+            decode: rounded(timings.decode_ms, 3),
             encode: rounded(timings.encode_ms, 3),
             project: rounded(timings.project_ms, 3),
             generate: rounded(timings.generate_ms, 3),

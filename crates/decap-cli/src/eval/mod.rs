@@ -1,27 +1,26 @@
 //! `decap eval`: a data set's photos captioned, scored, and laid out as a report.
 
-pub mod args;
 mod table;
 
 use std::path::{Path, PathBuf};
 
 use caption_metrics::{Bootstrap, Meteor, Spice, TrainingCaptions};
-use decap::eval::{
+use decap::pipeline::ReadOptions;
+use decap::{CaptionOptions, Captioner, Method};
+use decap_eval::{
     ClipScoring, Curve, EncodedPhotos, EvalProgress, EvalSet, Evaluator, MetricOptions, Part,
     PhotoOptions, Report, ReportModel, SetOptions, SweepOver, System, encode_photos,
 };
-use decap::media::video::VideoOptions;
-use decap::{CaptionOptions, Captioner, Method};
 use indicatif::ProgressBar;
 
+use crate::args::{EvalArgs, SweepArg};
 use crate::cache::cache_folder;
 use crate::caption::apply_writing;
-use crate::encoder::cached_memory;
+use crate::encoder::{memory_for, open_options};
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
 use crate::progress;
 use crate::stop::Stop;
-use args::{EvalArgs, SweepArg};
 
 /// Work that is kept between runs, within the report folder.
 const KEPT_FOLDER: &str = "kept";
@@ -107,10 +106,8 @@ impl Run<'_> {
         options: &CaptionOptions,
         method: Method,
     ) -> Result<System, Failure> {
-        let options = CaptionOptions {
-            method,
-            ..options.clone()
-        };
+        let mut options = options.clone();
+        options.method = method;
         let mut show = |progress: EvalProgress<'_>| self.bar.show(progress);
         Ok(evaluator.evaluate(captioner, &options, &mut show, self.stop.flag())?)
     }
@@ -208,20 +205,19 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
 }
 
 fn open_captioner(reference: &str, args: &EvalArgs, stop: &Stop) -> Result<Captioner, Failure> {
-    let mut captioner = Captioner::open(reference)?;
+    let options = open_options(args.precision.precision);
+    let mut captioner = Captioner::open_with(reference, &options)?;
     if let Some(memory) = &args.memory {
         let cache = cache_folder(args.cache.as_deref());
-        let memory = cached_memory(captioner.encoder(), memory, &cache, stop)?;
+        let memory = memory_for(captioner.encoder(), memory, &cache, stop)?;
         captioner.set_memory(memory)?;
     }
     Ok(captioner)
 }
 
 fn caption_options(captioner: &Captioner, args: &EvalArgs) -> Result<CaptionOptions, Failure> {
-    let mut options = CaptionOptions {
-        evidence: args.report.evidence,
-        ..captioner.options()
-    };
+    let mut options = captioner.options();
+    options.evidence = args.report.evidence;
     options.tau = args.tau.unwrap_or(options.tau);
     apply_writing(captioner, &args.generate, &mut options)?;
     Ok(options)
@@ -229,14 +225,13 @@ fn caption_options(captioner: &Captioner, args: &EvalArgs) -> Result<CaptionOpti
 
 fn photo_options(args: &EvalArgs) -> PhotoOptions {
     let limits = args.limits.limits();
+    let mut read = ReadOptions::default();
+    read.batch = args.batch;
+    read.video.frames = args.frames;
+    read.video.limits = limits.clone();
+    read.limits = limits;
     PhotoOptions {
-        batch: args.batch,
-        video: VideoOptions {
-            frames: args.frames,
-            limits: limits.clone(),
-            ..VideoOptions::default()
-        },
-        limits,
+        read,
         thumbnail_pixels: args.report.thumbnails,
     }
 }

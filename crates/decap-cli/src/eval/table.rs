@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use decap::eval::{Report, System};
+use decap_eval::{Report, System};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;

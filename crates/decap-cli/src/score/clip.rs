@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use caption_metrics::{References, Scores};
 use decap::Precision;
-use decap::eval::{
+use decap_eval::{
     ClipScores, EvalItem, EvalSet, Part, PhotoOptions, SetOptions, encode_photos, find_photo,
 };
 
-use super::args::ScoreArgs;
+use crate::args::ScoreArgs;
 use crate::encoder::open_encoder;
 use crate::failure::Failure;
 use crate::progress;
@@ -50,7 +50,7 @@ pub fn scores(
         ..PhotoOptions::default()
     };
     let stop = Stop::on_ctrl_c();
-    let mut show = |progress: decap::eval::EvalProgress<'_>| bar.set_position(progress.done as u64);
+    let mut show = |progress: decap_eval::EvalProgress<'_>| bar.set_position(progress.done as u64);
     let photos = encode_photos(&encoder, &set, &options, None, &mut show, stop.flag())?;
     bar.finish_and_clear();
     if let Some(first) = photos.failures.first() {

@@ -1,6 +1,5 @@
 //! `decap score`: caption metrics without Java.
 
-pub mod args;
 mod clip;
 mod output;
 
@@ -11,13 +10,13 @@ use caption_metrics::{
     Options, Predictions, References, Scores, Tokenization, TrainingCaptions, compare, diversity,
     intervals, score, self_cider,
 };
-use decap::eval::ClipScores;
+use decap_eval::ClipScores;
 
+use crate::args::ScoreArgs;
 use crate::captions::{of_file, read_predictions, read_references};
 use crate::eval::find_spice;
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
-use args::ScoreArgs;
 
 /// All that one run found out.
 struct Findings {

@@ -8,7 +8,9 @@ use std::path::Path;
 use super::layout::ParameterLayout;
 use super::{DecoderConfig, DecoderWeights};
 use crate::error::{Error, Result};
-use crate::weights::{Checkpoint, TorchTensor, write_torch};
+use crate::output::write_atomically;
+use crate::weights::Checkpoint;
+use torch_state_dict::NewTensor;
 
 /// The tensor by which a DeCap checkpoint, and what stands before its names, is known.
 const PREFIX_WEIGHT: &str = "clip_project.model.0.weight";
@@ -116,22 +118,22 @@ impl DecoderWeights {
     /// # Errors
     /// [`Error::Io`], or [`Error::Usage`] where the weights exceed 4 GiB.
     pub fn export_torch(&self, path: &Path) -> Result<()> {
-        let mut tensors: Vec<TorchTensor<'_>> = self
+        let mut tensors: Vec<NewTensor<'_>> = self
             .tensors()
-            .map(|(name, shape, values)| TorchTensor {
+            .map(|(name, shape, values)| NewTensor {
                 name,
                 shape,
                 values,
             })
             .collect();
         if let Some(embedding) = tensors.iter().find(|tensor| tensor.name == TOKEN_EMBEDDING) {
-            let tied = TorchTensor {
+            let tied = NewTensor {
                 name: TIED_OUTPUT,
                 ..*embedding
             };
             tensors.push(tied);
         }
-        write_torch(path, &tensors)
+        write_atomically(path, |file| torch_state_dict::write(file, &tensors))
     }
 }
 
@@ -281,7 +283,7 @@ mod tests {
         let path = folder.path().join("broken.pt");
         let weights = DecoderWeights::import(&data("decap.pt"), &options()).unwrap();
         let tensors = || {
-            weights.tensors().map(|(name, shape, values)| TorchTensor {
+            weights.tensors().map(|(name, shape, values)| NewTensor {
                 name,
                 shape,
                 values,
@@ -290,24 +292,24 @@ mod tests {
         let missing: Vec<_> = tensors()
             .filter(|t| t.name != "decoder.transformer.ln_f.bias")
             .collect();
-        write_torch(&path, &missing).unwrap();
+        write_atomically(&path, |file| torch_state_dict::write(file, &missing)).unwrap();
         assert!(broken(&path, &options()).contains("`decoder.transformer.ln_f.bias` is missing"));
         let other = vec![0.5; 61 * 24];
         let mut untied: Vec<_> = tensors().collect();
-        untied.push(TorchTensor {
+        untied.push(NewTensor {
             name: TIED_OUTPUT,
             shape: &[61, 24],
             values: &other,
         });
-        write_torch(&path, &untied).unwrap();
+        write_atomically(&path, |file| torch_state_dict::write(file, &untied)).unwrap();
         assert!(broken(&path, &options()).contains("expected a copy of the token embedding"));
         let mut deep: Vec<_> = tensors().collect();
-        deep.push(TorchTensor {
+        deep.push(NewTensor {
             name: "clip_project.model.2.weight",
             shape: &[24],
             values: &other[..24],
         });
-        write_torch(&path, &deep).unwrap();
+        write_atomically(&path, |file| torch_state_dict::write(file, &deep)).unwrap();
         assert!(broken(&path, &options()).contains("expected one linear layer"));
     }
 

@@ -7,8 +7,8 @@ use super::Decoder;
 use super::beam::search_beams;
 use super::constraints::Constraints;
 use super::forward::Session;
-use super::random::RandomStream;
 use crate::error::{Error, Result};
+use crate::random::RandomStream;
 
 /// Embeddings that are decoded side by side; more only cost memory.
 const GROUP: usize = 64;

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::random::RandomStream;
 use super::{DecoderConfig, DecoderWeights};
 use crate::error::Result;
+use crate::random::RandomStream;
 
 /// GPT-2's `initializer_range`.
 const STANDARD_DEVIATION: f64 = 0.02;

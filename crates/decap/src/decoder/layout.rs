@@ -9,7 +9,7 @@ use super::DecoderConfig;
 /// Parameters, gradients and optimizer moments share one layout, so that an optimizer step is
 /// one pass over four flat buffers, as in llm.c.
 #[derive(Debug, Clone)]
-pub(crate) struct ParameterLayout {
+pub struct ParameterLayout {
     /// `[width, prefix_width]`
     pub prefix_weight: Range<usize>,
     /// `[width]`
@@ -28,12 +28,14 @@ pub(crate) struct ParameterLayout {
 
 /// A transformer block's offsets. Linear weights are GPT-2's Conv1D: `[in, out]`.
 #[derive(Debug, Clone)]
-pub(crate) struct BlockLayout {
+pub struct BlockLayout {
+    /// The norm before attention.
     pub attention_norm: NormLayout,
     /// `[width, 3 width]`: query, key, value
     pub attention_in: LinearLayout,
     /// `[width, width]`
     pub attention_out: LinearLayout,
+    /// The norm before the two linear layers.
     pub mlp_norm: NormLayout,
     /// `[width, 4 width]`
     pub mlp_in: LinearLayout,
@@ -43,23 +45,30 @@ pub(crate) struct BlockLayout {
 
 /// A layer norm's weight and bias, `[width]` each.
 #[derive(Debug, Clone)]
-pub(crate) struct NormLayout {
+pub struct NormLayout {
+    /// `[width]`
     pub weight: Range<usize>,
+    /// `[width]`
     pub bias: Range<usize>,
 }
 
 /// A linear layer's weight `[in, out]` and bias `[out]`.
 #[derive(Debug, Clone)]
-pub(crate) struct LinearLayout {
+pub struct LinearLayout {
+    /// `[in, out]`
     pub weight: Range<usize>,
+    /// `[out]`
     pub bias: Range<usize>,
 }
 
 /// One tensor of the checkpoint.
 #[derive(Debug, Clone)]
-pub(crate) struct TensorLayout {
+pub struct TensorLayout {
+    /// Its name in the reference's checkpoints.
     pub name: String,
+    /// The extent of each axis.
     pub shape: Vec<usize>,
+    /// Its place among all parameters.
     pub range: Range<usize>,
     /// Which axis of a matrix counts outputs: the axis that int8 scales run along.
     pub output_axis: usize,
@@ -121,7 +130,7 @@ impl ParameterLayout {
     }
 
     /// Values in all tensors.
-    pub fn len(&self) -> usize {
+    pub fn num_values(&self) -> usize {
         self.tensors.last().map_or(0, |tensor| tensor.range.end)
     }
 }
@@ -165,7 +174,7 @@ mod tests {
     fn the_layout_holds_every_parameter_once() {
         let config = DecoderConfig::default();
         let layout = ParameterLayout::new(&config);
-        assert_eq!(layout.len(), config.num_parameters());
+        assert_eq!(layout.num_values(), config.num_parameters());
         assert_eq!(layout.tensors.len(), 4 + 12 * config.num_layers + 2);
         let mut end = 0;
         for tensor in &layout.tensors {

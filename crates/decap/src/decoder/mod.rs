@@ -20,7 +20,6 @@ mod forward;
 mod generate;
 mod initialise;
 mod layout;
-mod random;
 mod text;
 mod vocabulary;
 mod weights;
@@ -32,22 +31,17 @@ use serde::{Deserialize, Serialize};
 pub use config::{Activation, DecoderConfig};
 pub use foreign::ImportOptions;
 pub use generate::{GenerateOptions, Generated, Method};
+pub use layout::{BlockLayout, LinearLayout, NormLayout, ParameterLayout, TensorLayout};
 pub use text::{Case, detokenise};
 pub use vocabulary::Vocabulary;
 pub use weights::{DecoderWeights, WeightsDtype};
 
 use crate::error::{Error, Result};
-use crate::model::check_format;
+use crate::output::write_atomically;
 use crate::precision::Precision;
-use crate::weights::{Folder, Tensors, write_atomically};
+use crate::weights::{Folder, Tensors};
 use forward::{Network, Session};
 use vocabulary::VocabularyFile;
-
-#[cfg(feature = "train")]
-pub(crate) use layout::{BlockLayout, LinearLayout, NormLayout};
-pub(crate) use random::RandomStream;
-#[cfg(feature = "train")]
-pub(crate) use weights::{StoredTensor, write_safetensors};
 
 /// The file with the decoder's shape and vocabulary.
 pub const CONFIG_FILE: &str = "decoder.json";
@@ -245,7 +239,7 @@ pub fn open_weights(folder: &Folder) -> Result<(DecoderWeights, Vocabulary)> {
 }
 
 fn read_config(folder: &Folder) -> Result<(DecoderConfig, Vocabulary)> {
-    check_format(folder, CONFIG_FILE, FORMAT, FORMAT_VERSION)?;
+    folder.check_format(CONFIG_FILE, FORMAT, FORMAT_VERSION)?;
     let path = folder.path(CONFIG_FILE);
     let file: DecoderFile = folder.json(CONFIG_FILE)?;
     file.config.validate(&path)?;
@@ -254,6 +248,8 @@ fn read_config(folder: &Folder) -> Result<(DecoderConfig, Vocabulary)> {
 }
 
 #[cfg(test)]
-pub(crate) mod golden;
+use crate::weights::Bytes;
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

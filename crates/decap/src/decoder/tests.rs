@@ -1,8 +1,8 @@
 //! The decoder against Hugging Face's GPT-2, and its own ways against each other.
 
 use super::golden::Golden;
-use super::weights::{StoredTensor, write_safetensors};
 use super::*;
+use crate::weights::{NewTensor, write_safetensors};
 
 /// Logits are sums of `width` products of order one: f32 rounding in another order of summation
 /// stays well below this, a wrong formula does not.
@@ -435,14 +435,14 @@ fn every_dtype_comes_back_within_its_precision() {
 }
 
 /// A tensor name and what to do with that tensor: `None` leaves it out.
-type Spoiling = (&'static str, fn(StoredTensor) -> Option<StoredTensor>);
+type Spoiling = (&'static str, fn(NewTensor) -> Option<NewTensor>);
 
 fn write_spoilt(path: &Path, golden: &Golden, (name, spoil): Spoiling) {
     let stored = golden
         .weights
         .tensors()
         .filter_map(|(tensor, shape, values)| {
-            let stored = StoredTensor::f32(tensor.to_owned(), shape, values);
+            let stored = NewTensor::f32(tensor.to_owned(), shape, values);
             if tensor == name {
                 spoil(stored)
             } else {
@@ -484,7 +484,7 @@ fn broken_files_are_refused_by_tensor_name() {
         ((wpe, |_| None), "missing"),
         (
             (wpe, |tensor| {
-                Some(StoredTensor {
+                Some(NewTensor {
                     shape: vec![24, 12],
                     ..tensor
                 })
@@ -500,7 +500,7 @@ fn broken_files_are_refused_by_tensor_name() {
         ),
         (
             (wpe, |tensor| {
-                Some(StoredTensor {
+                Some(NewTensor {
                     dtype: safetensors::Dtype::I32,
                     ..tensor
                 })
@@ -510,7 +510,7 @@ fn broken_files_are_refused_by_tensor_name() {
         (
             (wpe, |tensor| {
                 let bytes = tensor.bytes[..12 * 24].to_vec();
-                Some(StoredTensor {
+                Some(NewTensor {
                     dtype: safetensors::Dtype::I8,
                     bytes,
                     ..tensor
@@ -531,7 +531,7 @@ fn broken_files_are_refused_by_tensor_name() {
         &path,
         &golden,
         (wpe, |tensor| {
-            Some(StoredTensor {
+            Some(NewTensor {
                 name: "stranger".into(),
                 ..tensor
             })
@@ -551,11 +551,11 @@ fn the_references_further_tensors_are_known() {
     let golden = Golden::tiny();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("coco_prefix.safetensors");
-    let write = |further: StoredTensor| {
-        let mut stored: Vec<StoredTensor> = golden
+    let write = |further: NewTensor| {
+        let mut stored: Vec<NewTensor> = golden
             .weights
             .tensors()
-            .map(|(name, shape, values)| StoredTensor::f32(name.to_owned(), shape, values))
+            .map(|(name, shape, values)| NewTensor::f32(name.to_owned(), shape, values))
             .collect();
         stored.push(further);
         write_safetensors(&path, &stored, None).unwrap();
@@ -563,19 +563,12 @@ fn the_references_further_tensors_are_known() {
     };
     let output = "decoder.lm_head.weight".to_owned();
     let tied = golden.f32("weights.decoder.transformer.wte.weight");
-    assert!(write(StoredTensor::f32(output.clone(), &[61, 24], &tied)).is_ok());
-    let untied = write(StoredTensor::f32(output, &[61, 24], &vec![0.5; tied.len()]));
+    assert!(write(NewTensor::f32(output.clone(), &[61, 24], &tied)).is_ok());
+    let untied = write(NewTensor::f32(output, &[61, 24], &vec![0.5; tied.len()]));
     assert!(untied.unwrap_err().to_string().contains("lm_head"));
     let mask = "decoder.transformer.h.0.attn.bias".to_owned();
-    assert!(
-        write(StoredTensor::f32(
-            mask,
-            &[1, 1, 2, 2],
-            &[1.0, 0.0, 1.0, 1.0]
-        ))
-        .is_ok()
-    );
-    let stranger = write(StoredTensor::f32("decoder.extra".into(), &[1], &[1.0]));
+    assert!(write(NewTensor::f32(mask, &[1, 1, 2, 2], &[1.0, 0.0, 1.0, 1.0])).is_ok());
+    let stranger = write(NewTensor::f32("decoder.extra".into(), &[1], &[1.0]));
     assert!(
         stranger
             .unwrap_err()

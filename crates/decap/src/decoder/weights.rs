@@ -5,13 +5,12 @@ use std::path::Path;
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 
 use super::DecoderConfig;
 use super::layout::{ParameterLayout, TensorLayout};
 use crate::error::{Error, Result};
-use crate::weights::{Bytes, Tensors, write_atomically};
+use crate::weights::{Bytes, NewTensor, Tensors, write_safetensors};
 
 /// The reference's state dict repeats the token embedding under this name.
 const TIED_OUTPUT: &str = "decoder.lm_head.weight";
@@ -43,8 +42,8 @@ pub enum WeightsDtype {
 #[derive(Debug, Clone)]
 pub struct DecoderWeights {
     config: DecoderConfig,
-    pub(crate) layout: ParameterLayout,
-    pub(crate) values: Vec<f32>,
+    pub(super) layout: ParameterLayout,
+    pub(super) values: Vec<f32>,
 }
 
 impl DecoderWeights {
@@ -75,7 +74,7 @@ impl DecoderWeights {
             check_shape(tensors, tensor)?;
         }
         check_for_strangers(tensors, &layout)?;
-        let mut values = vec![0.0; layout.len()];
+        let mut values = vec![0.0; layout.num_values()];
         for tensor in &layout.tensors {
             read_tensor(tensors, tensor, &mut values[tensor.range.clone()])?;
         }
@@ -89,14 +88,29 @@ impl DecoderWeights {
     }
 
     /// Parameters all zero: the start of an initialisation.
-    pub(crate) fn zeros(config: &DecoderConfig) -> Self {
+    pub fn zeros(config: &DecoderConfig) -> Self {
         let layout = ParameterLayout::new(config);
-        let values = vec![0.0; layout.len()];
+        let values = vec![0.0; layout.num_values()];
         Self {
             config: config.clone(),
             layout,
             values,
         }
+    }
+
+    /// Where each tensor lies in [`DecoderWeights::values`].
+    pub fn layout(&self) -> &ParameterLayout {
+        &self.layout
+    }
+
+    /// All parameters, one after the other.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All parameters, to be changed.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
     }
 
     /// The decoder's shape.
@@ -149,50 +163,6 @@ impl DecoderWeights {
         }
         Ok(())
     }
-}
-
-/// A tensor ready to be written.
-pub(crate) struct StoredTensor {
-    pub name: String,
-    pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    pub bytes: Vec<u8>,
-}
-
-impl StoredTensor {
-    /// An f32 tensor under `name`.
-    pub fn f32(name: String, shape: &[usize], values: &[f32]) -> Self {
-        let bytes = values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
-        Self {
-            name,
-            dtype: Dtype::F32,
-            shape: shape.to_vec(),
-            bytes,
-        }
-    }
-}
-
-/// Writes tensors and at most one metadata entry: with several, their order in the file would
-/// differ from run to run.
-pub(crate) fn write_safetensors(
-    path: &Path,
-    stored: &[StoredTensor],
-    metadata: Option<(&str, String)>,
-) -> Result<()> {
-    let unusable = |error| Error::model(path, format!("cannot be written: {error}"));
-    let views = stored
-        .iter()
-        .map(|tensor| {
-            let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
-            Ok((tensor.name.as_str(), view.map_err(unusable)?))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let metadata = metadata.map(|(key, value)| [(key.to_owned(), value)].into());
-    let bytes = safetensors::serialize(views, metadata).map_err(unusable)?;
-    write_atomically(path, |file| file.write_all(&bytes))
 }
 
 fn check_shape(tensors: &Tensors, expected: &TensorLayout) -> Result<()> {
@@ -264,25 +234,21 @@ fn store_tensor(
     tensor: &TensorLayout,
     values: &[f32],
     dtype: WeightsDtype,
-) -> Result<Vec<StoredTensor>> {
+) -> Result<Vec<NewTensor>> {
     if let Some(index) = values.iter().position(|value| !value.is_finite()) {
         return Err(Error::Usage(format!(
             "tensor `{}`: value {index} is {}, expected a number",
             tensor.name, values[index]
         )));
     }
-    let stored = |dtype, bytes| StoredTensor {
+    let stored = |dtype, bytes| NewTensor {
         name: tensor.name.clone(),
         dtype,
         shape: tensor.shape.clone(),
         bytes,
     };
     Ok(match dtype {
-        WeightsDtype::F32 => vec![StoredTensor::f32(
-            tensor.name.clone(),
-            &tensor.shape,
-            values,
-        )],
+        WeightsDtype::F32 => vec![NewTensor::f32(tensor.name.clone(), &tensor.shape, values)],
         WeightsDtype::F16 => {
             let limit = f16::MAX.to_f32();
             if let Some(value) = values.iter().find(|value| value.abs() > limit) {
@@ -307,14 +273,10 @@ fn store_tensor(
             let scale_name = format!("{}{SCALE_SUFFIX}", tensor.name);
             vec![
                 stored(Dtype::I8, steps),
-                StoredTensor::f32(scale_name, &[scales.len()], &scales),
+                NewTensor::f32(scale_name, &[scales.len()], &scales),
             ]
         }
-        WeightsDtype::Int8 => vec![StoredTensor::f32(
-            tensor.name.clone(),
-            &tensor.shape,
-            values,
-        )],
+        WeightsDtype::Int8 => vec![NewTensor::f32(tensor.name.clone(), &tensor.shape, values)],
     })
 }
 

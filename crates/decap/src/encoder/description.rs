@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::onnx::{OnnxImageOptions, OnnxTextOptions};
 use super::{ImageViews, REFERENCE_TAU};
+use crate::digest::hexadecimal;
 use crate::error::{Error, Result};
 use crate::weights::Folder;
 
@@ -131,7 +132,7 @@ impl EncoderDescription {
     /// [`Error::Io`] where it is not there, [`Error::Model`] where it is not valid or of a future
     /// format version.
     pub fn read(folder: &Folder) -> Result<Self> {
-        crate::model::check_format(folder, ENCODER_FILE, FORMAT, FORMAT_VERSION)?;
+        folder.check_format(ENCODER_FILE, FORMAT, FORMAT_VERSION)?;
         folder.json(ENCODER_FILE)
     }
 
@@ -164,11 +165,6 @@ impl EncoderDescription {
         ];
         towers.chain(text).chain(self.heads.clone()).collect()
     }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::clip::{Clip, ClipDescription};
 use super::open::{Place, PlaceSource};
+use super::reference::EncoderReference;
 use super::{ENCODER_FILE, EncoderDescription, ImageTower, ImageViews, OnnxImageTower, onnx};
 use crate::error::Result;
-use crate::model::EncoderReference;
+use crate::places::Places;
 use crate::weights::{Folder, Tensors};
 
 /// The facts of an encoder.
@@ -76,24 +77,28 @@ impl EncoderFacts {
     ///
     /// # Errors
     /// As [`open`](super::open).
-    pub fn of(reference: &str) -> Result<Self> {
-        Self::at(&Place::named(reference)?)
+    pub fn of(reference: &str, places: &dyn Places) -> Result<Self> {
+        Self::at(&Place::named(reference, places)?)
     }
 
     /// The facts of the encoder in `folder`, or of the model in `folder`.
     ///
     /// # Errors
     /// As [`open_folder`](super::open_folder).
-    pub fn of_folder(folder: &Folder) -> Result<Self> {
-        Self::at(&Place::within(folder)?)
+    pub fn of_folder(folder: &Folder, places: &dyn Places) -> Result<Self> {
+        Self::at(&Place::within(folder, places)?)
     }
 
     /// The facts of the encoder that the model in `folder` was made with.
     ///
     /// # Errors
     /// As [`open_for_model`](super::open_for_model).
-    pub fn for_model(reference: &EncoderReference, folder: &Folder) -> Result<Self> {
-        Self::at(&Place::for_model(reference, folder)?)
+    pub fn for_model(
+        reference: &EncoderReference,
+        folder: &Folder,
+        places: &dyn Places,
+    ) -> Result<Self> {
+        Self::at(&Place::for_model(reference, folder, places)?)
     }
 
     fn at(place: &Place) -> Result<Self> {

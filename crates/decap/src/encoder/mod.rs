@@ -9,33 +9,32 @@ mod onnx;
 mod open;
 pub mod preprocess;
 mod processor;
+mod reference;
 
-pub(crate) use description::hexadecimal;
 pub use description::{
     ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
 };
 pub use facts::{EncoderFacts, OnnxFacts, OnnxImageFacts, OnnxTextFacts};
 pub use head::{Head, HiddenLayer, LearnedHead};
-#[cfg(feature = "hub")]
-pub(crate) use onnx::EXPORT_FILES;
 pub use onnx::{
-    LetterCase, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling,
-    TooLong,
+    EXPORT_FILES, LetterCase, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower,
+    Padding, Pooling, TooLong,
 };
-pub use open::{
-    BUNDLED, find_folder, open, open_folder, open_folder_with, open_for_model, open_with,
-};
+pub use open::{open, open_folder, open_for_model};
 pub use preprocess::{Anchor, Channels, CropRounding, Preprocess, Resize};
+pub use reference::{EncoderReference, MODEL_FILE};
+pub(crate) use reference::{MODEL_FORMAT, MODEL_FORMAT_VERSION};
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::digest::RunKey;
 use crate::embedding::{Embedding, Embeddings};
 use crate::error::{Error, Result};
 use crate::media::RgbImage;
-use crate::media::image::{Limits, open as open_photo, open_reduced};
+use crate::media::image::{Limits, decode_to_fit, read_within};
 use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 
@@ -196,6 +195,21 @@ impl Encoder {
         &self.fingerprint
     }
 
+    /// Tells apart all that decides an embedding: this encoder, what its towers compute in and how
+    /// photos are opened.
+    pub fn run_key(&self) -> RunKey {
+        RunKey::of(&[
+            "embedding",
+            &self.fingerprint,
+            &format!("{:?}", self.precision.of_towers()),
+            if self.reduces_photos {
+                "reduced"
+            } else {
+                "whole"
+            },
+        ])
+    }
+
     /// The width of an embedding.
     pub fn width(&self) -> usize {
         self.image_head.width()
@@ -244,6 +258,14 @@ impl Encoder {
         self.encode_prepared(&prepared)
     }
 
+    /// The shorter side, in pixels, that a photo may be decoded at instead of its own: where photos are
+    /// reduced, what every tower needs.
+    pub(crate) fn least_side(&self) -> Option<u32> {
+        let towers = self.image_towers.iter();
+        let ample_side = towers.map(|tower| tower.preprocess().ample_side()).max();
+        ample_side.filter(|_| self.reduces_photos)
+    }
+
     /// Opens the photo at `path` as the towers want to see it.
     ///
     /// In all precisions but f32, a JPEG that is larger than every tower needs
@@ -252,12 +274,8 @@ impl Encoder {
     /// # Errors
     /// [`Error::Io`] and [`Error::Input`] for the photo.
     pub fn open_photo(&self, path: &Path, limits: &Limits) -> Result<PreparedImage> {
-        let towers = self.image_towers.iter();
-        let ample_side = towers.map(|tower| tower.preprocess().ample_side()).max();
-        let photo = match ample_side.filter(|_| self.reduces_photos) {
-            None => open_photo(path, limits)?,
-            Some(ample_side) => open_reduced(path, limits, ample_side)?,
-        };
+        let bytes = read_within(path, limits.file_bytes)?;
+        let photo = decode_to_fit(&bytes, path, limits, self.least_side())?;
         Ok(self.prepare(&photo))
     }
 

@@ -5,8 +5,7 @@ mod image_tower;
 mod session;
 mod text_tower;
 
-#[cfg(feature = "hub")]
-pub(crate) use export::EXPORT_FILES;
+pub use export::EXPORT_FILES;
 pub(crate) use export::{EXPORTED_IMAGE_TOWER, describe_export, is_export};
 pub use image_tower::{OnnxImageOptions, OnnxImageTower};
 pub use session::Pooling;

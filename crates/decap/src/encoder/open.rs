@@ -6,17 +6,13 @@ use std::sync::Arc;
 use super::clip::Clip;
 use super::description::{ENCODER_FILE, EncoderDescription, TextTowerDescription};
 use super::onnx::{self, OnnxImageTower, OnnxTextTower};
+use super::reference::{EncoderReference, MODEL_FILE};
 use super::{Encoder, EncoderParts, Head, ImageTower, TextTower};
 use crate::error::{Error, Result};
-#[cfg(feature = "hub")]
-use crate::hub::{Hub, HubOptions, HubReference};
-use crate::model::{EncoderReference, MODEL_FILE, ModelDescription};
+use crate::places::{OpenOptions, Places};
 use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Folder, Tensors};
-
-/// The name of the bundled model and of its encoder.
-pub const BUNDLED: &str = "tiny";
 
 /// The folder within a model's in which it may carry its encoder.
 const WITHIN_MODEL: &str = "encoder";
@@ -25,37 +21,21 @@ const WITHIN_MODEL: &str = "encoder";
 /// its encoder from, and a folder that names itself must come to an end.
 const MAX_MODELS: usize = 8;
 
-/// Opens the encoder that `reference` names: `tiny`, an encoder's folder, a model's folder, or a
-/// CLIP's folder or file.
+/// Opens the encoder that `reference` names: an encoder's folder, a model's folder, a CLIP's folder or
+/// file, or what else `options.places` knows.
 ///
 /// # Errors
 /// [`Error::Io`] where there is no such folder, [`Error::Model`] where it holds no sound encoder.
-pub fn open(reference: &str) -> Result<Arc<Encoder>> {
-    open_with(reference, Precision::F32)
-}
-
-/// As [`open`], to compute in `precision`.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_with(reference: &str, precision: Precision) -> Result<Arc<Encoder>> {
-    Place::named(reference)?.open(precision)
+pub fn open(reference: &str, options: &OpenOptions) -> Result<Arc<Encoder>> {
+    Place::named(reference, &*options.places)?.open(options.precision)
 }
 
 /// Opens the encoder in `folder`, or of the model in `folder`.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_folder(folder: &Folder) -> Result<Arc<Encoder>> {
-    open_folder_with(folder, Precision::F32)
-}
-
-/// As [`open_folder`], to compute in `precision`.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_folder_with(folder: &Folder, precision: Precision) -> Result<Arc<Encoder>> {
-    Place::within(folder)?.open(precision)
+pub fn open_folder(folder: &Folder, options: &OpenOptions) -> Result<Arc<Encoder>> {
+    Place::within(folder, &*options.places)?.open(options.precision)
 }
 
 /// Opens the encoder that the model in `folder` was made with.
@@ -65,9 +45,9 @@ pub fn open_folder_with(folder: &Folder, precision: Precision) -> Result<Arc<Enc
 pub fn open_for_model(
     reference: &EncoderReference,
     folder: &Folder,
-    precision: Precision,
+    options: &OpenOptions,
 ) -> Result<Arc<Encoder>> {
-    Place::for_model(reference, folder)?.open(precision)
+    Place::for_model(reference, folder, &*options.places)?.open(options.precision)
 }
 
 /// What an encoder is opened from.
@@ -88,36 +68,40 @@ pub(super) enum PlaceSource {
 
 impl Place {
     /// As [`open`].
-    pub(super) fn named(reference: &str) -> Result<Self> {
-        Self::named_by(reference, 0)
+    pub(super) fn named(reference: &str, places: &dyn Places) -> Result<Self> {
+        Self::named_by(reference, places, 0)
     }
 
     /// As [`open_folder`].
-    pub(super) fn within(folder: &Folder) -> Result<Self> {
-        Self::below(folder, 0)
+    pub(super) fn within(folder: &Folder, places: &dyn Places) -> Result<Self> {
+        Self::below(folder, places, 0)
     }
 
     /// As [`open_for_model`].
-    pub(super) fn for_model(reference: &EncoderReference, folder: &Folder) -> Result<Self> {
-        Self::of_model(reference, folder, 1)
+    pub(super) fn for_model(
+        reference: &EncoderReference,
+        folder: &Folder,
+        places: &dyn Places,
+    ) -> Result<Self> {
+        Self::of_model(reference, folder, places, 1)
     }
 
-    fn named_by(reference: &str, models: usize) -> Result<Self> {
+    fn named_by(reference: &str, places: &dyn Places, models: usize) -> Result<Self> {
         let path = Path::new(reference);
         if path.is_file() {
             return Ok(PlaceSource::Clip(path.to_owned()).into());
         }
-        Self::below(&find_folder(reference)?, models)
+        Self::below(&places.find(reference)?, places, models)
     }
 
-    fn below(folder: &Folder, models: usize) -> Result<Self> {
+    fn below(folder: &Folder, places: &dyn Places, models: usize) -> Result<Self> {
         if folder.contains(ENCODER_FILE) {
             let description = EncoderDescription::read(folder)?;
             return Ok(PlaceSource::Onnx(folder.clone(), Box::new(description)).into());
         }
         if folder.contains(MODEL_FILE) {
-            let reference = ModelDescription::read(folder)?.encoder;
-            return Self::of_model(&reference, folder, models + 1);
+            let reference = EncoderReference::of_model(folder)?;
+            return Self::of_model(&reference, folder, places, models + 1);
         }
         if onnx::is_export(folder) && !Clip::has_weights(folder) {
             let description = onnx::describe_export(folder)?;
@@ -139,7 +123,12 @@ impl Place {
     }
 
     /// As [`open_for_model`]; `models` counts the models on the way here.
-    fn of_model(reference: &EncoderReference, folder: &Folder, models: usize) -> Result<Self> {
+    fn of_model(
+        reference: &EncoderReference,
+        folder: &Folder,
+        places: &dyn Places,
+        models: usize,
+    ) -> Result<Self> {
         let model = folder.path(MODEL_FILE);
         if models > MAX_MODELS {
             return Err(Error::model(
@@ -153,14 +142,16 @@ impl Place {
         }
         let within = folder.folder(WITHIN_MODEL);
         let mut place = match folder {
-            _ if within.contains(ENCODER_FILE) => Self::below(&within, models)?,
-            Folder::Disk(path) if path.join(&reference.reference).is_dir() => {
-                Self::below(&Folder::disk(path.join(&reference.reference)), models)?
-            }
+            _ if within.contains(ENCODER_FILE) => Self::below(&within, places, models)?,
+            Folder::Disk(path) if path.join(&reference.reference).is_dir() => Self::below(
+                &Folder::disk(path.join(&reference.reference)),
+                places,
+                models,
+            )?,
             Folder::Disk(path) if path.join(&reference.reference).is_file() => {
                 PlaceSource::Clip(path.join(&reference.reference)).into()
             }
-            _ => Self::named_by(&reference.reference, models)?,
+            _ => Self::named_by(&reference.reference, places, models)?,
         };
         place.expected.push((model, reference.clone()));
         Ok(place)
@@ -217,38 +208,6 @@ fn check_expected(
     Ok(())
 }
 
-/// The folder that `reference` names: the bundled model for `tiny`, a folder on disk, or (with the
-/// `hub` feature) a repository of the Hugging Face Hub as `owner/name` or `owner/name@revision`.
-///
-/// # Errors
-/// [`Error::Io`] where there is none.
-pub fn find_folder(reference: &str) -> Result<Folder> {
-    let path = Path::new(reference);
-    if path.is_dir() {
-        return Ok(Folder::disk(path));
-    }
-    #[cfg(feature = "bundled")]
-    if reference == BUNDLED {
-        return Ok(crate::bundled::model());
-    }
-    if reference == BUNDLED {
-        let message = "this build carries no bundled model: name a model folder";
-        return Err(Error::Unavailable(message.to_owned()));
-    }
-    #[cfg(feature = "hub")]
-    if !path.exists()
-        && let Some(wanted) = HubReference::parse(reference)
-    {
-        let hub = Hub::new(HubOptions::from_environment()?);
-        return hub.pull(&wanted, &mut |_| {}).map(Folder::disk);
-    }
-    let kind = match path.exists() {
-        true => std::io::ErrorKind::NotADirectory,
-        false => std::io::ErrorKind::NotFound,
-    };
-    Err(Error::io(path, kind.into()))
-}
-
 fn open_towers(folder: &Folder, description: EncoderDescription) -> Result<Encoder> {
     let mut image_towers: Vec<Arc<dyn ImageTower>> = Vec::new();
     for tower in &description.image_towers {
@@ -301,10 +260,15 @@ fn open_towers(folder: &Folder, description: EncoderDescription) -> Result<Encod
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ModelDescription;
 
     /// The tiny CLIP of the tests.
     fn clip() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/clip/hugging_face")
+    }
+
+    fn exact() -> OpenOptions {
+        OpenOptions::default().precision(Precision::F32)
     }
 
     /// Writes the description of a model that was made with the encoder at `reference`.
@@ -327,10 +291,10 @@ mod tests {
         write_model(&first, &clip().to_string_lossy(), &fingerprint);
         // Relative to the model's own folder.
         write_model(&second, "../first", &fingerprint);
-        let encoder = open(&second.to_string_lossy()).unwrap();
+        let encoder = open(&second.to_string_lossy(), &exact()).unwrap();
         assert_eq!(encoder.fingerprint(), fingerprint);
         write_model(&first, &clip().to_string_lossy(), "another");
-        let error = open(&second.to_string_lossy()).err().unwrap();
+        let error = open(&second.to_string_lossy(), &exact()).err().unwrap();
         assert_eq!(error.kind(), "mismatch");
         assert!(
             error
@@ -347,7 +311,7 @@ mod tests {
         let fingerprint = Clip::open(&weights).unwrap().fingerprint().unwrap();
         std::fs::copy(&weights, folder.path().join("clip.pt")).unwrap();
         write_model(folder.path(), "clip.pt", &fingerprint);
-        let encoder = open(&folder.path().to_string_lossy()).unwrap();
+        let encoder = open(&folder.path().to_string_lossy(), &exact()).unwrap();
         assert_eq!(encoder.fingerprint(), fingerprint);
     }
 
@@ -357,13 +321,13 @@ mod tests {
         let (first, second) = (folder.path().join("first"), folder.path().join("second"));
         write_model(&first, "../second", "0");
         write_model(&second, "../first", "0");
-        let error = open(&first.to_string_lossy()).err().unwrap();
+        let error = open(&first.to_string_lossy(), &exact()).err().unwrap();
         assert_eq!(error.kind(), "model");
         assert!(
             error.to_string().contains("another model, 8 times over"),
             "{error}"
         );
         write_model(&first, ".", "0");
-        assert!(open(&first.to_string_lossy()).is_err());
+        assert!(open(&first.to_string_lossy(), &exact()).is_err());
     }
 }

@@ -95,6 +95,19 @@ pub fn decode(bytes: &[u8], name: &Path, limits: &Limits) -> Result<RgbImage> {
     decode_at(bytes, name, limits, None)
 }
 
+/// As [`decode`], or with a `least_side` as [`decode_reduced`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_to_fit(
+    bytes: &[u8],
+    name: &Path,
+    limits: &Limits,
+    least_side: Option<u32>,
+) -> Result<RgbImage> {
+    decode_at(bytes, name, limits, least_side)
+}
+
 /// As [`decode`], at the scale of [`open_reduced`].
 ///
 /// # Errors
@@ -204,7 +217,10 @@ impl RgbImage {
 }
 
 /// The content of the file at `path`, which may be a pipe: never more than the limit is read.
-pub(crate) fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read, [`Error::Input`] where it is longer than `file_bytes`.
+pub fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
     let failed = |source| Error::io(path, source);
     let file = File::open(path).map_err(failed)?;
     let declared = file.metadata().map_err(failed)?.len();

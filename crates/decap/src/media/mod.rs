@@ -2,13 +2,9 @@
 
 pub mod image;
 mod jpeg;
-pub(crate) mod resize;
-#[cfg(feature = "eval")]
-mod thumbnail;
+pub mod resize;
 pub mod video;
 
 pub use image::{Limits, RgbImage};
 pub use resize::Filter;
-#[cfg(feature = "eval")]
-pub use thumbnail::thumbnail_jpeg;
 pub use video::{VideoOptions, is_video};

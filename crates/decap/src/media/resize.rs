@@ -20,11 +20,15 @@ pub enum Filter {
 
 /// A window of a resized photo, in pixels of the resized photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
-    pub(crate) left: u64,
-    pub(crate) top: u64,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
+pub struct Window {
+    /// Pixels left of it.
+    pub left: u64,
+    /// Pixels above it.
+    pub top: u64,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
 }
 
 /// The `window` of `image` resized to `width` x `height`: `[window.height, window.width, 3]`, u8.
@@ -35,7 +39,7 @@ pub(crate) struct Window {
 /// is that of Pillow 13, which begins with the pass down where the height shrinks by more than
 /// twice as many pixels as the width (<https://github.com/python-pillow/Pillow/pull/9549>);
 /// earlier releases always begin across.
-pub(crate) fn resize_window(
+pub fn resize_window(
     image: &RgbImage,
     (width, height): (u64, u64),
     window: Window,

@@ -1,11 +1,14 @@
 //! Building a memory: deduplicate, sample, encode.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 
-use super::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
+use super::{Captions, EncodingProgress, Memory, MemoryDtype, MemoryInfo, Rows, TextEmbeddings};
 use crate::embedding::Embeddings;
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 
 /// Which captions become rows, and how rows are stored.
@@ -91,6 +94,72 @@ impl MemoryBuilder {
 }
 
 impl Memory {
+    /// Builds a memory from `captions` with `encoder`; `source` says in words where they come from.
+    /// Their embeddings are kept in the folder `cache`, where one is given.
+    ///
+    /// Captions that all go into the memory are embedded in the order in which training does it, so
+    /// that the one finds what the other left in the cache.
+    ///
+    /// # Errors
+    /// As [`TextEmbeddings::of`] and [`MemoryBuilder::choose`].
+    pub fn build(
+        encoder: &Encoder,
+        captions: &[impl AsRef<str>],
+        options: MemoryOptions,
+        source: &str,
+        cache: Option<&Path>,
+        progress: impl FnMut(EncodingProgress),
+        stop: &AtomicBool,
+    ) -> Result<Self> {
+        let all: Vec<&str> = captions.iter().map(|it| it.as_ref().trim()).collect();
+        if all.len() <= options.max_rows {
+            let embeddings = TextEmbeddings::of(encoder, &all, cache, progress, stop)?;
+            return Self::of_texts(encoder, &all, &embeddings, options, source);
+        }
+        let chosen = MemoryBuilder::choose(&all, options.clone())?;
+        let drawn: Vec<&str> = chosen.captions().iter().map(String::as_str).collect();
+        let embeddings = TextEmbeddings::of(encoder, &drawn, cache, progress, stop)?;
+        Self::of_texts(encoder, &drawn, &embeddings, options, source)
+    }
+
+    /// The memory of trimmed `texts` with these embeddings by `encoder`, as `source` calls them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no text, [`Error::Mismatch`] where their numbers differ.
+    pub fn of_texts(
+        encoder: &Encoder,
+        texts: &[&str],
+        embeddings: &TextEmbeddings,
+        options: MemoryOptions,
+        source: &str,
+    ) -> Result<Self> {
+        if texts.len() != embeddings.len() || embeddings.width() != encoder.width() {
+            return Err(Error::Mismatch(format!(
+                "expected {} embeddings of width {}, got {} of width {}",
+                texts.len(),
+                encoder.width(),
+                embeddings.len(),
+                embeddings.width()
+            )));
+        }
+        let chosen = MemoryBuilder::choose(texts, options)?;
+        let index_of: HashMap<&str, usize> = texts.iter().copied().zip(0..).collect();
+        let mut rows = vec![0.0; chosen.captions().len() * encoder.width()];
+        for (caption, row) in chosen
+            .captions()
+            .iter()
+            .zip(rows.chunks_exact_mut(encoder.width()))
+        {
+            embeddings.copy_row(index_of[caption.as_str()], row);
+        }
+        let info = MemoryInfo {
+            encoder_fingerprint: encoder.fingerprint().to_owned(),
+            encoder_name: encoder.name().to_owned(),
+            source: source.to_owned(),
+        };
+        chosen.finish(&Embeddings::new(rows, encoder.width())?, info)
+    }
+
     /// This memory and, behind its rows, the captions of `more` that it lacks, with their
     /// embeddings under the same encoder. Existing rows stay as they are, byte for byte.
     ///

@@ -4,13 +4,18 @@ mod build;
 mod captions;
 mod rows;
 mod storage;
+mod text_embeddings;
 
 pub use build::{MemoryBuilder, MemoryOptions};
 pub use captions::Captions;
 pub use rows::{MemoryDtype, Rows};
+pub use text_embeddings::{EncodingProgress, TextEmbeddings};
+
+use sha2::{Digest, Sha256};
 
 use decap_kernels::{on_pool, project, project_with};
 
+use crate::digest::hexadecimal;
 use crate::embedding::{Embedding, Embeddings};
 use crate::error::{Error, Result};
 use crate::precision::Precision;
@@ -144,6 +149,17 @@ impl Memory {
     /// The sentences, one a row.
     pub fn captions(&self) -> &Captions {
         &self.captions
+    }
+
+    /// A digest of its rows and sentences, hexadecimal.
+    pub fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(self.rows.dtype().name());
+        for part in [self.rows.as_bytes(), self.captions.as_bytes()] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hexadecimal(&hasher.finalize())
     }
 
     /// Where it comes from.

@@ -7,9 +7,9 @@ use decap_kernels::{ExactRows, MemoryRows, quantize_rows};
 use half::f16;
 use rayon::prelude::*;
 
-use crate::decoder::RandomStream;
 use crate::embedding::Embeddings;
 use crate::error::{Error, Result};
+use crate::random::RandomStream;
 use crate::weights::Bytes;
 
 /// How a memory row is stored.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use super::stored::{StoredTensor, element_size, widen};
-use super::{Bytes, torch};
+use torch_state_dict::{Form, StateDict, StoredTensor, element_size, widen};
+
+use super::Bytes;
 use crate::error::{Error, Result};
 
 /// Most shards of a checkpoint; the largest public ones have some two hundred.
@@ -21,7 +22,14 @@ pub struct Checkpoint {
     path: PathBuf,
     form: CheckpointForm,
     files: Vec<Bytes>,
-    tensors: BTreeMap<String, StoredTensor>,
+    tensors: BTreeMap<String, CheckpointTensor>,
+}
+
+/// A tensor and which of the checkpoint's files it is in.
+#[derive(Debug, Clone)]
+struct CheckpointTensor {
+    file: usize,
+    stored: StoredTensor,
 }
 
 /// How a checkpoint is written down.
@@ -59,8 +67,14 @@ impl Checkpoint {
             return Err(Error::io(path, std::io::ErrorKind::IsADirectory.into()));
         }
         let bytes = Bytes::map(path)?;
-        let (form, tensors) = if torch::is_torch(&bytes) {
-            torch::read(&bytes).map_err(|message| Error::model(path, message))?
+        let (form, tensors) = if StateDict::is_torch(&bytes) {
+            let state =
+                StateDict::parse(&bytes).map_err(|error| Error::model(path, error.to_string()))?;
+            let form = match state.form {
+                Form::TorchScript => CheckpointForm::TorchScript,
+                _ => CheckpointForm::Torch,
+            };
+            (form, state.tensors)
         } else if bytes.starts_with(b"version https://git-lfs") {
             let message = "expected weights, got a Git LFS pointer: the weights were never fetched";
             return Err(Error::model(path, message));
@@ -72,7 +86,10 @@ impl Checkpoint {
             path: path.to_path_buf(),
             form,
             files: vec![bytes],
-            tensors,
+            tensors: tensors
+                .into_iter()
+                .map(|(name, stored)| (name, CheckpointTensor { file: 0, stored }))
+                .collect(),
         })
     }
 
@@ -141,12 +158,14 @@ impl Checkpoint {
 
     /// The extent of each axis of tensor `name`.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
+        self.tensors
+            .get(name)
+            .map(|tensor| tensor.stored.shape.as_slice())
     }
 
     /// The element type of tensor `name`.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
-        self.tensors.get(name).map(|tensor| tensor.dtype)
+        self.tensors.get(name).map(|tensor| tensor.stored.dtype)
     }
 
     /// Renames every tensor; those for which `rename` gives `None` are dropped.
@@ -174,16 +193,16 @@ impl Checkpoint {
         let Some(tensor) = self.tensors.get(name) else {
             return fail(" is missing".to_owned());
         };
-        if tensor.shape != shape {
+        if tensor.stored.shape != shape {
             return fail(format!(
                 ": expected shape {shape:?}, got {:?}",
-                tensor.shape
+                tensor.stored.shape
             ));
         }
         let Some(values) = self.values(tensor) else {
             return fail(format!(
                 ": expected f32, f64, f16 or bf16, got {:?}",
-                tensor.dtype
+                tensor.stored.dtype
             ));
         };
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
@@ -200,15 +219,16 @@ impl Checkpoint {
         if let Some(tensor) = self.tensors.get(name)
             && let Some(file) = self.files.get(tensor.file)
         {
-            file.release(tensor.bytes.clone());
+            file.release(tensor.stored.bytes.clone());
         }
     }
 
     /// At most `count` values of tensor `name`, evenly spread: what a fingerprint looks at.
     pub(crate) fn sample(&self, name: &str, count: usize) -> Option<Vec<f32>> {
         let tensor = self.tensors.get(name)?;
-        let total: usize = tensor.shape.iter().product();
         let bytes = self.storage(tensor);
+        let tensor = &tensor.stored;
+        let total: usize = tensor.shape.iter().product();
         let size = element_size(tensor.dtype)?;
         let step = total.div_ceil(count.max(1)).max(1);
         (0..total)
@@ -222,16 +242,17 @@ impl Checkpoint {
             .collect()
     }
 
-    fn storage(&self, tensor: &StoredTensor) -> &[u8] {
+    fn storage(&self, tensor: &CheckpointTensor) -> &[u8] {
         // Ranges were checked against their file when they were read.
         self.files
             .get(tensor.file)
-            .and_then(|file| file.get(tensor.bytes.clone()))
+            .and_then(|file| file.get(tensor.stored.bytes.clone()))
             .unwrap_or_default()
     }
 
-    fn values(&self, tensor: &StoredTensor) -> Option<Cow<'_, [f32]>> {
+    fn values(&self, tensor: &CheckpointTensor) -> Option<Cow<'_, [f32]>> {
         let storage = self.storage(tensor);
+        let tensor = &tensor.stored;
         let size = element_size(tensor.dtype)?;
         let total: usize = tensor.shape.iter().product();
         if tensor.is_contiguous() {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Bytes;
@@ -108,6 +109,31 @@ impl Folder {
     pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         serde_json::from_slice(&self.bytes(name)?)
             .map_err(|error| Error::model(self.path(name), format!("not valid: {error}")))
+    }
+
+    /// Refuses the JSON file `name` where it is of another format or version. It looks at nothing
+    /// else: a newer format may well have other fields.
+    pub(crate) fn check_format(&self, name: &str, format: &str, version: u32) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Header {
+            format: String,
+            format_version: u32,
+        }
+        let header: Header = self.json(name)?;
+        let refuse = |message: String| Err(Error::model(self.path(name), message));
+        if header.format != format {
+            return refuse(format!(
+                "expected format `{format}`, got `{}`",
+                header.format
+            ));
+        }
+        if header.format_version != version {
+            return refuse(format!(
+                "expected {format} version {version}, got {}: made by a newer decap?",
+                header.format_version
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -320,7 +320,7 @@ impl Clip {
             // A sample of every page would keep the whole file in memory.
             self.checkpoint.release(&name);
         }
-        Ok(super::hexadecimal(&hasher.finalize()))
+        Ok(crate::digest::hexadecimal(&hasher.finalize()))
     }
 
     fn reader(&self) -> TensorReader<'_> {

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::config::{ClipConfig, ImageConfig, TextConfig, TextPooling, TransformerConfig};
 use super::names::{Naming, Source, TensorReader};
 use super::{ClipImageTower, ClipTextTower};
-use crate::decoder::RandomStream;
 use crate::encoder::Preprocess;
 use crate::error::Result;
 use crate::precision::Precision;
+use crate::random::RandomStream;
 use crate::tokenizer::clip::ClipTokenizer;
 
 /// OpenAI initialises within a factor of two of this

@@ -5,10 +5,10 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{LetterCase, OnnxImageOptions, OnnxTextOptions, Padding, Pooling, TooLong};
+use crate::digest::hexadecimal;
 use crate::encoder::processor;
 use crate::encoder::{
     CropRounding, EncoderDescription, ImageTowerDescription, Preprocess, TextTowerDescription,
-    hexadecimal,
 };
 use crate::error::{Error, Result};
 use crate::weights::{Bytes, Folder};
@@ -18,7 +18,7 @@ pub(crate) const EXPORTED_IMAGE_TOWER: &str = "onnx/vision_model.onnx";
 /// Its text tower.
 const EXPORTED_TEXT_TOWER: &str = "onnx/text_model.onnx";
 /// Both, which a folder must have to count as an export.
-pub(crate) const EXPORT_FILES: [&str; 2] = [EXPORTED_IMAGE_TOWER, EXPORTED_TEXT_TOWER];
+pub const EXPORT_FILES: [&str; 2] = [EXPORTED_IMAGE_TOWER, EXPORTED_TEXT_TOWER];
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";

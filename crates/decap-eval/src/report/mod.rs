@@ -1,0 +1,117 @@
+//! The folder that an evaluation leaves: a page, predictions, scores, plots.
+
+mod page;
+mod plot;
+mod predictions;
+mod scores;
+
+use std::path::Path;
+
+use caption_metrics::Bootstrap;
+
+use super::evaluator::{System, compare_systems};
+use super::photos::EncodedPhotos;
+use super::published::Benchmark;
+use super::set::EvalSet;
+use super::sweep::Curve;
+use decap::Captioner;
+use decap::Result;
+use decap::output::write_atomically;
+
+/// All that a report is made of.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// What was evaluated.
+    pub set: &'a EvalSet,
+    /// Its photos.
+    pub photos: &'a EncodedPhotos,
+    /// The model.
+    pub model: ReportModel,
+    /// The methods, the most important first.
+    pub systems: &'a [System],
+    /// Scores along choices.
+    pub curves: &'a [Curve],
+    /// Published figures to stand beside ours; [`EvalSet::benchmark`] where it is known.
+    pub benchmark: Option<Benchmark>,
+    /// How significance was found.
+    pub bootstrap: Bootstrap,
+    /// The command that made the report, for people.
+    pub command: String,
+}
+
+/// What the report says of the model.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ReportModel {
+    /// Its name.
+    pub name: String,
+    /// Its encoder's name.
+    pub encoder: String,
+    /// How many sentences its decoder learned.
+    pub training_sentences: usize,
+    /// The files they were in.
+    pub training_text: String,
+    /// Sentences in the memory.
+    pub memory_sentences: usize,
+    /// Where the memory's sentences are from.
+    pub memory_text: String,
+    /// Temperature of the projection.
+    pub tau: f64,
+}
+
+impl ReportModel {
+    /// What there is to say of `captioner`, projecting at `tau`.
+    pub fn new(captioner: &Captioner, tau: f32) -> Self {
+        let description = captioner.description();
+        Self {
+            name: description.name.clone(),
+            encoder: captioner.encoder().name().to_owned(),
+            training_sentences: description.provenance.captions,
+            training_text: description.provenance.captions_from.clone(),
+            memory_sentences: captioner.memory().len(),
+            memory_text: captioner.memory().info().source.clone(),
+            tau: shortest(tau),
+        }
+    }
+}
+
+impl Report<'_> {
+    /// Writes into `folder`: `report.html`, which opens without a server; `scores.json`;
+    /// `predictions.json` of the first method in COCO's result form, and
+    /// `predictions_METHOD.json` of each where there are several; `CURVE.svg` for each curve.
+    /// Each file appears whole or not at all, the page last.
+    ///
+    /// # Errors
+    /// [`Error::Io`](decap::Error::Io).
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let comparisons = compare_systems(self.systems, &self.bootstrap)?;
+        for (place, system) in self.systems.iter().enumerate() {
+            if place == 0 {
+                self.write_predictions(system, &folder.join("predictions.json"))?;
+            }
+            if self.systems.len() > 1 {
+                let name = format!("predictions_{}.json", system.options.method.name());
+                self.write_predictions(system, &folder.join(name))?;
+            }
+        }
+        let mut plots = Vec::new();
+        for curve in self.curves.iter().filter(|curve| !curve.points.is_empty()) {
+            let path = folder.join(format!("{}.svg", curve.over.name()));
+            let svg = plot::draw(curve, &path)?;
+            write_atomically(&path, |file| file.write_all(svg.as_bytes()))?;
+            plots.push((curve, svg));
+        }
+        let scores = serde_json::to_string_pretty(&self.scores(&comparisons)).unwrap_or_default();
+        write_atomically(&folder.join("scores.json"), |file| {
+            writeln!(file, "{scores}")
+        })?;
+        let page = self.page(&comparisons, &plots);
+        write_atomically(&folder.join("report.html"), |file| {
+            file.write_all(page.as_bytes())
+        })
+    }
+}
+
+/// `value` as it is printed, not as the nearest f64.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}

@@ -1,0 +1,365 @@
+//! Training a decoder on text alone: caption -> its text embedding -> the same caption.
+//!
+//! [`train`] is the loop, [`TrainOptions`] are its knobs. No picture is needed: the prefix is the
+//! caption's own embedding (Li et al., section 3.1).
+
+pub mod align;
+mod attention;
+mod backward;
+mod batch;
+mod checkpoint;
+mod dropout;
+mod evaluate;
+mod forward;
+mod learner;
+mod metrics;
+mod model;
+mod optimizer;
+mod options;
+mod progress;
+mod schedule;
+mod streams;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+pub use checkpoint::CHECKPOINT_FILE;
+pub use evaluate::Evaluation;
+pub use learner::StepTimer;
+pub use metrics::{LOSS_CURVE_FILE, METRICS_FILE};
+pub use model::{ModelRecipe, import_model, train_model};
+pub use options::{
+    Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions,
+    TrainingPrecision, VocabularyChoice,
+};
+pub use progress::{Plan, Progress, StepReport, TrainingReport};
+
+use batch::Corpus;
+use checkpoint::CheckpointFacts;
+use decap::decoder::{self, DecoderConfig, DecoderWeights};
+use decap::memory::TextEmbeddings;
+use decap::{Error, Result};
+use evaluate::evaluate;
+use learner::Learner;
+use metrics::Metrics;
+use optimizer::Optimizer;
+use schedule::learning_rate;
+
+/// Half of the loss that is shown comes from this many last steps.
+const SMOOTHING_STEPS: f64 = 20.0;
+
+/// Captions to learn, tokenised and embedded.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingText<'a> {
+    /// The tokenizer's ids of each caption, without start and end.
+    pub captions: &'a [Vec<u32>],
+    /// Each caption's text embedding, `[captions, prefix_width]`.
+    pub embeddings: &'a TextEmbeddings,
+    /// The tokenizer's id of start-of-text.
+    pub start_token: u32,
+    /// The tokenizer's id of end-of-text.
+    pub end_token: u32,
+}
+
+/// Where training begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With new parameters; a checkpoint that is there is replaced.
+    Fresh,
+    /// At the checkpoint in the output folder, as if never stopped; it must be of the same
+    /// options and captions.
+    Resume,
+}
+
+/// Trains a decoder and writes it into `folder`: [`decoder::CONFIG_FILE`] and
+/// [`decoder::WEIGHTS_FILE`], beside [`CHECKPOINT_FILE`], [`METRICS_FILE`] and
+/// [`LOSS_CURVE_FILE`].
+///
+/// The result is the same for any number of threads, and for a run that was stopped and resumed.
+/// When `stop` becomes true, a checkpoint is written and [`Error::Interrupted`] returned.
+///
+/// # Errors
+/// [`Error::Usage`] for options that make no sense or a text without captions,
+/// [`Error::Mismatch`] where captions and embeddings, or the run and its checkpoint, do not
+/// belong together, [`Error::Model`] for a broken checkpoint or a loss that is no number, and
+/// [`Error::Io`].
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use decap::decoder::Decoder;
+/// use decap::memory::TextEmbeddings;
+/// use decap_train::{Start, TrainOptions, TrainingText, train};
+/// use decap::weights::Folder;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let captions = vec![vec![5, 6, 7], vec![6, 5], vec![7, 7, 6, 5]];
+/// let embeddings = decap::Embeddings::new(vec![1.0, 0.0, 0.0, 1.0, 1.0, 1.0], 2)?;
+/// let text = TrainingText {
+///     captions: &captions,
+///     embeddings: &TextEmbeddings::from(&embeddings),
+///     start_token: 1,
+///     end_token: 2,
+/// };
+/// let options = TrainOptions {
+///     width: 16,
+///     num_heads: 2,
+///     max_steps: Some(3),
+///     held_out: 0.0,
+///     ..TrainOptions::fast()
+/// };
+/// train(&text, &options, folder.path(), Start::Fresh, &mut (), &AtomicBool::new(false))?;
+/// let decoder = Decoder::open(&Folder::disk(folder.path()))?;
+/// assert_eq!(decoder.vocabulary().len(), 4);
+/// # Ok::<(), decap::Error>(())
+/// ```
+pub fn train(
+    text: &TrainingText<'_>,
+    options: &TrainOptions,
+    folder: &Path,
+    start: Start,
+    progress: &mut dyn Progress,
+    stop: &AtomicBool,
+) -> Result<TrainingReport> {
+    let mut run = Run::new(text, options, folder, start)?;
+    progress.started(&run.plan);
+    let began = Instant::now();
+    let mut evaluation = None;
+    let mut epoch_order = (u64::MAX, Vec::new());
+    while run.step < run.plan.steps {
+        let epoch = run.step / run.steps_per_epoch;
+        if epoch_order.0 != epoch {
+            epoch_order = (epoch, run.corpus.shuffled(options, epoch));
+        }
+        let place = (run.step % run.steps_per_epoch) as usize * run.plan.batch_size;
+        let indices = &epoch_order.1[place..place + run.plan.batch_size];
+        let report = run.learn(indices, epoch, began)?;
+        progress.stepped(&report);
+
+        let epoch_is_over =
+            run.step.is_multiple_of(run.steps_per_epoch) || run.step == run.plan.steps;
+        if epoch_is_over {
+            evaluation = run.evaluate()?;
+            evaluation
+                .iter()
+                .for_each(|evaluation| progress.evaluated(evaluation));
+        }
+        let stopped = stop.load(Ordering::Relaxed);
+        if stopped || epoch_is_over || run.step.is_multiple_of(options.checkpoint_every) {
+            run.save_checkpoint()?;
+            progress.saved(run.step);
+        }
+        if stopped && run.step < run.plan.steps {
+            return Err(Error::Interrupted);
+        }
+    }
+    decoder::save(
+        folder,
+        &run.learner.weights,
+        &run.corpus.vocabulary,
+        options.weights_dtype,
+    )?;
+    Ok(TrainingReport {
+        plan: run.plan,
+        evaluation,
+        smoothed_loss: run.smoothed_loss.unwrap_or(f64::NAN),
+        seconds: began.elapsed().as_secs_f64(),
+    })
+}
+
+/// A run of training: what stays from step to step.
+struct Run<'a> {
+    text: &'a TrainingText<'a>,
+    options: &'a TrainOptions,
+    folder: &'a Path,
+    plan: Plan,
+    steps_per_epoch: u64,
+    /// Steps done.
+    step: u64,
+    corpus: Corpus,
+    corpus_fingerprint: String,
+    learner: Learner,
+    metrics: Metrics,
+    smoothed_loss: Option<f64>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        text: &'a TrainingText<'a>,
+        options: &'a TrainOptions,
+        folder: &'a Path,
+        start: Start,
+    ) -> Result<Self> {
+        options.validate()?;
+        if text.captions.len() != text.embeddings.len() {
+            return Err(Error::Mismatch(format!(
+                "expected an embedding for each of {} captions, got {}",
+                text.captions.len(),
+                text.embeddings.len()
+            )));
+        }
+        let corpus = Corpus::new(text, options)?;
+        let config = decoder_config(text, options, &corpus);
+        let batch_size = options.batch_size.min(corpus.training.len());
+        // As the reference's loader (`drop_last=True`), an epoch leaves an incomplete batch out.
+        let steps_per_epoch = (corpus.training.len() / batch_size) as u64;
+        let steps = options
+            .max_steps
+            .unwrap_or(steps_per_epoch.saturating_mul(options.epochs as u64));
+
+        let mut weights = DecoderWeights::random(&config, options.seed)?;
+        let mut optimizer = Optimizer::new(config.num_parameters());
+        let corpus_fingerprint = corpus.fingerprint(text);
+        fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
+        let step = match start {
+            Start::Fresh => 0,
+            Start::Resume => {
+                let expected =
+                    CheckpointFacts::new(0, steps, options, &config, &corpus_fingerprint);
+                checkpoint::resume(
+                    &folder.join(CHECKPOINT_FILE),
+                    &expected,
+                    &mut weights,
+                    &mut optimizer,
+                )?
+            }
+        };
+        let plan = Plan {
+            config,
+            steps,
+            steps_done: step,
+            batch_size,
+            training_captions: corpus.training.len(),
+            held_out_captions: corpus.held_out.len(),
+            captions_left_out: corpus.left_out,
+        };
+        Ok(Self {
+            text,
+            options,
+            folder,
+            plan,
+            steps_per_epoch,
+            step,
+            corpus,
+            corpus_fingerprint,
+            learner: Learner::new(weights, optimizer),
+            metrics: Metrics::open(folder, step)?,
+            smoothed_loss: None,
+        })
+    }
+
+    /// One step: forward, backward, update.
+    fn learn(&mut self, indices: &[usize], epoch: u64, began: Instant) -> Result<StepReport> {
+        let mut batch = self.corpus.batch(self.text, indices);
+        batch.add_noise(self.plan.config.prefix_width, self.options, self.step);
+        let rate = learning_rate(self.options, self.step, self.plan.steps);
+        let ignored = self.corpus.ignored_token;
+        let (loss, gradient_norm) =
+            self.learner
+                .update(self.options, ignored, &batch, self.step, rate);
+        if !(loss.is_finite() && gradient_norm.is_finite()) {
+            return Err(Error::model(
+                self.folder,
+                format!(
+                    "training diverged at step {}: loss {loss}, gradient norm {gradient_norm}; \
+                     a lower learning rate may help",
+                    self.step
+                ),
+            ));
+        }
+        self.step += 1;
+        self.metrics.step(self.step, loss, rate, gradient_norm)?;
+        Ok(self.report(loss, rate, gradient_norm, epoch, began))
+    }
+
+    fn report(
+        &mut self,
+        loss: f64,
+        learning_rate: f32,
+        gradient_norm: f64,
+        epoch: u64,
+        began: Instant,
+    ) -> StepReport {
+        let keep = 0.5_f64.powf(1.0 / SMOOTHING_STEPS);
+        let smoothed_loss = self
+            .smoothed_loss
+            .map_or(loss, |mean| keep * mean + (1.0 - keep) * loss);
+        self.smoothed_loss = Some(smoothed_loss);
+        let seconds = began.elapsed().as_secs_f64().max(1e-9);
+        let steps_here = (self.step - self.plan.steps_done) as f64;
+        let remaining = seconds / steps_here * (self.plan.steps - self.step) as f64;
+        StepReport {
+            step: self.step,
+            steps: self.plan.steps,
+            epoch,
+            loss,
+            smoothed_loss,
+            learning_rate,
+            gradient_norm,
+            captions_per_second: steps_here * self.plan.batch_size as f64 / seconds,
+            remaining: Duration::try_from_secs_f64(remaining).unwrap_or(Duration::MAX),
+        }
+    }
+
+    fn evaluate(&mut self) -> Result<Option<Evaluation>> {
+        let max_tokens = self.options.max_tokens;
+        let evaluation = evaluate(
+            self.text,
+            &self.corpus,
+            &self.learner.weights,
+            self.step,
+            max_tokens,
+        )?;
+        if let Some(evaluation) = evaluation {
+            self.metrics.evaluation(evaluation)?;
+        }
+        Ok(evaluation)
+    }
+
+    fn save_checkpoint(&mut self) -> Result<()> {
+        let facts = CheckpointFacts::new(
+            self.step,
+            self.plan.steps,
+            self.options,
+            &self.plan.config,
+            &self.corpus_fingerprint,
+        );
+        checkpoint::save(
+            &self.folder.join(CHECKPOINT_FILE),
+            &facts,
+            &self.learner.weights,
+            &self.learner.optimizer,
+        )?;
+        self.metrics.flush(self.folder)
+    }
+}
+
+fn decoder_config(
+    text: &TrainingText<'_>,
+    options: &TrainOptions,
+    corpus: &Corpus,
+) -> DecoderConfig {
+    DecoderConfig {
+        vocabulary_size: corpus.vocabulary.len(),
+        prefix_width: text.embeddings.width(),
+        width: options.width,
+        num_layers: options.num_layers,
+        num_heads: options.num_heads,
+        num_positions: options.num_positions,
+        start_token: corpus.start_token,
+        end_token: corpus.end_token,
+        ..DecoderConfig::default()
+    }
+}
+
+#[cfg(test)]
+use decap::decoder::{Decoder, Vocabulary};
+#[cfg(test)]
+use decap::weights::{Bytes, Tensors};
+// What PyTorch computed, shared with the decoder's own tests.
+#[cfg(test)]
+#[path = "../../decap/src/decoder/golden.rs"]
+mod golden;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! Which random stream serves which purpose, so that no two share numbers.
+
+use decap::random::RandomStream;
+
+/// What random numbers are drawn for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    /// The order of captions in an epoch.
+    Order = 1,
+    /// The noise on prefixes in a step.
+    Noise = 2,
+    /// The dropout masks of a step.
+    Dropout = 3,
+}
+
+/// The stream of `purpose` at `time` (an epoch or step) and `place` (a layer).
+pub(super) fn stream(seed: u64, purpose: Purpose, time: u64, place: u64) -> RandomStream {
+    RandomStream::new(&[seed, purpose as u64, time, place])
+}

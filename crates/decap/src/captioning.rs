@@ -1,0 +1,128 @@
+//! Captions of whatever a caller has: one, many, as they come.
+
+use std::sync::atomic::AtomicBool;
+
+use crate::caption::{Caption, CaptionOptions, Timings};
+use crate::captioner::Captioner;
+use crate::embedding::Embeddings;
+use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::pipeline::{ReadOptions, embed_batches};
+
+/// One input's caption, or why there is none.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Captioned {
+    /// What was given.
+    pub input: Input,
+    /// Its caption.
+    pub result: Result<Caption>,
+    /// Where the time went; of work on a whole batch, this input's share.
+    pub timings: Timings,
+}
+
+impl Captioner {
+    /// Captions a photo or a video: a path, the bytes of a photo, or pixels.
+    ///
+    /// ```
+    /// let captioner = decap::Captioner::open("../../models/tiny")?;
+    /// let caption = captioner.caption("../../examples/photos/cat.webp")?;
+    /// println!("{} ({:.2})", caption.text, caption.score);
+    /// assert_eq!(caption.evidence.len(), 3);
+    /// # Ok::<(), decap::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Input`] for the photo or video, [`Error::Unavailable`] where `ffmpeg`
+    /// is needed and not installed, [`Error::Model`] where a network cannot run.
+    pub fn caption(&self, input: impl Into<Input>) -> Result<Caption> {
+        self.caption_with(input, &self.options())
+    }
+
+    /// As [`Captioner::caption`], with options.
+    ///
+    /// # Errors
+    /// As [`Captioner::caption`]; [`Error::Usage`] for options that make no sense.
+    pub fn caption_with(
+        &self,
+        input: impl Into<Input>,
+        options: &CaptionOptions,
+    ) -> Result<Caption> {
+        let (input, stop) = ([input.into()], AtomicBool::new(false));
+        let mut captioned = None;
+        self.caption_each(input, &ReadOptions::default(), options, &stop, |one| {
+            captioned = Some(one.result);
+            Ok::<_, Error>(())
+        })?;
+        captioned.unwrap_or_else(|| Err(Error::Usage("no input to caption".into())))
+    }
+
+    /// Captions many, in order; what cannot be read has its error in its place. [`Captioner::caption_each`] tells
+    /// each as soon as it is known, and can be stopped.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where a network cannot run.
+    pub fn caption_batch<I: Into<Input>>(
+        &self,
+        inputs: impl IntoIterator<Item = I>,
+    ) -> Result<Vec<Result<Caption>>> {
+        let inputs: Vec<Input> = inputs.into_iter().map(Into::into).collect();
+        let (read, stop) = (ReadOptions::default(), AtomicBool::new(false));
+        let mut captions = Vec::with_capacity(inputs.len());
+        self.caption_each(inputs, &read, &self.options(), &stop, |one| {
+            captions.push(one.result);
+            Ok::<_, Error>(())
+        })?;
+        Ok(captions)
+    }
+
+    /// Captions each of `inputs` and calls `consume` with the results, in order.
+    ///
+    /// # Errors
+    /// As [`embed_each`](crate::pipeline::embed_each); [`Error::Usage`] for options that make no sense.
+    pub fn caption_each<E: From<Error>>(
+        &self,
+        inputs: impl IntoIterator<Item = Input, IntoIter: Send>,
+        read: &ReadOptions,
+        options: &CaptionOptions,
+        stop: &AtomicBool,
+        mut consume: impl FnMut(Captioned) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let encoder = self.encoder();
+        embed_batches(
+            encoder,
+            inputs,
+            read,
+            stop,
+            |_| Ok(()),
+            |batch| {
+                let mut embeddings = Embeddings::empty(encoder.width());
+                for (embedding, ()) in batch.iter().filter_map(|one| one.result.as_ref().ok()) {
+                    embeddings.push(embedding)?;
+                }
+                let (captions, together) = self.caption_embeddings(&embeddings, options)?;
+                let share = 1.0 / captions.len().max(1) as f64;
+                let mut captions = captions.into_iter();
+                for one in batch {
+                    let timings = Timings {
+                        decode_ms: one.decode_ms,
+                        encode_ms: one.encode_ms,
+                        project_ms: together.project_ms * share,
+                        generate_ms: together.generate_ms * share,
+                    };
+                    let written = |_| {
+                        let missing =
+                            || Error::Usage("expected a caption for each embedding".into());
+                        captions.next().ok_or_else(missing)
+                    };
+                    consume(Captioned {
+                        input: one.input,
+                        result: one.result.and_then(written),
+                        timings,
+                    })?;
+                }
+                Ok(())
+            },
+        )
+    }
+}

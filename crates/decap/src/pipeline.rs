@@ -1,0 +1,357 @@
+//! Many photos and videos in, their embeddings out, in order: the one door to all that is seen.
+//!
+//! Inputs are decoded ahead on threads of their own while the caller's thread works on those before
+//! them, so that a program such as `ffmpeg` is never waited for on the compute pool. What cannot be read
+//! is told in its place and stops nothing.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use crate::embedding::{Embedding, Embeddings};
+use crate::encoder::{Encoder, PreparedImage};
+use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::media::{Limits, RgbImage, VideoOptions, image, is_video, video};
+
+/// How many inputs are read, and how each of them is.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ReadOptions {
+    /// Inputs that go through a network together. Default 16.
+    pub batch: usize,
+    /// Limits of a photo.
+    pub limits: Limits,
+    /// How a video is looked at.
+    pub video: VideoOptions,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            batch: 16,
+            limits: Limits::default(),
+            video: VideoOptions::default(),
+        }
+    }
+}
+
+/// One input's embedding, or why there is none.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Embedded<T = ()> {
+    /// What was given.
+    pub input: Input,
+    /// Its embedding, a video's the mean of its frames'; and what was seen of its pixels.
+    pub result: Result<(Embedding, T)>,
+    /// Milliseconds of reading and decoding it.
+    pub decode_ms: f64,
+    /// Milliseconds of its share in the image tower's work.
+    pub encode_ms: f64,
+}
+
+/// Embeds each of `inputs` and calls `consume` with the results, in order.
+///
+/// # Errors
+/// What `consume` returns; [`Error::Model`] where the encoder cannot run; [`Error::Interrupted`] after
+/// `stop`. Reading then stops.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use decap::pipeline::{ReadOptions, embed_each};
+/// use decap::{Captioner, Input};
+///
+/// let captioner = Captioner::open("../../models/tiny")?;
+/// let inputs = ["../../examples/photos/cat.webp", "no-such-photo.jpg"].map(Input::from);
+/// let mut widths = Vec::new();
+/// embed_each(
+///     captioner.encoder(), inputs, &ReadOptions::default(), &AtomicBool::new(false),
+///     |embedded| {
+///         widths.push(embedded.result.map(|(embedding, ())| embedding.width()).ok());
+///         Ok::<_, decap::Error>(())
+///     })?;
+/// assert_eq!(widths, [Some(captioner.encoder().width()), None]);
+/// # Ok::<(), decap::Error>(())
+/// ```
+pub fn embed_each<E: From<Error>>(
+    encoder: &Encoder,
+    inputs: impl IntoIterator<Item = Input, IntoIter: Send>,
+    options: &ReadOptions,
+    stop: &AtomicBool,
+    consume: impl FnMut(Embedded) -> Result<(), E>,
+) -> Result<(), E> {
+    embed_each_seen(encoder, inputs, options, stop, |_| Ok(()), consume)
+}
+
+/// As [`embed_each`]; `see` is shown the pixels of each input, a photo's or those of a video's frames,
+/// and what it returns comes along.
+///
+/// # Errors
+/// As [`embed_each`]. An error of `see` counts as one of its input.
+pub fn embed_each_seen<T: Send, E: From<Error>>(
+    encoder: &Encoder,
+    inputs: impl IntoIterator<Item = Input, IntoIter: Send>,
+    options: &ReadOptions,
+    stop: &AtomicBool,
+    see: impl Fn(&[RgbImage]) -> Result<T> + Sync,
+    mut consume: impl FnMut(Embedded<T>) -> Result<(), E>,
+) -> Result<(), E> {
+    embed_batches(encoder, inputs, options, stop, see, |batch| {
+        batch.into_iter().try_for_each(&mut consume)
+    })
+}
+
+/// As [`embed_each_seen`], a batch at a time.
+pub(crate) fn embed_batches<T: Send, E: From<Error>>(
+    encoder: &Encoder,
+    inputs: impl IntoIterator<Item = Input, IntoIter: Send>,
+    options: &ReadOptions,
+    stop: &AtomicBool,
+    see: impl Fn(&[RgbImage]) -> Result<T> + Sync,
+    mut consume: impl FnMut(Vec<Embedded<T>>) -> Result<(), E>,
+) -> Result<(), E> {
+    let load = |input: &Input| load(input, encoder, options, &see);
+    for_each_batch(inputs, options.batch, load, |batch| {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted.into());
+        }
+        consume(encode(encoder, batch)?)
+    })
+}
+
+/// What became of one input before the encoder.
+struct Loaded<T> {
+    /// A photo's pixels as the towers want them, or those of a video's frames.
+    views: Vec<PreparedImage>,
+    seen: T,
+}
+
+/// An input, what became of it, and the milliseconds that it took.
+type Batch<T> = Vec<(Input, (Result<Loaded<T>>, f64))>;
+
+fn load<T>(
+    input: &Input,
+    encoder: &Encoder,
+    options: &ReadOptions,
+    see: &impl Fn(&[RgbImage]) -> Result<T>,
+) -> (Result<Loaded<T>>, f64) {
+    let started = Instant::now();
+    let loaded = (|| {
+        let least_side = encoder.least_side();
+        let frames = match input {
+            Input::Path(path) if is_video(path) => video::sample_frames(path, &options.video)?,
+            Input::Path(path) => {
+                let bytes = image::read_within(path, options.limits.file_bytes)?;
+                vec![image::decode_to_fit(
+                    &bytes,
+                    path,
+                    &options.limits,
+                    least_side,
+                )?]
+            }
+            Input::Bytes { name, bytes } => {
+                vec![image::decode_to_fit(
+                    bytes,
+                    name,
+                    &options.limits,
+                    least_side,
+                )?]
+            }
+            Input::Pixels { image, .. } => vec![image.clone()],
+        };
+        Ok(Loaded {
+            seen: see(&frames)?,
+            views: frames.iter().map(|frame| encoder.prepare(frame)).collect(),
+        })
+    })();
+    (loaded, started.elapsed().as_secs_f64() * 1e3)
+}
+
+/// Encodes what could be loaded in one go.
+fn encode<T>(encoder: &Encoder, batch: Batch<T>) -> Result<Vec<Embedded<T>>> {
+    let started = Instant::now();
+    let mut views = Vec::new();
+    let mut counted = Vec::with_capacity(batch.len());
+    for (input, (loaded, decode_ms)) in batch {
+        let loaded = loaded.map(|mut loaded| {
+            let count = loaded.views.len();
+            views.append(&mut loaded.views);
+            (count, loaded.seen)
+        });
+        counted.push((input, loaded, decode_ms));
+    }
+    let encoded = encoder.encode_prepared(&views)?;
+    let share = started.elapsed().as_secs_f64() * 1e3 / views.len().max(1) as f64;
+    let mut rows = encoded.rows();
+    let embedded = counted.into_iter().map(|(input, loaded, decode_ms)| {
+        let mut encode_ms = 0.0;
+        let result = loaded.and_then(|(count, seen)| {
+            encode_ms = share * count as f64;
+            let own: Vec<f32> = rows.by_ref().take(count).flatten().copied().collect();
+            let own = Embeddings::new(own, encoder.width())?;
+            // The mean of one row would be rounded once more.
+            let embedding = match count {
+                1 => own.get(0),
+                _ => Some(Embedding::mean(&own)?),
+            };
+            let none = || Error::Usage("expected at least one frame, got none".into());
+            Ok((embedding.ok_or_else(none)?, seen))
+        });
+        Embedded {
+            input,
+            result,
+            decode_ms,
+            encode_ms,
+        }
+    });
+    Ok(embedded.collect())
+}
+
+/// Inputs that wait, loaded, for each thread that loads: enough to keep the consumer busy.
+const READY_PER_LOADER: usize = 2;
+
+/// Calls `load` for each of `inputs` on threads of its own, and `consume` with the results, `batch` at
+/// a time and in order; the next ones are loaded meanwhile.
+///
+/// # Errors
+/// What `consume` returns; loading then stops.
+///
+/// ```
+/// let inputs = ["a", "bb", "ccc"];
+/// let mut lengths = Vec::new();
+/// decap::pipeline::for_each_batch(inputs, 2, |text| text.len(), |batch| {
+///     lengths.push(batch.into_iter().map(|(_, length)| length).collect::<Vec<_>>());
+///     Ok::<_, decap::Error>(())
+/// })?;
+/// assert_eq!(lengths, [vec![1, 2], vec![3]]);
+/// # Ok::<_, decap::Error>(())
+/// ```
+pub fn for_each_batch<I: Send, T: Send, E>(
+    inputs: impl IntoIterator<Item = I, IntoIter: Send>,
+    batch: usize,
+    load: impl Fn(&I) -> T + Sync,
+    mut consume: impl FnMut(Vec<(I, T)>) -> Result<(), E>,
+) -> Result<(), E> {
+    let loaders = thread::available_parallelism().map_or(1, usize::from);
+    let batch = batch.max(1);
+    let (sender, receiver) = sync_channel(loaders * READY_PER_LOADER);
+    let inputs = Mutex::new(inputs.into_iter().enumerate());
+    // Loaders stay within a window ahead of the consumer, whatever single inputs take.
+    let window = batch + loaders * READY_PER_LOADER;
+    let consumed = AtomicUsize::new(0);
+    let gone = AtomicBool::new(false);
+    let wake = (Mutex::new(()), std::sync::Condvar::new());
+    thread::scope(|scope| {
+        for _ in 0..loaders {
+            let (sender, load, inputs) = (sender.clone(), &load, &inputs);
+            let (consumed, gone, wake) = (&consumed, &gone, &wake);
+            scope.spawn(move || {
+                loop {
+                    let next = inputs.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((place, input)) = next else { break };
+                    let mut waiting = wake.0.lock().unwrap_or_else(PoisonError::into_inner);
+                    while place >= consumed.load(Ordering::Acquire) + window
+                        && !gone.load(Ordering::Acquire)
+                    {
+                        waiting = wake.1.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                    }
+                    drop(waiting);
+                    if gone.load(Ordering::Acquire) {
+                        break;
+                    }
+                    let value = load(&input);
+                    // The consumer hung up: it failed, and nothing more is wanted.
+                    if sender.send((place, input, value)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let told = |count: usize| {
+            let _held = wake.0.lock().unwrap_or_else(PoisonError::into_inner);
+            consumed.store(count, Ordering::Release);
+            wake.1.notify_all();
+        };
+        let outcome = in_order(receiver.into_iter(), batch, &told, &mut consume);
+        let _held = wake.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.store(true, Ordering::Release);
+        wake.1.notify_all();
+        outcome
+    })
+}
+
+/// Brings what arrives into the order of its places and hands it on, `batch` at a time.
+fn in_order<I, T, E>(
+    arriving: impl Iterator<Item = (usize, I, T)>,
+    batch: usize,
+    told: &impl Fn(usize),
+    consume: &mut impl FnMut(Vec<(I, T)>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut early = BTreeMap::new();
+    let mut ready = Vec::with_capacity(batch);
+    let mut next = 0;
+    for (place, input, value) in arriving {
+        early.insert(place, (input, value));
+        while let Some(one) = early.remove(&next) {
+            next += 1;
+            ready.push(one);
+            if ready.len() == batch {
+                consume(std::mem::replace(&mut ready, Vec::with_capacity(batch)))?;
+                told(next);
+            }
+        }
+    }
+    match ready.is_empty() {
+        true => Ok(()),
+        false => consume(ready),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_consumer_stops_the_loading() {
+        let mut batches = 0;
+        let loaded = AtomicUsize::new(0);
+        let result = for_each_batch(
+            0..10_000,
+            1,
+            |_| loaded.fetch_add(1, Ordering::Relaxed),
+            |_| {
+                batches += 1;
+                if batches == 3 { Err("enough") } else { Ok(()) }
+            },
+        );
+        assert_eq!((result, batches), (Err("enough"), 3));
+        assert!(loaded.into_inner() < 1_000);
+    }
+
+    #[test]
+    fn results_come_in_order_whatever_each_takes() {
+        let mut seen = Vec::new();
+        let slow_first = |&number: &usize| {
+            if number.is_multiple_of(7) {
+                thread::yield_now();
+            }
+            number * 2
+        };
+        for_each_batch(0..500, 16, slow_first, |batch| {
+            assert!(batch.len() == 16 || seen.len() + batch.len() == 500);
+            seen.extend(batch);
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert!(
+            seen.iter()
+                .enumerate()
+                .all(|(place, &(input, value))| { (input, value) == (place, place * 2) })
+        );
+        assert_eq!(seen.len(), 500);
+    }
+}
