@@ -11,6 +11,7 @@ use decap::{Captioner, Embeddings, Error, OpenOptions, Places, Precision};
 use decap_hub::{Hub, HubOptions, HubReference, find_with};
 use decap_train::CHECKPOINT_FILE;
 
+use crate::captions::read_captions;
 use crate::failure::Failure;
 use crate::progress;
 use crate::stop::Stop;
@@ -167,7 +168,7 @@ pub fn memory_for(
     if path.is_dir() {
         return Ok(Memory::open(&Folder::disk(path))?);
     }
-    let captions = decap::dataset::read_captions(path)?.into_texts();
+    let captions = read_captions(path)?.into_texts();
     let bar = progress::bar(captions.len() as u64, "sentences");
     let encoded = |encoding: EncodingProgress| bar.set_position(encoding.done as u64);
     let source = path.file_name().unwrap_or(path.as_os_str());

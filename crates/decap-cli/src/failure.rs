@@ -81,7 +81,9 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
         "too_large" => Some(
             "if you trust this file, raise --max-file-mib, --max-megapixels or --max-video-seconds",
         ),
-        "invalid_text" => Some("correct it; captions are UTF-8 text, one a line, or JSON"),
+        "invalid_text" => {
+            Some("correct it; captions are UTF-8 text: one a line, a table with a header, or JSON")
+        }
         "mismatch" => Some(
             "use parts that were made together: `decap memory build --encoder ...` builds a memory anew",
         ),

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use decap::dataset::read_captions;
 use decap::encoder::Encoder;
 use decap::media;
 use decap::memory::{Memory, MemoryOptions};
@@ -13,6 +12,7 @@ use serde_json::json;
 
 use crate::args::{MemoryBuildArgs, MemoryCommand};
 use crate::cache::cache_folder;
+use crate::captions::read_captions;
 use crate::encoder::{BUNDLED, encode_sentences, open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
 use crate::inputs;

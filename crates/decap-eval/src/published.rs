@@ -1,7 +1,7 @@
 //! Published figures, to stand beside ours where the data is the same.
 
 use super::set::{EvalSet, Part};
-use decap::dataset::CaptionFormat;
+use caption_data::CaptionFormat;
 
 /// Photos with references on which figures have been published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,7 +38,6 @@ mod npy;
 mod places;
 mod precision;
 
-pub mod dataset;
 pub mod decoder;
 pub mod digest;
 pub mod encoder;

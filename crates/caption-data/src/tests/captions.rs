@@ -1,6 +1,7 @@
-//! A file of each true shape, and files that are none.
+//! Sentences: a file of each true shape, and files that are none.
 
-use super::*;
+use super::kind;
+use crate::{CaptionFormat, Captions, Error, MAX_CAPTION_BYTES, Purpose, read_captions};
 
 /// A file of each shape, with its name, format, captions and first picture.
 struct Case {
@@ -144,11 +145,8 @@ const CASES: &[Case] = &[
     },
 ];
 
-fn read(name: &str, content: &[u8]) -> Result<Captions> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(name);
-    std::fs::write(&path, content).unwrap();
-    read_captions(&path)
+fn read(name: &str, content: &[u8]) -> Result<Captions, Error> {
+    super::read(name, content, Purpose::Sentences)
 }
 
 #[test]
@@ -169,120 +167,94 @@ fn bad_files_are_refused_with_the_place() {
     let long_text = format!("[\"{}\"]", "x".repeat(MAX_CAPTION_BYTES + 1));
     let deep = "[".repeat(100_000);
     let cases: &[(&str, &[u8], &str, &str)] = &[
-        ("a.txt", b"", "empty", "got none"),
-        ("a.txt", b"\n \n\r\n", "empty", "got none"),
+        ("a.txt", b"", "Empty", "got none"),
+        ("a.txt", b"\n \n\r\n", "Empty", "got none"),
         (
             "a.txt",
             b"one\ntw\xffo\n",
-            "invalid_text",
-            "line 2: expected UTF-8, got an invalid byte at column 3",
+            "Text",
+            "line 2: expected UTF-8, got the byte 0xff at column 3",
         ),
         (
             "a.txt",
             b"one\n\ntw\0o\n",
-            "invalid_text",
+            "Text",
             "line 3: expected text, got a NUL",
         ),
         (
             "a.txt",
             long_line.as_bytes(),
-            "too_large",
+            "TooLarge",
             "line 2: expected at most 1048576 bytes",
         ),
         (
             "a.token",
             b"a.jpg#0\tone\ntwo\n",
-            "invalid_text",
+            "Text",
             "line 2: expected `image#number",
         ),
         (
             "a.tsv",
             b"one\thttp://x\ntwo\n",
-            "invalid_text",
+            "Text",
             "line 2: expected `caption<TAB>url`",
         ),
-        (
-            "a.json",
-            b"",
-            "invalid_text",
-            "expected a caption file in JSON",
-        ),
-        ("a.json", b"[]", "empty", "got none"),
-        ("a.json", b"{}", "empty", "got none"),
+        ("a.json", b"", "Text", "expected JSON"),
+        ("a.json", b"[]", "Empty", "got none"),
+        ("a.json", b"{}", "Empty", "got none"),
         (
             "a.json",
             b"[1]",
-            "invalid_text",
-            "expected a caption file in JSON",
+            "Text",
+            "entry 0: expected a caption, got 1",
         ),
-        (
-            "a.json",
-            b"\"text\"",
-            "invalid_text",
-            "expected a list of captions",
-        ),
-        (
-            "a.json",
-            b"[\"one\", \"tw",
-            "invalid_text",
-            "EOF while parsing",
-        ),
-        (
-            "a.json",
-            b"[\n\"\xff\"]",
-            "invalid_text",
-            "line 2: expected UTF-8",
-        ),
-        ("a.json", b"[\"a\\u0000b\"]", "invalid_text", "got a NUL"),
+        ("a.json", b"\"text\"", "Text", "expected a list of captions"),
+        ("a.json", b"[\"one\", \"tw", "Text", "EOF while parsing"),
+        ("a.json", b"[\n\"\xff\"]", "Text", "line 2: expected UTF-8"),
+        ("a.json", b"[\"a\\u0000b\"]", "Text", "got a NUL"),
         (
             "a.json",
             b"[{\"image\": \"a.jpg\"}]",
-            "invalid_text",
-            "entry 0: expected `caption`",
+            "Text",
+            "entry 0: expected \"captions\"",
         ),
         (
             "a.json",
             b"{\"a\": 3}",
-            "invalid_text",
-            "key \"a\": expected captions",
+            "Text",
+            "id a: expected a caption, got 3",
         ),
         (
             "a.json",
             b"{\"images\": [{\"id\": 3}]}",
-            "invalid_text",
+            "Text",
             "image 0: expected `sentences`",
         ),
         (
             "a.json",
             long_text.as_bytes(),
-            "invalid_text",
+            "TooLarge",
             "expected captions of at most 1048576 bytes",
         ),
-        (
-            "a.json",
-            deep.as_bytes(),
-            "invalid_text",
-            "expected a caption file in JSON",
-        ),
+        ("a.json", deep.as_bytes(), "Text", "expected JSON"),
         (
             "a.jsonl",
             b"{\"caption\": \"a\"}\n{\"caption\"\n",
-            "invalid_text",
-            "line 2: expected a caption record",
+            "Text",
+            "line 2: expected a JSON object",
         ),
     ];
     for (name, content, kind, message) in cases {
         let error = read(name, content).unwrap_err();
-        assert_eq!(error.kind(), *kind, "{error}");
+        assert_eq!(super::kind(&error), *kind, "{error}");
         assert!(
             error.to_string().contains(message),
             "{error} lacks {message:?}"
         );
     }
-    assert_eq!(
-        read_captions("/no/such/file.txt").unwrap_err().kind(),
-        "not_found"
-    );
+    let missing = read_captions("/no/such/file.txt").unwrap_err();
+    assert!(missing.to_string().contains("/no/such/file.txt"));
+    assert_eq!(kind(&missing), "Io");
 }
 
 #[test]

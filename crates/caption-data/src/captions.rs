@@ -1,8 +1,6 @@
 //! The captions of a file and the pictures or videos that they belong to.
 
-use std::collections::HashMap;
-
-use super::{CaptionFormat, MAX_CAPTION_BYTES};
+use crate::format::CaptionFormat;
 
 /// Captions of one file, in the file's order, with the pictures or videos they belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +10,7 @@ pub struct Captions {
     /// Index into `images` of each text, or `NO_IMAGE`.
     image_of_text: Vec<u32>,
     images: Vec<CaptionedImage>,
+    note: Option<String>,
 }
 
 /// A picture or video that a caption file speaks of.
@@ -30,13 +29,20 @@ pub struct CaptionedImage {
 const NO_IMAGE: u32 = u32::MAX;
 
 impl Captions {
-    fn new(format: CaptionFormat) -> Self {
+    pub(crate) fn new(format: CaptionFormat) -> Self {
         Self {
             format,
             texts: Vec::new(),
             image_of_text: Vec::new(),
             images: Vec::new(),
+            note: None,
         }
+    }
+
+    /// What the reader had to decide by itself, for people: which column of a table it took, for
+    /// instance. A program should print it, so that a wrong guess is seen.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// Which shape the file had.
@@ -44,7 +50,8 @@ impl Captions {
         self.format
     }
 
-    /// The captions in the file's order, trimmed, never empty.
+    /// The captions in the file's order. Those of [`read_captions`](crate::read_captions) are
+    /// trimmed, of one line and never empty.
     pub fn texts(&self) -> &[String] {
         &self.texts
     }
@@ -73,6 +80,12 @@ impl Captions {
     pub fn image_of(&self, index: usize) -> Option<&CaptionedImage> {
         let image = *self.image_of_text.get(index)?;
         self.images.get(image as usize)
+    }
+
+    /// Each caption with the picture or video that it belongs to, in the file's order.
+    pub fn pairs(&self) -> impl Iterator<Item = (Option<&CaptionedImage>, &str)> {
+        let pairs = self.texts.iter().zip(&self.image_of_text);
+        pairs.map(|(text, &image)| (self.images.get(image as usize), text.as_str()))
     }
 
     /// Each picture or video with all of its captions, in the order of first mention.
@@ -125,6 +138,7 @@ impl Captions {
 
     fn filter(&self, keep: impl Fn(&CaptionedImage) -> bool) -> Self {
         let mut kept = Self::new(self.format);
+        kept.note.clone_from(&self.note);
         let mut new_index = vec![NO_IMAGE; self.images.len()];
         for (image, index) in self.images.iter().zip(&mut new_index) {
             if keep(image) {
@@ -144,61 +158,20 @@ impl Captions {
         }
         kept
     }
-}
 
-/// Collects rows while it keeps one entry for each picture.
-pub(super) struct Collector {
-    pub(super) captions: Captions,
-    index_of_id: HashMap<String, u32>,
-}
-
-impl Collector {
-    pub(super) fn new(format: CaptionFormat) -> Self {
-        Self {
-            captions: Captions::new(format),
-            index_of_id: HashMap::new(),
-        }
+    pub(crate) fn set_note(&mut self, note: String) {
+        self.note = Some(note);
     }
 
-    /// Adds a picture, or returns the index of the one with the same identifier.
-    pub(super) fn image(&mut self, image: CaptionedImage) -> u32 {
-        if let Some(&index) = self.index_of_id.get(&image.id) {
-            return index;
-        }
+    pub(crate) fn push_image(&mut self, image: CaptionedImage) -> u32 {
         // Saturation would need four thousand million pictures; they then count as unnamed.
-        let index = u32::try_from(self.captions.images.len()).unwrap_or(NO_IMAGE);
-        self.index_of_id.insert(image.id.clone(), index);
-        self.captions.images.push(image);
+        let index = u32::try_from(self.images.len()).unwrap_or(NO_IMAGE);
+        self.images.push(image);
         index
     }
 
-    /// The index of the picture with this identifier, added bare where it is not known yet.
-    pub(super) fn image_id(&mut self, id: &str) -> u32 {
-        match self.index_of_id.get(id) {
-            Some(&index) => index,
-            None => self.image(CaptionedImage {
-                id: id.to_owned(),
-                ..Default::default()
-            }),
-        }
-    }
-
-    /// Adds a caption, trimmed; blank ones are left out.
-    pub(super) fn text(&mut self, image: Option<u32>, text: &str) -> Result<(), String> {
-        if text.len() > MAX_CAPTION_BYTES {
-            return Err(format!(
-                "expected captions of at most {MAX_CAPTION_BYTES} bytes, got one of {}",
-                text.len()
-            ));
-        }
-        if text.contains('\0') {
-            return Err("expected text, got a NUL character".to_owned());
-        }
-        let text = text.trim();
-        if !text.is_empty() {
-            self.captions.texts.push(text.to_owned());
-            self.captions.image_of_text.push(image.unwrap_or(NO_IMAGE));
-        }
-        Ok(())
+    pub(crate) fn push_text(&mut self, image: Option<u32>, text: String) {
+        self.texts.push(text);
+        self.image_of_text.push(image.unwrap_or(NO_IMAGE));
     }
 }

@@ -1,4 +1,4 @@
-//! A file's bytes as text, and its place in messages.
+//! A file's bytes as text, unpacked where gzip packed them.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -8,25 +8,6 @@ use crate::error::Error;
 
 /// The largest file that is read, after unpacking.
 const MAX_FILE_BYTES: u64 = 1 << 30;
-
-/// A file for messages.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) path: &'a Path,
-}
-
-impl Place<'_> {
-    pub(super) fn wrong(self, message: impl Into<String>) -> Error {
-        Error::Format {
-            path: self.path.to_owned(),
-            message: message.into(),
-        }
-    }
-
-    pub(super) fn line(self, line: usize, message: impl std::fmt::Display) -> Error {
-        self.wrong(format!("line {line}: {message}"))
-    }
-}
 
 /// First bytes of a file that gzip packed.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -49,24 +30,28 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
         .take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(io)?;
-    let at = Place { path };
+    let wrong = |message: String| Error::Format {
+        path: path.to_owned(),
+        message,
+    };
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(at.wrong(format!("expected at most {MAX_FILE_BYTES} bytes, got more")));
+        return Err(wrong(format!(
+            "expected at most {MAX_FILE_BYTES} bytes, got more"
+        )));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(at.wrong("expected UTF-8, got UTF-16: save it as UTF-8"));
+        return Err(wrong(
+            "expected UTF-8, got UTF-16: save it as UTF-8".to_owned(),
+        ));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let bytes = error.as_bytes();
         let line = bytes[..valid].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        at.line(
-            line,
-            format!(
-                "expected UTF-8, got the byte {:#04x}: save the whole file as UTF-8",
-                bytes[valid]
-            ),
-        )
+        wrong(format!(
+            "line {line}: expected UTF-8, got the byte {:#04x}: save the whole file as UTF-8",
+            bytes[valid]
+        ))
     })?;
     Ok(match text.strip_prefix('\u{feff}') {
         Some(rest) => rest.to_owned(),

@@ -34,6 +34,8 @@ pub enum CaptionFormat {
     ActivityNet,
     /// Parquet with a text column.
     Parquet,
+    /// Columns between commas, tabs, semicolons or bars, with or without a header.
+    Table,
 }
 
 impl fmt::Display for CaptionFormat {
@@ -53,6 +55,7 @@ impl fmt::Display for CaptionFormat {
             Self::Vatex => "VATEX",
             Self::ActivityNet => "ActivityNet Captions",
             Self::Parquet => "Parquet",
+            Self::Table => "table",
         })
     }
 }
