@@ -20,7 +20,6 @@ pub use head::{Head, HiddenLayer, LearnedHead};
 pub(crate) use onnx::EXPORT_FILES;
 pub use onnx::{
     LetterCase, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower, Padding, Pooling,
-    TooLong,
 };
 pub use open::{
     BUNDLED, find_folder, open, open_folder, open_folder_with, open_for_model, open_with,
@@ -38,6 +37,8 @@ use crate::media::RgbImage;
 use crate::media::image::{Limits, open as open_photo, open_reduced};
 use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
+
+pub use crate::tokenizer::TooLong;
 
 /// A frozen network that turns pixels into features.
 pub trait ImageTower: Send + Sync {
