@@ -84,6 +84,7 @@ impl Captioner {
         let (encoder, decoder) = (encoder?, decoder?);
         let memory = memory?.with_precision(precision);
         let tokenizer = tokenizer?;
+        let decoder = decoder.with_tokenizer(&tokenizer);
         memory.check_encoder(encoder.fingerprint(), encoder.name())?;
         check_width(&decoder, &encoder, folder)?;
         Ok(Self {
