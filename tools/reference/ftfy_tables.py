@@ -3,11 +3,10 @@
     pip install ftfy==6.3.1
     python tools/reference/ftfy_tables.py
 
-ftfy is Copyright Robyn Speer, Apache License 2.0. The entity table is Python's `html.entities.html5`.
+ftfy is Copyright Robyn Speer, Apache License 2.0.
 """
 
 import html
-import html.entities
 import re
 from pathlib import Path
 
@@ -137,11 +136,3 @@ assert html._invalid_codepoints == (
     {*range(0x1, 0x9), *range(0xE, 0x20), *range(0x7F, 0xA0), *range(0xFDD0, 0xFDF0), 0xB}
     | {plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)}
 )
-
-# One entity a line: name (with its semicolon where it has one), a space, the characters in hex.
-# Those marked `!` are ftfy's own, in capitals.
-hexadecimal = lambda text: " ".join(f"{ord(c):x}" for c in text)
-rows = [f"{name} {hexadecimal(text)}" for name, text in sorted(html.entities.html5.items())]
-own = {name[1:]: text for name, text in chardata.HTML_ENTITIES.items() if name[1:] not in html.entities.html5}
-rows += [f"!{name} {hexadecimal(text)}" for name, text in sorted(own.items())]
-(OUT / "html_entities.txt").write_text("\n".join(rows) + "\n")

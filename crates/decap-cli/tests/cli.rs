@@ -157,6 +157,10 @@ fn the_four_methods_and_the_ways_of_writing_all_answer() {
     let record = &json_lines(&stdout(&banned))[0];
     let caption = record["caption"].as_str().unwrap();
     assert!(!caption.split(' ').any(|word| word == "bear"), "{caption}");
+    let snowman = decap(&["caption", &bear, "--ban", "\u{2603}"]);
+    assert_eq!(snowman.status.code(), Some(0));
+    let message = "this model never writes `\u{2603}`";
+    assert!(stderr(&snowman).contains(message), "{}", stderr(&snowman));
 }
 
 #[test]

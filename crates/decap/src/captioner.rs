@@ -68,6 +68,7 @@ impl Captioner {
         let (encoder, decoder) = (encoder?, decoder?);
         let memory = memory?.with_precision(precision);
         let tokenizer = tokenizer?;
+        let decoder = decoder.with_tokenizer(&tokenizer);
         memory.check_made_by(&encoder)?;
         check_width(&decoder, &encoder, folder)?;
         Ok(Self {

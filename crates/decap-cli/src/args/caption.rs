@@ -84,13 +84,13 @@ pub struct GenerateArgs {
     /// Sample at this temperature instead of taking the likeliest token.
     #[arg(long, value_name = "T")]
     pub temperature: Option<f32>,
-    /// Sample from the smallest set of tokens with this much probability.
+    /// Sample from the smallest set of tokens with this much probability (default: 0.8).
     #[arg(long, value_name = "P", requires = "temperature")]
     pub top_p: Option<f32>,
     /// Seed of the sampling.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub seed: u64,
-    /// Fewest tokens in a caption (default: none).
+    /// Fewest tokens in a caption, all within one sentence (default: none).
     #[arg(long, value_name = "N")]
     pub min_length: Option<usize>,
     /// Most tokens in a caption (default: the model's).
@@ -102,8 +102,8 @@ pub struct GenerateArgs {
     /// Never write the same N tokens in a row twice (0 = off; default: the model's).
     #[arg(long, value_name = "N")]
     pub no_repeat_ngram: Option<usize>,
-    /// Never write these words (may be given several times).
-    #[arg(long, value_name = "WORD")]
+    /// Never write this word or phrase, or its plural in s (may be given several times).
+    #[arg(long, value_name = "WORDS")]
     pub ban: Vec<String>,
     /// Start captions with a capital letter and end them with a full stop.
     #[arg(long)]

@@ -20,7 +20,7 @@ pub use fingerprint::Fingerprint;
 pub use head::{Head, HiddenLayer, LearnedHead};
 pub use onnx::{
     EXPORT_FILES, LetterCase, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower,
-    Padding, Pooling, TooLong,
+    Padding, Pooling,
 };
 pub use open::{open, open_folder, open_for_model};
 pub use preprocess::{Anchor, Channels, CropRounding, Preprocess, Resize};
@@ -39,6 +39,8 @@ use crate::media::RgbImage;
 use crate::media::image::{Limits, decode_to_fit, read_within};
 use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
+
+pub use crate::tokenizer::TooLong;
 
 /// A frozen network that turns pixels into features.
 pub trait ImageTower: Send + Sync {

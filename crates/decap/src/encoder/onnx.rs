@@ -9,7 +9,7 @@ pub use export::EXPORT_FILES;
 pub(crate) use export::{EXPORTED_IMAGE_TOWER, describe_export, is_export};
 pub use image_tower::{OnnxImageOptions, OnnxImageTower};
 pub use session::Pooling;
-pub use text_tower::{LetterCase, OnnxTextOptions, OnnxTextTower, Padding, TooLong};
+pub use text_tower::{LetterCase, OnnxTextOptions, OnnxTextTower, Padding};
 
 use crate::error::Result;
 use crate::weights::Folder;

@@ -1,12 +1,31 @@
 //! Text to token ids and back, by the tokenizer of the encoder's text tower.
 
 pub mod clip;
+mod shape;
+mod unwritable;
 
 use std::path::Path;
 
 use clip::ClipTokenizer;
+use serde::{Deserialize, Serialize};
+use tokenizers::decoders::DecoderWrapper;
+use tokenizers::decoders::wordpiece::WordPiece;
 
 use crate::error::{Error, Result};
+
+pub(crate) use shape::TokenShape;
+pub use unwritable::{Loss, Unwritable};
+
+/// What happens to a text of more tokens than the tower takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TooLong {
+    /// Its end is cut off, as sentence models do; the tokens that the tokenizer adds stay.
+    #[default]
+    Truncate,
+    /// It is an error.
+    Refuse,
+}
 
 /// The names that start-of-text and end-of-text go by, in the order they are looked for.
 const START_TOKENS: &[&str] = &[
@@ -32,7 +51,11 @@ pub struct Tokenizer {
 enum Inner {
     /// CLIP's byte-pair encoding with its cleaning, which `tokenizer.json` cannot say.
     Clip(ClipTokenizer),
-    HuggingFace(Box<tokenizers::Tokenizer>),
+    HuggingFace {
+        tokenizer: Box<tokenizers::Tokenizer>,
+        /// The decoder in the file, where `tokenizer` has another.
+        decoder_on_file: Option<WordPiece>,
+    },
 }
 
 impl Tokenizer {
@@ -66,8 +89,12 @@ impl Tokenizer {
             find(START_TOKENS, "start of text")?,
             find(END_TOKENS, "end of text")?,
         );
+        let decoder_on_file = keep_spaces_of_word_pieces(&mut inner);
         Ok(Self {
-            inner: Inner::HuggingFace(Box::new(inner)),
+            inner: Inner::HuggingFace {
+                tokenizer: Box::new(inner),
+                decoder_on_file,
+            },
             start,
             end,
         })
@@ -80,7 +107,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.encode(text)),
-            Inner::HuggingFace(tokenizer) => {
+            Inner::HuggingFace { tokenizer, .. } => {
                 let encoding = tokenizer
                     .encode_fast(text, false)
                     .map_err(|error| Error::Usage(format!("cannot tokenise `{text}`: {error}")))?;
@@ -98,14 +125,15 @@ impl Tokenizer {
         texts.par_iter().map(|text| self.encode(text)).collect()
     }
 
-    /// The text of `ids`, without start and end and other special tokens.
+    /// The text of `ids`, without start and end and other special tokens. Tokenizers that set
+    /// punctuation apart leave it so: [`detokenise`](crate::decoder::detokenise) joins it.
     ///
     /// # Errors
     /// [`Error::Usage`] where the tokenizer refuses the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.decode(ids)),
-            Inner::HuggingFace(tokenizer) => tokenizer
+            Inner::HuggingFace { tokenizer, .. } => tokenizer
                 .decode(ids, true)
                 .map_err(|error| Error::Usage(format!("cannot decode {ids:?}: {error}"))),
         }
@@ -125,7 +153,7 @@ impl Tokenizer {
     pub fn vocabulary_size(&self) -> usize {
         match &self.inner {
             Inner::Clip(tokenizer) => tokenizer.vocabulary_size(),
-            Inner::HuggingFace(tokenizer) => tokenizer.get_vocab_size(true),
+            Inner::HuggingFace { tokenizer, .. } => tokenizer.get_vocab_size(true),
         }
     }
 
@@ -136,11 +164,35 @@ impl Tokenizer {
     pub fn to_json(&self) -> Result<String> {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.to_json()),
-            Inner::HuggingFace(tokenizer) => tokenizer
-                .to_string(false)
-                .map_err(|error| Error::Usage(format!("cannot write the tokenizer: {error}"))),
+            Inner::HuggingFace {
+                tokenizer,
+                decoder_on_file,
+            } => {
+                let written = match decoder_on_file {
+                    Some(decoder) => {
+                        let mut original = tokenizer.as_ref().clone();
+                        original.with_decoder(Some(decoder.clone()));
+                        original.to_string(false)
+                    }
+                    None => tokenizer.to_string(false),
+                };
+                written
+                    .map_err(|error| Error::Usage(format!("cannot write the tokenizer: {error}")))
+            }
         }
     }
+}
+
+/// Stops a WordPiece decoder from taking some of the spaces away (`10: 30 p. m.`), which
+/// [`detokenise`](crate::decoder::detokenise) does better once it sees all of them. Gives the
+/// decoder that was replaced.
+fn keep_spaces_of_word_pieces(tokenizer: &mut tokenizers::Tokenizer) -> Option<WordPiece> {
+    let original = match tokenizer.get_decoder() {
+        Some(DecoderWrapper::WordPiece(decoder)) if decoder.cleanup => decoder.clone(),
+        _ => return None,
+    };
+    tokenizer.with_decoder(Some(WordPiece::new(original.prefix.clone(), false)));
+    Some(original)
 }
 
 impl From<ClipTokenizer> for Tokenizer {

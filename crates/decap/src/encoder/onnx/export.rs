@@ -4,13 +4,14 @@
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{LetterCase, OnnxImageOptions, OnnxTextOptions, Padding, Pooling, TooLong};
+use super::{LetterCase, OnnxImageOptions, OnnxTextOptions, Padding, Pooling};
 use crate::digest::hexadecimal;
 use crate::encoder::processor;
 use crate::encoder::{
     CropRounding, EncoderDescription, ImageTowerDescription, Preprocess, TextTowerDescription,
 };
 use crate::error::{Error, Result};
+use crate::tokenizer::TooLong;
 use crate::weights::{Bytes, Folder};
 
 /// The image tower of an export.

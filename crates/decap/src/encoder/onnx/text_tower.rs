@@ -9,6 +9,7 @@ use super::image_tower::pool_tokens;
 use super::session::{Output, Session};
 use crate::encoder::TextTower;
 use crate::error::{Error, Result};
+use crate::tokenizer::TooLong;
 use crate::weights::Folder;
 
 /// How a text tower is used. The defaults are those of sentence-transformers for
@@ -49,17 +50,6 @@ impl LetterCase {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// What happens to a text of more tokens than the tower takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TooLong {
-    /// Its end is cut off, as sentence models do; the tokens that the tokenizer adds stay.
-    #[default]
-    Truncate,
-    /// It is an error.
-    Refuse,
 }
 
 /// How texts of different lengths share a batch.

@@ -1,41 +1,28 @@
 //! HTML entities as Python's `html.unescape` and ftfy's `unescape_html` read them.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use htmlize::ENTITIES;
 
 use super::ftfy_tables::INVALID_CHARREFS;
-
-/// Python's `html.entities.html5` and ftfy's capitals, by `tools/reference/ftfy_tables.py`.
-const TABLE: &str = include_str!("html_entities.txt");
 
 /// Longest run of characters after `&` that Python takes for a name.
 const MAX_NAME_CHARS: usize = 32;
 
-struct Entities {
-    /// `amp;` and, where HTML allows it, `amp`.
-    html5: HashMap<&'static str, String>,
-    /// `NTILDE;` and other capitals that only ftfy knows.
-    capitals: HashMap<&'static str, String>,
+/// The text of `amp;`, or of `amp` where HTML allows it: Python's `html.entities.html5`.
+fn named(reference: &str) -> Option<&'static str> {
+    let text = ENTITIES.get(format!("&{reference}").as_bytes())?;
+    std::str::from_utf8(text).ok()
 }
 
-static ENTITIES: LazyLock<Entities> = LazyLock::new(|| {
-    let mut entities = Entities {
-        html5: HashMap::new(),
-        capitals: HashMap::new(),
-    };
-    for line in TABLE.lines() {
-        let mut fields = line.split(' ');
-        let name = fields.next().unwrap_or_default();
-        let text = fields
-            .filter_map(|code| u32::from_str_radix(code, 16).ok().and_then(char::from_u32))
-            .collect();
-        match name.strip_prefix('!') {
-            Some(name) => entities.capitals.insert(name, text),
-            None => entities.html5.insert(name, text),
-        };
-    }
-    entities
-});
+/// The text of `NTILDE;` and other capitals that only ftfy knows; those that begin with a known
+/// name, such as `GTCC;`, are not among them.
+fn named_in_capitals(reference: &str) -> Option<String> {
+    let small = reference.to_ascii_lowercase();
+    let text = named(&small)?;
+    let mut unescaped = String::new();
+    push_reference(reference, &mut unescaped);
+    let is_unknown = unescaped.strip_prefix('&') == Some(reference);
+    (small.to_ascii_uppercase() == reference && is_unknown).then(|| text.to_uppercase())
+}
 
 /// Python's `html.unescape`: every reference, also those without a semicolon.
 ///
@@ -68,12 +55,10 @@ pub(super) fn unescape_unambiguous(text: &str) -> String {
         match unambiguous_length(after) {
             Some(length) => {
                 let reference = &after[..length];
-                let named = ENTITIES
-                    .html5
-                    .get(reference)
-                    .or(ENTITIES.capitals.get(reference));
-                if let Some(text) = named {
+                if let Some(text) = named(reference) {
                     out.push_str(text);
+                } else if let Some(text) = named_in_capitals(reference) {
+                    out.push_str(&text);
                 } else if reference.starts_with('#') && reference_length(reference) == length {
                     push_reference(reference, &mut out);
                 } else {
@@ -147,14 +132,14 @@ fn push_reference(reference: &str, out: &mut String) {
         ));
         return;
     }
-    if let Some(text) = ENTITIES.html5.get(reference) {
+    if let Some(text) = named(reference) {
         out.push_str(text);
         return;
     }
     // The longest known name that the reference begins with; Python tries down to two characters.
     let ends = reference.char_indices().map(|(index, _)| index).skip(2);
     for end in ends.collect::<Vec<_>>().into_iter().rev() {
-        if let Some(text) = ENTITIES.html5.get(&reference[..end]) {
+        if let Some(text) = named(&reference[..end]) {
             out.push_str(text);
             out.push_str(&reference[end..]);
             return;

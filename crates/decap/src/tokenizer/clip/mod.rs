@@ -20,8 +20,8 @@ use regex::Regex;
 use bpe::BytePairs;
 pub use clean::clean;
 
-use crate::encoder::TooLong;
 use crate::error::{Error, Result};
+use crate::tokenizer::TooLong;
 use crate::weights::Folder;
 
 /// Tokens that every CLIP text tower reads at most, start and end among them.
@@ -189,6 +189,14 @@ impl ClipTokenizer {
     /// One more than the largest id (49,408).
     pub fn vocabulary_size(&self) -> usize {
         self.byte_pairs.vocabulary_size()
+    }
+
+    /// The name of token `id`, with `</w>` where a word ends; empty for unused ids.
+    pub(super) fn name(&self, id: u32) -> &str {
+        self.byte_pairs
+            .names()
+            .get(id as usize)
+            .map_or("", |name| name)
     }
 
     /// This tokenizer as a Hugging Face `tokenizer.json`.
