@@ -1,4 +1,4 @@
-"""Writes the character tables and patterns of ftfy 6.3.1 for crates/decap/src/tokenizer/clip.
+"""Writes the character tables and patterns of ftfy 6.3.1 for crates/decap-encoder/src/tokenizer/clip.
 
     pip install ftfy==6.3.1
     python tools/reference/ftfy_tables.py
@@ -15,7 +15,7 @@ from ftfy import badness, chardata, fixes
 
 assert ftfy.__version__ == "6.3.1", ftfy.__version__
 parser = re._parser
-OUT = Path(__file__).parents[2] / "crates/decap/src/tokenizer/clip"
+OUT = Path(__file__).parents[2] / "crates/decap-encoder/src/tokenizer/clip"
 
 # Python's str.isspace() and \w; the Rust regex crate means other characters by \s and \w.
 SPACE = r"\t-\r\x1c-\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"

@@ -1,6 +1,6 @@
 """Writes small photos of rare kinds and the pixels that Pillow makes of them.
 
-    python odd_photos_golden.py --out crates/decap/tests/data/odd_photos
+    python odd_photos_golden.py --out crates/decap-media/tests/data/odd_photos
 
 JPEGs of odd sampling factors and TIFFs of many layouts. Where Pillow does not read a file (float
 samples of 16 bits, BigTIFF in big-endian order, 32-bit colour), or reads it otherwise than is wanted

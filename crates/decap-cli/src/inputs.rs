@@ -169,11 +169,8 @@ impl Found {
     /// Takes a folder's file where it is a photo or a video: the content says so, or else the ending.
     fn look_at(&mut self, path: PathBuf) {
         match head_of(&path).as_deref().and_then(kind_of_head) {
-            Some(PhotoKind::Unreadable(kind)) => {
-                if !DOCUMENTS.iter().any(|document| kind.starts_with(document)) {
-                    *self.passed_over.entry(kind).or_default() += 1;
-                }
-            }
+            Some(PhotoKind::Unreadable(kind)) if is_document(kind) => {}
+            Some(PhotoKind::Unreadable(kind)) => *self.passed_over.entry(kind).or_default() += 1,
             Some(_) => self.add(path),
             None if is_named_like_a_photo(&path) || is_video(&path) => self.add(path),
             None => {}
@@ -234,6 +231,10 @@ impl Found {
             kinds.join(", ")
         ));
     }
+}
+
+fn is_document(kind: &str) -> bool {
+    DOCUMENTS.iter().any(|document| kind.starts_with(document))
 }
 
 /// The longest part of `path` that exists, and the rest, which may be a pattern.

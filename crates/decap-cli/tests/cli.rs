@@ -789,7 +789,7 @@ fn a_clip_and_a_model_made_with_it_say_what_they_are() {
 
 /// The tiny CLIP of the library's tests, in the form of Hugging Face.
 fn clip() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data/clip/hugging_face")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-encoder/tests/data/clip/hugging_face")
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn answer(mut stream: TcpStream, folder: &Path, noted: &Mutex<Vec<String>>) -> s
 }
 
 fn clip() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data/clip/hugging_face")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-encoder/tests/data/clip/hugging_face")
 }
 
 /// The program without any variable of this machine that the Hub's client looks at.

@@ -3,8 +3,8 @@
 use decap_kernels::largest_index;
 
 use super::{Decoder, GenerateOptions};
-use crate::error::{Error, Result};
-use crate::tokenizer::{TokenShape, Tokenizer};
+use decap_encoder::tokenizer::{TokenShape, Tokenizer};
+use decap_encoder::{Error, Result};
 
 impl Decoder {
     /// The ways in which this decoder can write `phrase`, for [`GenerateOptions::banned_words`]:

@@ -8,8 +8,8 @@ use super::beam::search_beams;
 use super::constraints::Constraints;
 use super::forward::Session;
 use super::sentence::Sentence;
-use crate::error::{Error, Result};
-use crate::random::RandomStream;
+use decap_encoder::random::RandomStream;
+use decap_encoder::{Error, Result};
 
 /// Embeddings that are decoded side by side; more only cost memory.
 const GROUP: usize = 64;

@@ -37,11 +37,11 @@ pub use text::{Case, detokenise};
 pub use vocabulary::Vocabulary;
 pub use weights::{DecoderWeights, WeightsDtype};
 
-use crate::error::{Error, Result};
-use crate::output::write_atomically;
-use crate::precision::Precision;
-use crate::tokenizer::{TokenShape, Tokenizer};
-use crate::weights::{Folder, Tensors};
+use decap_encoder::Precision;
+use decap_encoder::output::write_atomically;
+use decap_encoder::tokenizer::{TokenShape, Tokenizer};
+use decap_encoder::weights::{Folder, Tensors};
+use decap_encoder::{Error, Result};
 use forward::{Network, Session};
 use vocabulary::VocabularyFile;
 
@@ -267,7 +267,7 @@ fn read_config(folder: &Folder) -> Result<(DecoderConfig, Vocabulary)> {
 }
 
 #[cfg(test)]
-use crate::weights::Bytes;
+use decap_encoder::weights::Bytes;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
