@@ -168,29 +168,6 @@ fn a_png_is_whole_once_its_pixels_are() {
     assert_eq!(error.unwrap_err().kind(), "damaged");
 }
 
-/// 64 MiB of zeros in a profile and in a text: neither is unpacked.
-#[test]
-fn what_is_beside_a_png_s_pixels_takes_no_memory() {
-    let bomb = deflated(&vec![0; 64 << 20]);
-    let png = rgb_png();
-    let expected = decoded(&png);
-    let limits = Limits {
-        decoder_bytes: 1 << 20,
-        ..Limits::default()
-    };
-    for (kind, head) in [
-        (b"iCCP", &b"x\0\0"[..]),
-        (b"zTXt", b"x\0\0"),
-        (b"iTXt", b"x\0\x01\0\0\0"),
-    ] {
-        let png = with_chunk(&png, kind, &[head, &bomb].concat());
-        assert_eq!(
-            image::decode(&png, "a.png".as_ref(), &limits).unwrap(),
-            expected
-        );
-    }
-}
-
 #[test]
 fn a_gif_s_screen_is_bounded_by_its_bytes() {
     let gif = |screen: u16, left: u16| {
