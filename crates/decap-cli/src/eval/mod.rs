@@ -1,8 +1,10 @@
 //! `decap eval`: a data set's photos captioned, scored, and laid out as a report.
 
+mod command;
 mod table;
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use caption_metrics::{Bootstrap, Meteor, Spice, TrainingCaptions};
 use decap::pipeline::ReadOptions;
@@ -59,7 +61,9 @@ pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
         curves: &curves,
         benchmark: args.report.published.or(set.benchmark),
         bootstrap: evaluator.metrics().bootstrap,
-        command: command_line(),
+        command: command::shown(),
+        program: format!("decap {}", env!("CARGO_PKG_VERSION")),
+        made_at: SystemTime::now(),
     };
     table::print(&report, args.report.json)?;
     if let Some(folder) = &args.report.report {
@@ -284,20 +288,6 @@ fn kept_folder(args: &EvalArgs) -> Result<Option<PathBuf>, Failure> {
         std::fs::remove_dir_all(&kept)?;
     }
     Ok(Some(kept))
-}
-
-/// What was typed, for the report's reader; quoted where a shell wants it.
-fn command_line() -> String {
-    let mut words = vec!["decap".to_owned()];
-    for word in std::env::args_os().skip(1) {
-        let word = word.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-        words.push(match !word.is_empty() && word.chars().all(plain) {
-            true => word.into_owned(),
-            false => format!("'{}'", word.replace('\'', "'\\''")),
-        });
-    }
-    words.join(" ")
 }
 
 /// A progress bar that begins anew with each step.
