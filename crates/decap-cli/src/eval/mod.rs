@@ -198,14 +198,19 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
     if let Some(limit) = args.limit {
         set.limit(limit);
     }
-    eprintln!("{}: {} photos", set.name, set.items.len());
+    eprintln!("{}: {}", set.name, photos(set.items.len()));
     if set.without_references > 0 {
-        eprintln!(
-            "left out {} photos without references",
-            set.without_references
-        );
+        let left_out = photos(set.without_references);
+        eprintln!("left out {left_out} without references");
     }
     Ok(set)
+}
+
+fn photos(count: usize) -> String {
+    match count {
+        1 => "1 photo".to_owned(),
+        count => format!("{count} photos"),
+    }
 }
 
 fn open_captioner(reference: &str, args: &EvalArgs, stop: &Stop) -> Result<Captioner, Failure> {

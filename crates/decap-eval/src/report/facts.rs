@@ -40,7 +40,7 @@ impl Report<'_> {
     /// The section that says how to make the same report again.
     pub(super) fn facts(&self) -> String {
         let model = &self.model;
-        let photos = self.photos.items.len();
+        let photos = grouped(self.photos.items.len());
         let mut facts = vec![
             ("Photos", format!("{photos} from {}", self.set.name)),
             (
@@ -72,7 +72,10 @@ impl Report<'_> {
             let _infallible = writeln!(html, "<dt>{name}</dt><dd>{}</dd>", escaped(&value));
         }
         if !self.command.is_empty() {
-            let command = escaped(&self.command);
+            // Lines break between words, not after the hyphens of an option.
+            let words = self.command.split(' ');
+            let words = words.map(|word| format!("<span>{}</span>", escaped(word)));
+            let command = words.collect::<Vec<_>>().join(" ");
             let _infallible = writeln!(html, "<dt>Command</dt><dd><code>{command}</code></dd>");
         }
         html + "</dl>\n"
@@ -105,12 +108,25 @@ impl Report<'_> {
     }
 }
 
-/// `1 photo`, `2 photos`.
+/// `1 photo`, `90,100 photos`.
 fn counted(count: usize, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
-        count => format!("{count} {noun}s"),
+        count => format!("{} {noun}s", grouped(count)),
     }
+}
+
+/// `90,100`.
+fn grouped(count: usize) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 /// `7 sentences from captions.txt`.
@@ -193,6 +209,20 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn counts_are_grouped_and_nouns_follow_them() {
+        let cases = [
+            (0, "0 photos"),
+            (1, "1 photo"),
+            (999, "999 photos"),
+            (1000, "1,000 photos"),
+            (12_345_678, "12,345,678 photos"),
+        ];
+        for (count, text) in cases {
+            assert_eq!(counted(count, "photo"), text);
+        }
+    }
 
     #[test]
     fn dates_are_the_calendar_s() {

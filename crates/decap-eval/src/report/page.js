@@ -79,7 +79,7 @@
   }
 
   function references(photo) {
-    return section("People wrote", "", photo.references.map((text) => element("li", "", text)));
+    return photo.references.map((text) => element("li", "", text));
   }
 
   function evidence(photo) {
@@ -111,7 +111,7 @@
       item.append(element("span", "method", `${other}, ${titles.get(metric)} ${value}: `), photo.captions[other].text || "(empty)");
       return item;
     });
-    right.append(caption(photo, method), element("p", "scores", line), references(photo), evidence(photo), section("Other methods", "", others));
+    right.append(caption(photo, method), element("p", "scores", line), section("People wrote", "", references(photo)), evidence(photo), section("Other methods", "", others));
     article.append(picture(photo, text), right);
     return article;
   }
@@ -123,7 +123,11 @@
     for (const method of [first, second]) {
       right.append(caption(photo, method), element("p", "scores", `${method}, CIDEr ${score(photo, method, "CIDEr").toFixed(1)}`));
     }
-    right.append(evidence(photo), references(photo));
+    const details = element("details");
+    const lines = element("ul");
+    lines.append(...references(photo));
+    details.append(element("summary", "", "People wrote"), lines);
+    right.append(evidence(photo), details);
     article.append(picture(photo, photo.captions[first].text), right);
     return article;
   }

@@ -13,7 +13,7 @@ use super::original::Originals;
 use crate::System;
 
 /// How many photos show that one method beats another.
-const SHOWN_OF_EACH: usize = 6;
+const SHOWN_OF_EACH: usize = 5;
 
 impl Report<'_> {
     /// What the script shows: each photo with the captions and scores of all methods, and where

@@ -33,7 +33,7 @@ impl Report<'_> {
         }
         html += TABLE_END;
         for note in self.score_notes() {
-            html += &format!("<p class=\"note\">{}</p>\n", escaped(&note));
+            html += &format!("<p class=\"note\">{note}</p>\n");
         }
         html
     }
@@ -43,7 +43,7 @@ impl Report<'_> {
         metrics_where(|key| self.systems.iter().any(|s| s.interval(key).is_some()))
     }
 
-    /// What the reader of the scores should know.
+    /// What the reader of the scores should know, as HTML.
     fn score_notes(&self) -> Vec<String> {
         let has = |key| self.systems.iter().any(|s| s.interval(key).is_some());
         let mut notes = vec![
@@ -63,11 +63,16 @@ impl Report<'_> {
             },
         ];
         if !has("METEOR") {
-            notes.push("METEOR was not computed: pass its data with --meteor.".to_owned());
+            notes.push(
+                "METEOR was not computed: pass its data with <code><span>--meteor</span></code>."
+                    .to_owned(),
+            );
         }
         if !has("SPICE") {
             notes.push(
-                "SPICE was not computed: it needs Java and its jars, see --spice.".to_owned(),
+                "SPICE was not computed: it needs Java and its jars, see \
+                 <code><span>--spice</span></code>."
+                    .to_owned(),
             );
         }
         let mut of_methods: Vec<(String, Vec<&str>)> = Vec::new();
@@ -81,7 +86,9 @@ impl Report<'_> {
             }
         }
         let of_methods = of_methods.into_iter();
-        notes.extend(of_methods.map(|(note, names)| format!("{}: {note}.", names.join(", "))));
+        notes.extend(
+            of_methods.map(|(note, names)| format!("{}: {}.", names.join(", "), escaped(&note))),
+        );
         notes
     }
 

@@ -197,7 +197,7 @@ fn the_pictures_come_first_and_every_section_is_there() {
         "<h2 id=\"diversity\">",
         "<h2 id=\"run\">",
         "1 sentence from train.txt",
-        "<code>decap eval &#39;&lt;photos&gt;.jsonl&#39; --report r</code>",
+        "<span>&#39;&lt;photos&gt;.jsonl&#39;</span> <span>--report</span> <span>r</span>",
         "<h2 id=\"differences\">",
         "<h2 id=\"photos\">",
         "<dialog id=\"photo\"",
