@@ -1,6 +1,7 @@
 //! The folder that an evaluation leaves: a page, predictions, scores, plots.
 
 mod curve_chart;
+mod date;
 mod escape;
 mod facts;
 mod histogram;
