@@ -12,6 +12,9 @@ pub(super) const CSS: &str = include_str!("chart.css");
 /// Width of every drawing, in units that are pixels on a narrow phone.
 pub(super) const WIDTH: f64 = 350.0;
 
+/// Space around a drawing that is a file of its own.
+const MARGIN: f64 = 12.0;
+
 /// Width of a letter of the drawings' text, on average; enough to keep labels apart.
 pub(super) const LETTER: f64 = 6.4;
 
@@ -99,25 +102,31 @@ impl Svg {
 
     /// The drawing within the page, which has [`CSS`].
     pub(super) fn inline(&self) -> String {
-        format!("<svg{}>\n{}</svg>", self.attributes(), self.body)
+        format!("<svg{}>\n{}</svg>", self.attributes(0.0), self.body)
     }
 
-    /// The drawing as a file of its own.
+    /// The drawing as a file of its own, with a margin.
     pub(super) fn file(&self) -> String {
-        let (attributes, height, body) = (self.attributes(), self.height, &self.body);
+        let (width, height) = (WIDTH + 2.0 * MARGIN, self.height + 2.0 * MARGIN);
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"{attributes}>\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"{}>\n\
              <style>\n{CSS}</style>\n\
-             <rect width=\"{WIDTH}\" height=\"{height}\" class=\"paper\"/>\n{body}</svg>\n",
-            WIDTH * 2.0,
-            height * 2.0
+             <rect x=\"-{MARGIN}\" y=\"-{MARGIN}\" width=\"{width}\" height=\"{height}\" \
+             class=\"paper\"/>\n{}</svg>\n",
+            width * 2.0,
+            height * 2.0,
+            self.attributes(MARGIN),
+            self.body
         )
     }
 
-    fn attributes(&self) -> String {
+    fn attributes(&self, margin: f64) -> String {
         format!(
-            " class=\"chart\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{}\"",
-            self.height,
+            " class=\"chart\" viewBox=\"{} {} {} {}\" role=\"img\" aria-label=\"{}\"",
+            0.0 - margin,
+            0.0 - margin,
+            WIDTH + 2.0 * margin,
+            self.height + 2.0 * margin,
             escaped(&self.label)
         )
     }
