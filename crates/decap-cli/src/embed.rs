@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use decap::encoder::Encoder;
+use decap::output::write_atomically;
 use decap::pipeline::{ReadOptions, embed_each};
-use decap::weights::write_atomically;
 use decap::{Error, Input};
 use serde_json::json;
 
 use crate::args::EmbedArgs;
+use crate::captions::read_captions;
 use crate::encoder::{encode_sentences, open_encoder};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -28,7 +30,7 @@ pub fn run(args: &EmbedArgs) -> Result<Outcome, Failure> {
         None => image_rows(&encoder, args, &mut failed)?,
     };
     write(&args.output, format, rows, encoder.width())?;
-    eprintln!("wrote {}", args.output.display());
+    print::tell(format!("wrote {}", args.output.display()));
     Ok(if failed {
         Outcome::SomeFailed
     } else {
@@ -56,7 +58,7 @@ impl Format {
 }
 
 fn text_rows(encoder: &Encoder, path: &Path) -> Result<Vec<Row>, Failure> {
-    let texts = decap::dataset::read_captions(path)?.into_texts();
+    let texts = read_captions(path)?.into_texts();
     let embeddings = encode_sentences(encoder, &texts, &Stop::default())?;
     let rows = texts.into_iter().zip(embeddings.rows());
     Ok(rows
@@ -78,7 +80,7 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
             Ok(path) => paths.push(path),
             Err(error) => {
                 *failed = true;
-                eprintln!("{}", complaint(&error));
+                print::warn(complaint(&error));
             }
         }
     }
@@ -97,9 +99,13 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
         let row = one
             .result
             .map(|(embedding, ())| embedding.as_slice().to_vec());
+        for warning in &one.warnings {
+            let told = format!("decap: {}: {warning}", one.input.name().display());
+            bar.suspend(|| print::warn(told));
+        }
         if let Err(error) = &row {
             *failed = true;
-            bar.suspend(|| eprintln!("{}", complaint(error)));
+            bar.suspend(|| print::warn(complaint(error)));
         }
         rows.push(("path", one.input.name().to_string_lossy().into_owned(), row));
         bar.inc(1);

@@ -1,7 +1,7 @@
 //! Published results, to compare ours with where the photos are the same.
 
 use super::set::{EvalSet, Part};
-use decap::dataset::CaptionFormat;
+use caption_data::CaptionFormat;
 
 /// Photos with references on which results have been published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use decap::Method;
 
-use super::count::at_least_one;
+use super::count::{at_least_one, frames, positive};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
 
@@ -30,7 +30,7 @@ pub struct CaptionArgs {
     #[arg(long, value_enum, default_value_t = MethodArg::Projection)]
     pub method: MethodArg,
     /// Softmax temperature of the projection (default: the model's).
-    #[arg(long, value_name = "TAU")]
+    #[arg(long, value_name = "TAU", value_parser = positive)]
     pub tau: Option<f32>,
     /// Show this many memory sentences that each caption came from; 0 for none.
     #[arg(long, default_value_t = 3, value_name = "N")]
@@ -51,7 +51,7 @@ pub struct CaptionArgs {
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,
     /// Frames sampled from a video.
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = frames())]
     pub frames: usize,
     #[command(flatten)]
     pub precision: PrecisionArgs,

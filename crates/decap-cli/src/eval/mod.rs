@@ -18,9 +18,10 @@ use indicatif::ProgressBar;
 use crate::args::{EvalArgs, SweepArg};
 use crate::cache::cache_folder;
 use crate::caption::apply_writing;
-use crate::encoder::{memory_for, open_options};
+use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -31,7 +32,7 @@ const KEPT_FOLDER: &str = "kept";
 pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
     let set = read_set(args)?;
-    let mut captioner = open_captioner(&args.model, args, &stop)?;
+    let mut captioner = captioner_with_memory(&args.model, args, &stop)?;
     let options = caption_options(&captioner, args)?;
     let metrics = metric_options(args)?;
     let kept = kept_folder(args)?;
@@ -44,7 +45,7 @@ pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
     };
     let photos = run.encode(&captioner)?;
     for failure in &photos.failures {
-        eprintln!("decap: {}", failure.message);
+        print::tell(format!("decap: {}", failure.message));
     }
     let evaluator = Evaluator::new(&set, &photos, metrics, run.kept.clone())?;
     let mut systems = Vec::new();
@@ -68,7 +69,7 @@ pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
     table::print(&report, args.report.json)?;
     if let Some(folder) = &args.report.report {
         report.write(folder)?;
-        eprintln!("wrote {}", folder.join("report.html").display());
+        print::tell(format!("wrote {}", folder.join("report.html").display()));
     }
     Ok(if photos.failures.is_empty() {
         Outcome::AllWell
@@ -149,7 +150,7 @@ impl Run<'_> {
     ) -> Result<Curve, Failure> {
         let mut curve = Curve::new(SweepOver::TrainingSentences);
         for reference in models {
-            let other = open_captioner(reference, self.args, self.stop)?;
+            let other = captioner_with_memory(reference, self.args, self.stop)?;
             let options = caption_options(&other, self.args)?;
             let sentences = other.description().provenance.captions;
             if sentences == 0 {
@@ -198,10 +199,10 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
     if let Some(limit) = args.limit {
         set.limit(limit);
     }
-    eprintln!("{}: {}", set.name, photos(set.items.len()));
+    print::tell(format!("{}: {}", set.name, photos(set.items.len())));
     if set.without_references > 0 {
         let left_out = photos(set.without_references);
-        eprintln!("left out {left_out} without references");
+        print::tell(format!("left out {left_out} without references"));
     }
     Ok(set)
 }
@@ -213,9 +214,12 @@ fn photos(count: usize) -> String {
     }
 }
 
-fn open_captioner(reference: &str, args: &EvalArgs, stop: &Stop) -> Result<Captioner, Failure> {
-    let options = open_options(args.precision.precision);
-    let mut captioner = Captioner::open_with(reference, &options)?;
+fn captioner_with_memory(
+    reference: &str,
+    args: &EvalArgs,
+    stop: &Stop,
+) -> Result<Captioner, Failure> {
+    let mut captioner = open_captioner(reference, args.precision.precision)?;
     if let Some(memory) = &args.memory {
         let cache = cache_folder(args.cache.as_deref());
         let memory = memory_for(captioner.encoder(), memory, &cache, stop)?;
@@ -274,11 +278,11 @@ fn metric_options(args: &EvalArgs) -> Result<MetricOptions, Failure> {
 pub fn find_spice(package: &Path) -> Option<Spice> {
     let spice = Spice::find(package);
     if spice.is_none() {
-        eprintln!(
+        print::tell(format!(
             "decap: {}: no SPICE here (it needs Java, spice-1.0.jar and lib/ with CoreNLP 3.6.0 and \
              its models); it is left out",
             package.display()
-        );
+        ));
     }
     spice
 }

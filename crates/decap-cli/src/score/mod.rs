@@ -8,14 +8,16 @@ use std::path::Path;
 use caption_metrics::{
     Bootstrap, Comparison, Diversity, DocumentFrequencies, Error, Interval, Meteor, MissingIds,
     Options, Predictions, References, Scores, Tokenization, TrainingCaptions, compare, diversity,
-    intervals, read_predictions, read_references, score, self_cider,
+    intervals, score, self_cider,
 };
 use decap_eval::ClipScores;
 
 use crate::args::ScoreArgs;
+use crate::captions::{of_file, read_predictions, read_references};
 use crate::eval::find_spice;
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
+use crate::print;
 
 /// All that one run found out.
 struct Findings {
@@ -49,11 +51,11 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
         references,
         predictions,
     };
-    let references = read_references(references).map_err(of_file(files.references))?;
+    let references = read_references(references)?;
     if let Some(path) = &args.write_df {
         DocumentFrequencies::of_references(&references).write(path)?;
     }
-    let predictions = read_predictions(predictions).map_err(of_file(files.predictions))?;
+    let predictions = read_predictions(predictions)?;
     let options = options(args)?;
     let bootstrap = bootstrap(args)?;
     let scores = score(&references, &predictions, &options).map_err(|error| files.blame(error))?;
@@ -88,13 +90,13 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
 fn prepare_meteor(args: &ScoreArgs) -> Result<(), Failure> {
     if let (Some(package), Some(file)) = (&args.prepare_meteor, &args.meteor) {
         let prepared = caption_metrics::meteor::prepare(package, file)?;
-        eprintln!(
+        print::tell(format!(
             "{}: METEOR's data, {} words with synonyms and {} paraphrases of {} phrases",
             file.display(),
             prepared.num_synonym_words,
             prepared.num_paraphrases,
             prepared.num_phrases
-        );
+        ));
     }
     Ok(())
 }
@@ -135,13 +137,13 @@ fn report_what_is_missing(scores: &Scores, predictions: &Path) {
     let predictions = predictions.display();
     if !scores.missing.is_empty() {
         let missing = &scores.missing;
-        eprintln!(
+        print::tell(format!(
             "decap: {predictions}: left out {} ids: {missing}",
             missing.predictions.len() + missing.references.len(),
-        );
+        ));
     }
     for note in &scores.notes {
-        eprintln!("decap: {predictions}: {note}");
+        print::tell(format!("decap: {predictions}: {note}"));
     }
 }
 
@@ -164,7 +166,7 @@ fn measure_self_cider(args: &ScoreArgs, references: &References) -> Result<Optio
     let Some(path) = &args.several else {
         return Ok(None);
     };
-    let several = read_references(path).map_err(of_file(path))?;
+    let several = read_references(path)?;
     let captions: Vec<Vec<String>> = several
         .images()
         .iter()
@@ -175,10 +177,10 @@ fn measure_self_cider(args: &ScoreArgs, references: &References) -> Result<Optio
         .filter(|captions| captions.len() < 2)
         .count();
     if single > 0 {
-        eprintln!(
+        print::tell(format!(
             "decap: {}: {single} images have one caption, which has no diversity",
             path.display()
-        );
+        ));
     }
     let each = self_cider(&captions, references);
     Ok(Some(each.iter().sum::<f64>() / each.len().max(1) as f64))
@@ -196,7 +198,7 @@ fn compare_with(
     let Some(path) = &args.compare else {
         return Ok(None);
     };
-    let predictions = read_predictions(path).map_err(of_file(path))?;
+    let predictions = read_predictions(path)?;
     let files = Files {
         predictions: path,
         ..files
@@ -229,20 +231,6 @@ impl Files<'_> {
             )),
             error => of_file(self.predictions)(error),
         }
-    }
-}
-
-/// An error about what is in `path`, with what to do about it.
-fn of_file(path: &Path) -> impl Fn(Error) -> Failure {
-    move |error| {
-        let remedy = match &error {
-            Error::DuplicatePredictions(_) | Error::DuplicateIds(_) => "keep one entry of each id",
-            Error::EmptyReferences(_) => "add references, or take these ids out of both files",
-            // These name their file.
-            Error::Io { .. } | Error::Format { .. } => return error.into(),
-            _ => return Failure::Scoring(format!("{}: {error}", path.display())),
-        };
-        Failure::Scoring(format!("{}: {error}\n  {remedy}", path.display()))
     }
 }
 

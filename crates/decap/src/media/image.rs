@@ -1,17 +1,20 @@
 //! A photo's bytes to RGB pixels.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::Path;
 
 use ::image::metadata::Orientation;
 use ::image::{
-    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits as DecoderLimits,
+    ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader,
+    Limits as DecoderLimits,
 };
 
-use super::jpeg;
+use super::kind::{PhotoKind, kind_of_head, unread};
+use super::samples::{Channels, to_rgb};
+use super::{bmp, gif, jpeg, orientation, png, tiff};
 use crate::error::{Error, InputFault, Result};
+use crate::guard::guarded;
 
 /// A decoded photo: 8-bit RGB, upright, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +33,8 @@ pub struct Limits {
     pub pixels: u64,
     /// Width and height. Default 1,048,576: a resize filter spans a whole edge.
     pub edge: u32,
-    /// Memory that the decoder may take, in bytes. Default 3 GiB: 256 megapixels of 16-bit
-    /// samples with alpha, and the decoder's own rows.
+    /// Memory that one photo may take while it is decoded, in bytes: the decoder's samples and the
+    /// pixels made of them. Default 3 GiB: 256 megapixels of 16-bit samples with alpha.
     pub decoder_bytes: u64,
 }
 
@@ -69,14 +72,16 @@ pub fn open_reduced(path: impl AsRef<Path>, limits: &Limits, least_side: u32) ->
 
 /// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF; `name` stands for it in messages.
 ///
-/// The format is told by the content. The first frame of an animation is taken, EXIF orientation
-/// is applied, transparency is flattened on white. CMYK becomes RGB without a colour profile, as
-/// Pillow does it. Of 16-bit samples the high byte is kept: so does Pillow for colour, while its
-/// grey 16-bit photos clip at 255 and come out white, which is not followed here. Float samples
-/// are taken as 0 to 1.
+/// The format is told by the content, and the pixels are those that Pillow reads. The first frame
+/// of an animation is taken, EXIF or XMP orientation is applied, transparency is flattened on
+/// white. CMYK becomes RGB without a colour profile. Of integers of more than 8 bits the high byte
+/// is kept: so does Pillow for colour, while its grey 16-bit photos clip at 255 and come out white,
+/// which is not followed here. Float samples of a TIFF are 0 to 1 or, where most are above 1, 0 to
+/// 255.
 ///
 /// # Errors
-/// [`Error::Input`]: empty, of no supported kind, damaged or cut short, over a limit.
+/// [`Error::Input`]: empty, of no supported kind, damaged or cut short, over a limit. A picture of
+/// another kind, such as HEIC, is named in the message.
 ///
 /// ```
 /// use decap::media::{image, Limits};
@@ -129,14 +134,14 @@ fn decode_at(
 ) -> Result<RgbImage> {
     let fault = |fault| Error::input(name, fault);
     check_file_size(bytes.len() as u64, limits).map_err(fault)?;
-    let format = guess_format(bytes).map_err(fault)?;
-    check_declared_size(bytes, format, limits).map_err(fault)?;
+    let kind = kind_of(bytes).map_err(fault)?;
     // Decoders are other people's code and the bytes may be hostile: should one panic, that photo
     // is reported and the next one is captioned.
-    catch_unwind(AssertUnwindSafe(|| {
-        decode_as(bytes, format, limits, least_side)
-    }))
-    .unwrap_or_else(|_| Err(InputFault::Damaged("the decoder gave up on it".into())))
+    guarded(
+        kind.name(),
+        || decode_as(bytes, kind, limits, least_side),
+        |message| InputFault::Unsupported(format!("{message}; convert it to JPEG or PNG")),
+    )
     .map_err(fault)
 }
 
@@ -216,12 +221,24 @@ impl RgbImage {
     }
 }
 
-/// The content of the file at `path`, which may be a pipe: never more than the limit is read.
+/// The content of the regular file at `path`: never more than the limit is read. A pipe or a device
+/// is refused before it is opened, since opening it could wait for ever.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be read, [`Error::Input`] where it is longer than `file_bytes`.
+/// [`Error::Io`] where it cannot be read or is no regular file, [`Error::Input`] where it is longer
+/// than `file_bytes`.
 pub fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
     let failed = |source| Error::io(path, source);
+    let kind = path.metadata().map_err(failed)?.file_type();
+    if !kind.is_file() {
+        let what = if kind.is_dir() {
+            "a folder"
+        } else {
+            "a pipe or device"
+        };
+        let message = format!("expected a file, got {what}");
+        return Err(failed(io::Error::new(ErrorKind::InvalidInput, message)));
+    }
     let file = File::open(path).map_err(failed)?;
     let declared = file.metadata().map_err(failed)?.len();
     let mut bytes = Vec::new();
@@ -251,33 +268,13 @@ fn check_file_size(length: u64, limits: &Limits) -> Result<(), InputFault> {
     Ok(())
 }
 
-fn guess_format(bytes: &[u8]) -> Result<ImageFormat, InputFault> {
-    use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
-    match ::image::guess_format(bytes) {
-        Ok(format @ (Jpeg | Png | WebP | Gif | Bmp | Tiff)) => Ok(format),
-        Ok(other) => Err(InputFault::Unsupported(format!(
-            "expected a JPEG, PNG, WebP, GIF, BMP or TIFF, got a picture of type {}",
-            other.to_mime_type()
-        ))),
-        Err(_) => Err(InputFault::Unsupported(
+fn kind_of(bytes: &[u8]) -> Result<PhotoKind, InputFault> {
+    match kind_of_head(bytes) {
+        Some(PhotoKind::Unreadable(name)) => Err(unread(name)),
+        Some(kind) => Ok(kind),
+        None => Err(InputFault::Unsupported(
             "not a photo: expected a JPEG, PNG, WebP, GIF, BMP or TIFF".into(),
         )),
-    }
-}
-
-/// Refuses a PNG by its header alone, whose decoder would first look for the data behind it.
-fn check_declared_size(
-    bytes: &[u8],
-    format: ImageFormat,
-    limits: &Limits,
-) -> Result<(), InputFault> {
-    let number = |at: usize| {
-        let four = bytes.get(at..at + 4)?;
-        Some(u32::from_be_bytes([four[0], four[1], four[2], four[3]]))
-    };
-    match (format, number(16), number(20)) {
-        (ImageFormat::Png, Some(width), Some(height)) => check_pixels(width, height, limits),
-        _ => Ok(()),
     }
 }
 
@@ -305,13 +302,25 @@ pub(super) fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(
 
 fn decode_as(
     bytes: &[u8],
-    format: ImageFormat,
+    kind: PhotoKind,
     limits: &Limits,
     least_side: Option<u32>,
 ) -> Result<RgbImage, InputFault> {
-    let (image, orientation) = match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes, limits, least_side)?,
-        other => decode_with_image_crate(bytes, other, limits)?,
+    let (image, orientation) = match kind {
+        PhotoKind::Jpeg => jpeg::decode(bytes, limits, least_side)?,
+        PhotoKind::Tiff => tiff::decode(bytes, limits)?,
+        PhotoKind::Gif => (gif::decode(bytes, limits)?, None),
+        PhotoKind::Png => {
+            check_png_header(bytes, limits)?;
+            let pixels = png::pixels_alone(bytes);
+            let image = decode_with_image_crate(&pixels, ImageFormat::Png, limits)?.0;
+            (image, png::orientation(bytes))
+        }
+        PhotoKind::Bmp => {
+            decode_with_image_crate(&bmp::normalised(bytes)?, ImageFormat::Bmp, limits)?
+        }
+        PhotoKind::WebP => decode_with_image_crate(bytes, ImageFormat::WebP, limits)?,
+        PhotoKind::Unreadable(name) => return Err(unread(name)),
     };
     let mut image = DynamicImage::ImageRgb8(image);
     if let Some(orientation) = orientation {
@@ -325,11 +334,24 @@ fn decode_as(
     })
 }
 
+/// Refuses a PNG by its header alone, whose decoder would first look for the data behind it.
+fn check_png_header(bytes: &[u8], limits: &Limits) -> Result<(), InputFault> {
+    let number = |at: usize| {
+        let four = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_be_bytes(four))
+    };
+    match number(16).zip(number(20)) {
+        Some((width, height)) => check_pixels(width, height, limits),
+        None => Ok(()),
+    }
+}
+
 fn decode_with_image_crate(
     bytes: &[u8],
     format: ImageFormat,
     limits: &Limits,
 ) -> Result<(::image::RgbImage, Option<Orientation>), InputFault> {
+    const RGB_BYTES: u64 = 3;
     let mut decoder_limits = DecoderLimits::default();
     decoder_limits.max_alloc = Some(limits.decoder_bytes);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -338,76 +360,62 @@ fn decode_with_image_crate(
 
     let (width, height) = decoder.dimensions();
     check_pixels(width, height, limits)?;
-    decoder_limits
-        .reserve(decoder.total_bytes())
-        .map_err(fault_of)?;
+    let pixels = u64::from(width) * u64::from(height);
+    let taken = decoder.total_bytes().saturating_add(RGB_BYTES * pixels);
+    decoder_limits.reserve(taken).map_err(fault_of)?;
     decoder.set_limits(decoder_limits).map_err(fault_of)?;
+    let (channels, is_wide) = match decoder.color_type() {
+        ColorType::L8 => (Channels::Grey, false),
+        ColorType::La8 => (Channels::GreyAlpha, false),
+        ColorType::Rgb8 => (Channels::Rgb, false),
+        ColorType::Rgba8 => (Channels::RgbAlpha, false),
+        ColorType::L16 => (Channels::Grey, true),
+        ColorType::La16 => (Channels::GreyAlpha, true),
+        ColorType::Rgb16 => (Channels::Rgb, true),
+        ColorType::Rgba16 => (Channels::RgbAlpha, true),
+        other => return Err(unread(&format!("{other:?}"))),
+    };
     // A broken EXIF block is no reason to refuse the photo that it describes.
-    let orientation = decoder.orientation().ok();
-    let image = DynamicImage::from_decoder(decoder).map_err(fault_of)?;
-    Ok((to_rgb(image), orientation))
+    let exif = decoder.exif_metadata().ok().flatten();
+    let xmp = decoder.xmp_metadata().ok().flatten();
+    let orientation = exif
+        .and_then(|exif| orientation::of_exif(&exif))
+        .or_else(|| orientation::of_xmp(&xmp?));
+
+    let length = usize::try_from(decoder.total_bytes()).map_err(|_| {
+        InputFault::TooLarge(format!("expected pixels that fit memory, got {pixels}"))
+    })?;
+    let mut samples = vec![0; length];
+    decoder.read_image(&mut samples).map_err(fault_of)?;
+    if is_wide {
+        keep_high_bytes(&mut samples);
+    }
+    if format == ImageFormat::Bmp && channels == Channels::RgbAlpha {
+        bmp::drop_unset_alpha(&mut samples);
+    }
+    ::image::RgbImage::from_raw(width, height, to_rgb(samples, channels))
+        .map(|image| (image, orientation))
+        .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
 }
 
 fn fault_of(error: ImageError) -> InputFault {
     match error {
         ImageError::Limits(error) => InputFault::TooLarge(error.to_string()),
-        ImageError::Unsupported(error) => InputFault::Unsupported(error.to_string()),
+        ImageError::Unsupported(error) => {
+            InputFault::Unsupported(format!("{error}; convert it to JPEG or PNG"))
+        }
         error => InputFault::Damaged(error.to_string()),
     }
 }
 
-/// Narrows every sample to 8 bits, repeats grey three times, flattens transparency on white.
-fn to_rgb(image: DynamicImage) -> ::image::RgbImage {
-    let (width, height) = (image.width(), image.height());
-    let grey = |value: u8| [value; 3];
-    let flat =
-        |[red, green, blue, alpha]: [u8; 4]| [red, green, blue].map(|value| on_white(value, alpha));
-    let high = |value: u16| (value >> 8) as u8;
-    let unit = |value: f32| (value * 255.0).round() as u8; // saturates; NaN becomes 0
-    let pixels: Vec<u8> = match image {
-        DynamicImage::ImageRgb8(image) => return image,
-        DynamicImage::ImageLuma8(image) => {
-            image.pixels().flat_map(|pixel| grey(pixel.0[0])).collect()
-        }
-        DynamicImage::ImageLumaA8(image) => image
-            .pixels()
-            .flat_map(|pixel| grey(on_white(pixel.0[0], pixel.0[1])))
-            .collect(),
-        DynamicImage::ImageRgba8(image) => image.pixels().flat_map(|pixel| flat(pixel.0)).collect(),
-        DynamicImage::ImageLuma16(image) => image
-            .pixels()
-            .flat_map(|pixel| grey(high(pixel.0[0])))
-            .collect(),
-        DynamicImage::ImageLumaA16(image) => image
-            .pixels()
-            .flat_map(|pixel| grey(on_white(high(pixel.0[0]), high(pixel.0[1]))))
-            .collect(),
-        DynamicImage::ImageRgb16(image) => {
-            image.pixels().flat_map(|pixel| pixel.0.map(high)).collect()
-        }
-        DynamicImage::ImageRgba16(image) => image
-            .pixels()
-            .flat_map(|pixel| flat(pixel.0.map(high)))
-            .collect(),
-        DynamicImage::ImageRgb32F(image) => {
-            image.pixels().flat_map(|pixel| pixel.0.map(unit)).collect()
-        }
-        DynamicImage::ImageRgba32F(image) => image
-            .pixels()
-            .flat_map(|pixel| flat(pixel.0.map(unit)))
-            .collect(),
-        // The enum may grow; the crate's own conversion then serves, without the white.
-        other => return other.into_rgb8(),
-    };
-    ::image::RgbImage::from_raw(width, height, pixels).unwrap_or_default()
-}
-
-/// `value` over white with coverage `alpha`, rounded as Pillow's paste does it
-/// (`BLEND` in <https://github.com/python-pillow/Pillow/blob/11.0.0/src/libImaging/ImagingUtils.h>).
-fn on_white(value: u8, alpha: u8) -> u8 {
-    let (value, alpha) = (u32::from(value), u32::from(alpha));
-    let sum = value * alpha + 255 * (255 - alpha) + 128;
-    (((sum >> 8) + sum) >> 8) as u8
+/// Of samples of 16 bits in the machine's order, the upper eight; in place.
+fn keep_high_bytes(samples: &mut Vec<u8>) {
+    let count = samples.len() / 2;
+    for at in 0..count {
+        let wide = u16::from_ne_bytes([samples[2 * at], samples[2 * at + 1]]);
+        samples[at] = (wide >> 8) as u8;
+    }
+    samples.truncate(count);
 }
 
 #[cfg(test)]
@@ -426,24 +434,14 @@ mod tests {
     fn sixteen_bits_keep_the_high_byte() {
         let pixels = vec![0, 255, 256, 0x1234, 0x80FF, 0xFFFF];
         let image: ImageBuffer<Rgb<u16>, _> = ImageBuffer::from_raw(2, 1, pixels).unwrap();
-        for format in [ImageFormat::Png, ImageFormat::Tiff] {
-            let image = decoded(DynamicImage::ImageRgb16(image.clone()), format);
-            assert_eq!(image.pixels(), [0, 0, 1, 0x12, 0x80, 0xFF]);
-        }
+        let image = decoded(DynamicImage::ImageRgb16(image), ImageFormat::Png);
+        assert_eq!(image.pixels(), [0, 0, 1, 0x12, 0x80, 0xFF]);
         let pixels = vec![
             0x1234, 0x5678, 0x9ABC, 0xFFFF, 0x1234, 0x5678, 0x9ABC, 0x00FF,
         ];
         let image: ImageBuffer<Rgba<u16>, _> = ImageBuffer::from_raw(2, 1, pixels).unwrap();
         let image = decoded(DynamicImage::ImageRgba16(image), ImageFormat::Png);
         assert_eq!(image.pixels(), [0x12, 0x56, 0x9A, 255, 255, 255]);
-    }
-
-    #[test]
-    fn float_samples_are_zero_to_one() {
-        let pixels = vec![-1.0, 0.0, 0.5, 1.0, 7.0, f32::NAN];
-        let image: ImageBuffer<Rgb<f32>, _> = ImageBuffer::from_raw(2, 1, pixels).unwrap();
-        let image = decoded(DynamicImage::ImageRgb32F(image), ImageFormat::Tiff);
-        assert_eq!(image.pixels(), [0, 0, 128, 255, 255, 0]);
     }
 
     #[test]

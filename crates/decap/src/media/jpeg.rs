@@ -1,11 +1,17 @@
 //! JPEG: bit for bit what libjpeg-turbo, and so Pillow, makes of it.
 
+use std::ops::RangeInclusive;
+
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::{
-    ColorSpace, DecodeLimits, DecodeWarning, Decoder, JpegError, PixelFormat, ScalingFactor,
+    ColorSpace, DecodeLimits, DecodeWarning, Decoder, FrameHeader, JpegError, PixelFormat,
+    ScalingFactor,
 };
 
 use super::image::{Limits, check_pixels};
+use super::jpeg_components::{interleaved, ycbcr_to_rgb, ycck_to_cmyk};
+use super::orientation;
+use super::samples::{Channels, to_rgb};
 use crate::error::InputFault;
 
 /// Decodes `bytes` to RGB; CMYK and YCCK become RGB as in Pillow, without a colour profile.
@@ -17,12 +23,7 @@ pub(super) fn decode(
     limits: &Limits,
     least_side: Option<u32>,
 ) -> Result<(image::RgbImage, Option<Orientation>), InputFault> {
-    let decoder_limits = DecodeLimits {
-        max_pixels: limits.pixels,
-        max_memory: Some(limits.decoder_bytes),
-        ..DecodeLimits::default()
-    };
-    let mut decoder = Decoder::new_with_limits(bytes, decoder_limits).map_err(fault_of)?;
+    let mut decoder = decoder_of(bytes, limits.pixels, limits.decoder_bytes)?;
     let (width, height) = (decoder.header().width(), decoder.header().height());
     let size = u32::try_from(width).ok().zip(u32::try_from(height).ok());
     let (width, height) = size.ok_or_else(|| InputFault::Damaged("no usable size".into()))?;
@@ -31,42 +32,153 @@ pub(super) fn decode(
         return Err(cut_short());
     }
 
-    let is_cmyk = matches!(
-        decoder.jpeg_color_space(),
-        ColorSpace::Cmyk | ColorSpace::Ycck
-    );
-    decoder.set_output_format(if is_cmyk {
-        PixelFormat::Cmyk
-    } else {
-        PixelFormat::Rgb
-    });
-    // Lenient as libjpeg is: a flipped bit spoils some blocks and not the photo. What Pillow
-    // does not accept either is data that ends early.
-    decoder.set_lenient(true);
-    let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
-    let denominator = least_side.map_or(1, |least| denominator(width.min(height), least));
-    if denominator > 1 {
-        let scale = ScalingFactor::try_new(1, denominator).map_err(fault_of)?;
-        decoder.set_scale(scale);
-    }
-    let decoded = decoder.decode_image().map_err(fault_of)?;
-    if decoded
-        .warnings
-        .iter()
-        .any(|it| matches!(it, DecodeWarning::TruncatedData { .. }))
-    {
-        return Err(cut_short());
-    }
-    let pixels = if is_cmyk {
-        cmyk_to_rgb(&decoded.data)
-    } else {
+    let colours = decoder.jpeg_color_space();
+    let is_cmyk = matches!(colours, ColorSpace::Cmyk | ColorSpace::Ycck);
+    let mut denominator = 1;
+    let mut pixels = if is_ordinary(decoder.header()) {
+        denominator = least_side.map_or(1, |least| self::denominator(width.min(height), least));
+        decoder.set_output_format(match is_cmyk {
+            true => PixelFormat::Cmyk,
+            false => PixelFormat::Rgb,
+        });
+        if denominator > 1 {
+            let scale = ScalingFactor::try_new(1, denominator).map_err(fault_of)?;
+            decoder.set_scale(scale);
+        }
+        let decoded = decoder.decode_image().map_err(fault_of)?;
+        refuse_cut_short(&decoded.warnings)?;
         decoded.data
+    } else {
+        let mut samples = components_of(decoder, limits.decoder_bytes)?;
+        match colours {
+            ColorSpace::YCbCr => ycbcr_to_rgb(&mut samples),
+            ColorSpace::Ycck => ycck_to_cmyk(&mut samples),
+            _ => {}
+        }
+        samples
     };
+    if is_cmyk {
+        // Stored inverted, as Adobe writes it and Pillow expects it always.
+        pixels.iter_mut().for_each(|value| *value = 255 - *value);
+        pixels = to_rgb(pixels, Channels::Cmyk);
+    }
     // As libjpeg rounds.
     let (width, height) = (width.div_ceil(denominator), height.div_ceil(denominator));
     image::RgbImage::from_raw(width, height, pixels)
-        .map(|image| (image, orientation))
+        .map(|image| (image, orientation::of_jpeg(bytes)))
         .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
+}
+
+/// The samples `[rows, width, components]` of the JPEG within a TIFF, without any conversion of
+/// colours: there the TIFF says what they are. The last strip may hold more rows than are left.
+pub(super) fn decode_components(
+    bytes: &[u8],
+    width: usize,
+    rows: RangeInclusive<usize>,
+    components: usize,
+    decoder_bytes: u64,
+) -> Result<Vec<u8>, InputFault> {
+    let decoder = decoder_of(bytes, u64::MAX, decoder_bytes)?;
+    let header = decoder.header();
+    let own = (usize::from(header.width), header.components.len());
+    if own != (width, components) || !rows.contains(&usize::from(header.height)) {
+        return Err(InputFault::Damaged(format!(
+            "expected a strip of {width} x {} pixels and {components} samples, got {} x {} and {}",
+            rows.start(),
+            own.0,
+            header.height,
+            own.1
+        )));
+    }
+    components_of(decoder, decoder_bytes)
+}
+
+fn decoder_of(bytes: &[u8], pixels: u64, decoder_bytes: u64) -> Result<Decoder<'_>, InputFault> {
+    let decoder_limits = DecodeLimits {
+        max_pixels: pixels,
+        max_memory: Some(decoder_bytes),
+        ..DecodeLimits::default()
+    };
+    let mut decoder = Decoder::new_with_limits(bytes, decoder_limits).map_err(fault_of)?;
+    let header = decoder.header();
+    let unread = |what: &str| {
+        Err(InputFault::Unsupported(format!(
+            "a JPEG {what} is not read; convert it to an ordinary JPEG or PNG"
+        )))
+    };
+    if header.precision != 8 {
+        return unread(&format!("of {} bits", header.precision));
+    }
+    if header.is_lossless {
+        return unread("with lossless compression");
+    }
+    if !matches!(header.components.len(), 1 | 3 | 4) {
+        return unread(&format!("of {} components", header.components.len()));
+    }
+    let (across, down) = largest_factors(header);
+    let is_whole_step = header.components.iter().all(|it| {
+        let (horizontal, vertical) = (it.horizontal_sampling, it.vertical_sampling);
+        horizontal > 0 && vertical > 0 && across % horizontal == 0 && down % vertical == 0
+    });
+    // libjpeg does not do it either. One component alone has no other to be compared with.
+    if !is_whole_step {
+        return unread("whose colour is sampled at a fraction of a pixel");
+    }
+    // Lenient as libjpeg is: a flipped bit spoils some blocks and not the photo. What Pillow
+    // does not accept either is data that ends early.
+    decoder.set_lenient(true);
+    Ok(decoder)
+}
+
+/// Whether the decoder's own upsampling is right: brightness is sampled most finely and the colours
+/// are sampled alike. With other factors, libjpeg-turbo-rs 0.9.0 leaves colours out or panics.
+fn is_ordinary(header: &FrameHeader) -> bool {
+    let factors = |index: usize| {
+        let component = header.components.get(index)?;
+        Some((component.horizontal_sampling, component.vertical_sampling))
+    };
+    match header.components.len() {
+        1 => true,
+        3 => factors(1) == factors(2) && factors(0) == Some(largest_factors(header)),
+        _ => (1..4).all(|index| factors(index) == factors(0)),
+    }
+}
+
+fn largest_factors(header: &FrameHeader) -> (u8, u8) {
+    let components = || header.components.iter();
+    let across = components().map(|it| it.horizontal_sampling).max();
+    let down = components().map(|it| it.vertical_sampling).max();
+    (across.unwrap_or(1), down.unwrap_or(1))
+}
+
+/// The components of a JPEG at its size, `[height, width, components]`, u8.
+fn components_of(decoder: Decoder, decoder_bytes: u64) -> Result<Vec<u8>, InputFault> {
+    let factors: Vec<(usize, usize)> = decoder
+        .header()
+        .components
+        .iter()
+        .map(|it| (it.horizontal_sampling.into(), it.vertical_sampling.into()))
+        .collect();
+    let header = decoder.header();
+    let pixels = u64::from(header.width) * u64::from(header.height);
+    let bytes = 2 * pixels * factors.len() as u64;
+    if bytes > decoder_bytes {
+        return Err(InputFault::TooLarge(format!(
+            "expected a JPEG that takes at most {decoder_bytes} bytes, got one of {bytes}"
+        )));
+    }
+    let (raw, warnings) = decoder.decode_raw_with_warnings().map_err(fault_of)?;
+    refuse_cut_short(&warnings)?;
+    interleaved(&raw, &factors)
+        .ok_or_else(|| InputFault::Damaged("expected as many samples as the header says".into()))
+}
+
+fn refuse_cut_short(warnings: &[DecodeWarning]) -> Result<(), InputFault> {
+    let is_cut = |warning: &DecodeWarning| matches!(warning, DecodeWarning::TruncatedData { .. });
+    match warnings.iter().any(is_cut) {
+        true => Err(cut_short()),
+        false => Ok(()),
+    }
 }
 
 /// By how much a photo whose shorter side is `side` may shrink so that `least` pixels are left.
@@ -84,24 +196,12 @@ fn fault_of(error: JpegError) -> InputFault {
         JpegError::LimitExceeded { .. } | JpegError::AllocationFailed { .. } => {
             InputFault::TooLarge(error.to_string())
         }
-        JpegError::Unsupported(_) => InputFault::Unsupported(error.to_string()),
+        JpegError::Unsupported(_) => {
+            InputFault::Unsupported(format!("{error}; convert it to an ordinary JPEG or PNG"))
+        }
         JpegError::UnexpectedEof => cut_short(),
         error => InputFault::Damaged(error.to_string()),
     }
-}
-
-/// Inverted CMYK, as Adobe writes it and Pillow expects it always, to RGB
-/// (`cmyk2rgb` in <https://github.com/python-pillow/Pillow/blob/11.0.0/src/libImaging/Convert.c>).
-fn cmyk_to_rgb(cmyk: &[u8]) -> Vec<u8> {
-    let mut rgb = Vec::with_capacity(cmyk.len() / 4 * 3);
-    for pixel in cmyk.chunks_exact(4) {
-        let light = u32::from(pixel[3]);
-        rgb.extend(pixel[..3].iter().map(|&value| {
-            let product = (255 - u32::from(value)) * light + 128;
-            (light - (((product >> 8) + product) >> 8)) as u8
-        }));
-    }
-    rgb
 }
 
 /// Whether the JPEG in `bytes` runs on to its end-of-image marker.

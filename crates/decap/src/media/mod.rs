@@ -1,10 +1,19 @@
 //! Photos and videos: bytes to pixels, within limits.
 
+mod bmp;
+mod gif;
 pub mod image;
 mod jpeg;
+mod jpeg_components;
+mod kind;
+mod orientation;
+mod png;
 pub mod resize;
+mod samples;
+mod tiff;
 pub mod video;
 
 pub use image::{Limits, RgbImage};
+pub use kind::{HEAD_BYTES, PhotoKind, kind_of_head};
 pub use resize::Filter;
-pub use video::{VideoOptions, is_video};
+pub use video::{SampledFrames, VideoOptions, is_video, is_video_head};

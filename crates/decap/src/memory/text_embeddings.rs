@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::weights::{Bytes, NewTensor, Tensors, write_safetensors};
 
 /// Texts of one file of the cache: what an interrupted run loses at most.
-const SHARD_TEXTS: usize = 4096;
+const SHARD_TEXTS: usize = 1024;
 
 const TENSOR: &str = "embeddings";
 
