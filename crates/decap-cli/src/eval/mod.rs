@@ -1,8 +1,10 @@
 //! `decap eval`: a data set's photos captioned, scored, and laid out as a report.
 
+mod command;
 mod table;
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use caption_metrics::{Bootstrap, Meteor, Spice, TrainingCaptions};
 use decap::pipeline::ReadOptions;
@@ -60,7 +62,9 @@ pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
         curves: &curves,
         benchmark: args.report.published.or(set.benchmark),
         bootstrap: evaluator.metrics().bootstrap,
-        command: command_line(),
+        command: command::shown(),
+        program: format!("decap {}", env!("CARGO_PKG_VERSION")),
+        made_at: SystemTime::now(),
     };
     table::print(&report, args.report.json)?;
     if let Some(folder) = &args.report.report {
@@ -195,14 +199,19 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
     if let Some(limit) = args.limit {
         set.limit(limit);
     }
-    print::tell(format!("{}: {} photos", set.name, set.items.len()));
+    print::tell(format!("{}: {}", set.name, photos(set.items.len())));
     if set.without_references > 0 {
-        print::tell(format!(
-            "left out {} photos without references",
-            set.without_references
-        ));
+        let left_out = photos(set.without_references);
+        print::tell(format!("left out {left_out} without references"));
     }
     Ok(set)
+}
+
+fn photos(count: usize) -> String {
+    match count {
+        1 => "1 photo".to_owned(),
+        count => format!("{count} photos"),
+    }
 }
 
 fn captioner_with_memory(
@@ -288,20 +297,6 @@ fn kept_folder(args: &EvalArgs) -> Result<Option<PathBuf>, Failure> {
         std::fs::remove_dir_all(&kept)?;
     }
     Ok(Some(kept))
-}
-
-/// What was typed, for the report's reader; quoted where a shell wants it.
-fn command_line() -> String {
-    let mut words = vec!["decap".to_owned()];
-    for word in std::env::args_os().skip(1) {
-        let word = word.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-        words.push(match !word.is_empty() && word.chars().all(plain) {
-            true => word.into_owned(),
-            false => format!("'{}'", word.replace('\'', "'\\''")),
-        });
-    }
-    words.join(" ")
 }
 
 /// A progress bar that begins anew with each step.
