@@ -6,19 +6,15 @@
 )]
 
 use std::collections::HashMap;
-#[cfg(feature = "bundled")]
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use decap::decoder::{Case, detokenise};
-#[cfg(feature = "bundled")]
 use decap::decoder::{GenerateOptions, Method};
-#[cfg(feature = "bundled")]
 use decap::media::image::{Limits, open};
 use decap::tokenizer::Tokenizer;
 use decap::tokenizer::clip::ClipTokenizer;
-#[cfg(feature = "bundled")]
-use decap::{CaptionOptions, Captioner, Embeddings};
+use decap::{Captioner, Embeddings};
 use rayon::prelude::*;
 
 /// What both tokenizers give back as it was.
@@ -170,23 +166,20 @@ fn first_difference(written: &str, text: &str) -> String {
     format!("`{}` became `{}`", around(&written), around(&text))
 }
 
-#[cfg(feature = "bundled")]
 const BEAM: Method = Method::Beam {
     width: 5,
     length_penalty: 1.0,
 };
 
 /// The bundled model and the example photos.
-#[cfg(feature = "bundled")]
 struct Examples {
     captioner: Captioner,
     embeddings: Embeddings,
 }
 
-#[cfg(feature = "bundled")]
 impl Examples {
     fn open() -> Self {
-        let captioner = Captioner::bundled().unwrap();
+        let captioner = Captioner::open("../../models/tiny").unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/photos");
         let mut photos: Vec<PathBuf> = std::fs::read_dir(folder)
             .unwrap()
@@ -206,10 +199,8 @@ impl Examples {
     }
 
     fn captions(&self, generate: GenerateOptions) -> Vec<String> {
-        let options = CaptionOptions {
-            generate,
-            ..self.captioner.options()
-        };
+        let mut options = self.captioner.options();
+        options.generate = generate;
         let (captions, _) = self
             .captioner
             .caption_embeddings(&self.embeddings, &options)
@@ -218,14 +209,12 @@ impl Examples {
     }
 }
 
-#[cfg(feature = "bundled")]
 fn words_of(text: &str) -> Vec<&str> {
     text.split(|letter: char| !letter.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .collect()
 }
 
-#[cfg(feature = "bundled")]
 #[test]
 fn a_banned_phrase_is_never_written_and_its_first_word_still_is() {
     let examples = Examples::open();
@@ -260,7 +249,6 @@ fn a_banned_phrase_is_never_written_and_its_first_word_still_is() {
 }
 
 /// `--ban 'traffic light'` did nothing.
-#[cfg(feature = "bundled")]
 #[test]
 fn a_banned_traffic_light_is_not_written() {
     let examples = Examples::open();
@@ -281,10 +269,9 @@ fn a_banned_traffic_light_is_not_written() {
     assert!(!has_light(&banned), "{banned:?}");
 }
 
-#[cfg(feature = "bundled")]
 #[test]
 fn what_the_vocabulary_cannot_write_has_no_writings() {
-    let captioner = Captioner::bundled().unwrap();
+    let captioner = Captioner::open("../../models/tiny").unwrap();
     let writings = |phrase: &str| captioner.decoder().writings(captioner.tokenizer(), phrase);
     assert!(writings("\u{2603}").unwrap().is_empty());
     assert!(writings("xylophonist quartets").unwrap().is_empty());
@@ -298,7 +285,6 @@ fn what_the_vocabulary_cannot_write_has_no_writings() {
 }
 
 /// `--min-length 25` wrote pieces of words behind the end of the sentence.
-#[cfg(feature = "bundled")]
 #[test]
 fn a_long_caption_is_one_sentence_of_known_words() {
     let examples = Examples::open();

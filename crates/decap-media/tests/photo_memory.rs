@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use decap::media::{Limits, image};
+use decap_media::{Limits, image};
 use flate2::Crc;
 use flate2::write::ZlibEncoder;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
