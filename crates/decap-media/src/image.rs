@@ -422,7 +422,7 @@ fn keep_high_bytes(samples: &mut Vec<u8>) {
 mod tests {
     use ::image::{ImageBuffer, Rgb, Rgba};
 
-    use crate::*;
+    use super::*;
 
     fn decoded(image: DynamicImage, format: ImageFormat) -> RgbImage {
         let mut bytes = Cursor::new(Vec::new());

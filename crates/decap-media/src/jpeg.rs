@@ -243,7 +243,7 @@ fn next_marker(bytes: &[u8], from: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{denominator, is_whole};
+    use super::{denominator, is_whole};
 
     #[test]
     fn a_photo_shrinks_by_powers_of_two_and_never_below_what_is_asked() {

@@ -199,7 +199,7 @@ fn is_svg(head: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn kinds_are_told_by_their_first_bytes() {

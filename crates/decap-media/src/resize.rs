@@ -214,7 +214,7 @@ fn narrow(sum: i32) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn weights_sum_to_one() {

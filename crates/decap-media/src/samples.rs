@@ -82,7 +82,7 @@ fn divided_by_255(product: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn every_kind_of_pixel_becomes_rgb() {

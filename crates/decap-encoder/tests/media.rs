@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use decap::encoder::Preprocess;
+use decap_encoder::encoder::Preprocess;
 use decap_media::{Limits, image};
 use safetensors::SafeTensors;
 
@@ -79,7 +79,7 @@ fn expected(folder: &Path) -> Vec<(String, Vec<usize>, Vec<u8>)> {
 }
 
 fn committed() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/media")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-media/tests/data/media")
 }
 
 #[test]
