@@ -26,6 +26,7 @@ pub enum Tokenization {
 
 /// What to compute, and how.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// How captions become words.
     pub tokenization: Tokenization,

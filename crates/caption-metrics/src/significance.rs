@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 /// How to resample.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Bootstrap {
     /// How many times the images are drawn anew; at least 1.
     pub num_samples: usize,

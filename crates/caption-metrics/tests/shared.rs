@@ -52,10 +52,11 @@ fn options() -> Options {
     if meteor.is_none() {
         println!("skipped: METEOR, DECAP_METEOR names no resources file");
     }
-    Options {
-        missing_ids: MissingIds::LeaveOut,
-        meteor,
-        ..Options::default()
+    {
+        let mut options = Options::default();
+        options.missing_ids = MissingIds::LeaveOut;
+        options.meteor = meteor;
+        options
     }
 }
 

@@ -44,25 +44,26 @@ pub fn run(args: &AlignArgs) -> Result<Outcome, Failure> {
 
 fn options(args: &AlignArgs) -> AlignOptions {
     let default = AlignOptions::default();
-    AlignOptions {
-        name: args.name.clone(),
-        width: args.width.unwrap_or(default.width),
-        image_hidden: args.hidden.unwrap_or(default.image_hidden),
-        views: args.views.unwrap_or(default.views),
-        image_views: if args.mirror {
+    {
+        let mut options = default.clone();
+        options.name = args.name.clone();
+        options.width = args.width.unwrap_or(default.width);
+        options.image_hidden = args.hidden.unwrap_or(default.image_hidden);
+        options.views = args.views.unwrap_or(default.views);
+        options.image_views = if args.mirror {
             ImageViews::Mirrored
         } else {
             ImageViews::Plain
-        },
-        batch: args.batch.unwrap_or(default.batch),
-        negatives: args.negatives.unwrap_or(default.negatives),
-        epochs: args.epochs.unwrap_or(default.epochs),
-        learning_rate: args.learning_rate.unwrap_or(default.learning_rate),
-        dropout: args.dropout.unwrap_or(default.dropout),
-        class_repeats: args.class_repeats.unwrap_or(default.class_repeats),
-        tau: args.tau.unwrap_or(default.tau),
-        seed: args.seed,
-        ..default
+        };
+        options.batch = args.batch.unwrap_or(default.batch);
+        options.negatives = args.negatives.unwrap_or(default.negatives);
+        options.epochs = args.epochs.unwrap_or(default.epochs);
+        options.learning_rate = args.learning_rate.unwrap_or(default.learning_rate);
+        options.dropout = args.dropout.unwrap_or(default.dropout);
+        options.class_repeats = args.class_repeats.unwrap_or(default.class_repeats);
+        options.tau = args.tau.unwrap_or(default.tau);
+        options.seed = args.seed;
+        options
     }
 }
 

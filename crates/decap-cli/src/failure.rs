@@ -76,6 +76,8 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
         "unsupported" if matches!(error, Error::Unsupported { .. }) => None,
         "not_found" => Some("check that it is there, and its spelling"),
         "permission_denied" => Some("change its permissions, or run this as its owner"),
+        // Its message says what to convert it to.
+        "unsupported" if error.to_string().contains("convert it") => None,
         "unsupported" => Some("convert it to JPEG, PNG or MP4, or leave it out"),
         "damaged" => Some("get a fresh copy of this file, or leave it out"),
         "too_large" => Some(

@@ -34,15 +34,18 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
             "imported from {}",
             names(std::slice::from_ref(&args.checkpoint))
         ),
-        train: TrainOptions {
-            weights_dtype: WeightsDtype::F32,
-            ..TrainOptions::paper()
+        train: {
+            let mut options = TrainOptions::paper();
+            options.weights_dtype = WeightsDtype::F32;
+            options
         },
         start: Start::Fresh,
-        memory: MemoryOptions {
-            max_rows: args.memory.memory_rows,
-            seed: args.seed,
-            dtype: args.memory.memory_dtype.parse()?,
+        memory: {
+            let mut options = MemoryOptions::default();
+            options.max_rows = args.memory.memory_rows;
+            options.seed = args.seed;
+            options.dtype = args.memory.memory_dtype.parse()?;
+            options
         },
         tau: args.tau.unwrap_or(encoder.tau()),
         writing: Writing::default(),

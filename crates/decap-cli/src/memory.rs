@@ -83,10 +83,12 @@ fn build(
     let stop = Stop::on_ctrl_c();
     refuse_memory(out)?;
     check_folder_is_own(out, &[])?;
-    let options = MemoryOptions {
-        max_rows: args.memory_rows,
-        seed,
-        dtype: args.memory_dtype.parse()?,
+    let options = {
+        let mut options = MemoryOptions::default();
+        options.max_rows = args.memory_rows;
+        options.seed = seed;
+        options.dtype = args.memory_dtype.parse()?;
+        options
     };
     let captions = read_all(source.files, source.splits)?;
     let bar = progress::bar(captions.len() as u64, "captions embedded");

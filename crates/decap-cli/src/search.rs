@@ -34,9 +34,11 @@ pub fn run(args: &SearchArgs) -> Result<Outcome, Failure> {
     read.batch = args.batch;
     read.limits = args.limits.limits();
     read.video.frames = args.frames;
-    let options = PhotoOptions {
-        read,
-        thumbnail_pixels: 0,
+    let options = {
+        let mut options = PhotoOptions::default();
+        options.read = read;
+        options.thumbnail_pixels = 0;
+        options
     };
     let set = EvalSet {
         name: "photos".to_owned(),

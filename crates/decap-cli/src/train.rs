@@ -33,6 +33,11 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     });
     let encoder = open_encoder(&args.encoder, precision)?;
     let recipe = recipe(args, encoder.tau())?;
+    recipe.train.validate()?;
+    let lost = encoder.tokenizer()?.unwritable(&captions)?;
+    if lost.affected > 0 || lost.loses_case {
+        print::tell(lost);
+    }
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let mut watch = Watch {
         bar: ProgressBar::hidden(),
@@ -132,10 +137,12 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
         } else {
             Start::Fresh
         },
-        memory: MemoryOptions {
-            max_rows: args.memory.memory_rows,
-            seed: args.seed,
-            dtype: args.memory.memory_dtype.parse()?,
+        memory: {
+            let mut options = MemoryOptions::default();
+            options.max_rows = args.memory.memory_rows;
+            options.seed = args.seed;
+            options.dtype = args.memory.memory_dtype.parse()?;
+            options
         },
         tau: args.tau.unwrap_or(tau),
         writing,

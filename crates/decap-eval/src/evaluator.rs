@@ -25,6 +25,7 @@ const SENTENCES_AT_A_TIME: usize = 256;
 
 /// Which metrics, beside BLEU, ROUGE-L, CIDEr and diversity, and how sure they are.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct MetricOptions {
     /// METEOR's data; without it there is no METEOR score.
     pub meteor: Option<Meteor>,
@@ -151,10 +152,11 @@ impl<'a> Evaluator<'a> {
                 .map(|(&item, caption)| (self.set.items[item].id.clone(), caption.text.clone())),
         )
         .map_err(metrics_error)?;
-        let scoring = Options {
-            meteor: self.metrics.meteor.clone(),
-            spice: self.metrics.spice.clone(),
-            ..Options::default()
+        let scoring = {
+            let mut options = Options::default();
+            options.meteor = self.metrics.meteor.clone();
+            options.spice = self.metrics.spice.clone();
+            options
         };
         let scores = score(&self.references, &predictions, &scoring).map_err(metrics_error)?;
         let clip_scores = match self.metrics.clip_score {

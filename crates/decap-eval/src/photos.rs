@@ -22,6 +22,7 @@ use decap::{Error, Result, RunKey};
 
 /// How photos and videos are read.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct PhotoOptions {
     /// How many are read at once, and how each of them is.
     pub read: ReadOptions,

@@ -44,6 +44,7 @@ pub struct EvalItem {
 
 /// Which part of a data set, and where its photos are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SetOptions {
     /// The folder that photo paths are relative to; default: the caption file's.
     pub photos: Option<PathBuf>,

@@ -9,6 +9,7 @@ use decap::{Error, Result};
 
 /// How the Hub is reached and where its files are kept.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct HubOptions {
     /// The cache: `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or `~/.cache/huggingface/hub`.
     pub cache: PathBuf,

@@ -26,6 +26,7 @@ pub struct RgbImage {
 
 /// How much a photo may claim before it is refused; checked before memory is taken for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Size of the file, in bytes. Default 512 MiB.
     pub file_bytes: u64,

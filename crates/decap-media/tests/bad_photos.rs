@@ -254,10 +254,11 @@ fn flipped_bytes_do_no_harm() {
         state ^= state << 17;
         state as usize
     };
-    let limits = Limits {
-        pixels: 1 << 20,
-        decoder_bytes: 64 << 20,
-        ..Limits::default()
+    let limits = {
+        let mut options = Limits::default();
+        options.pixels = 1 << 20;
+        options.decoder_bytes = 64 << 20;
+        options
     };
     for path in fixtures().into_iter().chain(fixtures_of("odd_photos")) {
         let whole = fs::read(&path).unwrap();
@@ -284,21 +285,25 @@ fn limits_are_kept() {
         .find(|path| path.ends_with("photo.jpg"))
         .unwrap();
     let cases = [
-        Limits {
-            file_bytes: 1000,
-            ..Limits::default()
+        {
+            let mut options = Limits::default();
+            options.file_bytes = 1000;
+            options
         },
-        Limits {
-            pixels: 1000,
-            ..Limits::default()
+        {
+            let mut options = Limits::default();
+            options.pixels = 1000;
+            options
         },
-        Limits {
-            edge: 100,
-            ..Limits::default()
+        {
+            let mut options = Limits::default();
+            options.edge = 100;
+            options
         },
-        Limits {
-            decoder_bytes: 1000,
-            ..Limits::default()
+        {
+            let mut options = Limits::default();
+            options.decoder_bytes = 1000;
+            options
         },
     ];
     for limits in cases {

@@ -102,9 +102,10 @@ fn number(frame: &RgbImage) -> usize {
 }
 
 fn numbers(path: &Path, frames: usize) -> Vec<usize> {
-    let options = VideoOptions {
-        frames,
-        ..VideoOptions::default()
+    let options = {
+        let mut options = VideoOptions::default();
+        options.frames = frames;
+        options
     };
     let frames = sample_frames(path, &options).unwrap();
     frames.iter().map(number).collect()
@@ -132,9 +133,10 @@ fn frames_are_spread_evenly() {
             (2, vec!["red", "blue"]),
             (5, vec!["red", "red", "blue", "blue", "blue"]),
         ] {
-            let options = VideoOptions {
-                frames: count,
-                ..VideoOptions::default()
+            let options = {
+                let mut options = VideoOptions::default();
+                options.frames = count;
+                options
             };
             let frames = sample_frames(&path, &options).unwrap();
             let found: Vec<_> = frames.iter().map(middle).collect();
@@ -202,20 +204,23 @@ fn limits_are_kept() {
     let Some(path) = red_then_blue(folder.path(), "a.mp4", &[]) else {
         return;
     };
-    let small = VideoOptions {
-        limits: Limits {
-            pixels: 64 * 48 - 1,
-            ..Limits::default()
-        },
-        ..VideoOptions::default()
+    let small = {
+        let mut options = VideoOptions::default();
+        options.limits = {
+            let mut options = Limits::default();
+            options.pixels = 64 * 48 - 1;
+            options
+        };
+        options
     };
     assert_eq!(
         sample_frames(&path, &small).unwrap_err().kind(),
         "too_large"
     );
-    let fast = VideoOptions {
-        timeout: Duration::ZERO,
-        ..VideoOptions::default()
+    let fast = {
+        let mut options = VideoOptions::default();
+        options.timeout = Duration::ZERO;
+        options
     };
     assert_eq!(sample_frames(&path, &fast).unwrap_err().kind(), "too_large");
 }
@@ -351,9 +356,10 @@ fn sound_that_goes_on_shows_nothing() {
         if !ffmpeg(&arguments, &path) {
             return;
         }
-        let options = VideoOptions {
-            frames: 4,
-            ..VideoOptions::default()
+        let options = {
+            let mut options = VideoOptions::default();
+            options.frames = 4;
+            options
         };
         let sampled = sample(&path, &options).unwrap();
         assert_eq!(
@@ -556,10 +562,11 @@ fn large_frames_come_scaled_and_upright() {
         (&large, 448, (796, 448)),
         (&large, 5000, (2560, 1440)),
     ] {
-        let options = VideoOptions {
-            frames: 2,
-            shortest_side: side,
-            ..VideoOptions::default()
+        let options = {
+            let mut options = VideoOptions::default();
+            options.frames = 2;
+            options.shortest_side = side;
+            options
         };
         let frames = sample_frames(path, &options).unwrap();
         let found: Vec<_> = frames
@@ -588,14 +595,15 @@ fn one_start_decodes_a_clip_and_a_film_is_entered_where_frames_are_wanted() {
     }
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let counting = VideoOptions {
-        frames: 4,
-        ffmpeg: script(
+    let counting = {
+        let mut options = VideoOptions::default();
+        options.frames = 4;
+        options.ffmpeg = script(
             folder.path(),
             "counting",
             &format!("echo \"$*\" >> '{}'\nexec ffmpeg \"$@\"", log.display()),
-        ),
-        ..VideoOptions::default()
+        );
+        options
     };
     let starts = |path: &Path| {
         let _ = fs::remove_file(&log);
@@ -651,10 +659,11 @@ fn an_ffmpeg_of_before_5_1_is_spoken_to_in_its_own_words() {
     let old = "case \"$*\" in *fps_mode*)\n\
         echo \"[error] Unrecognized option 'fps_mode'.\" >&2; exit 1;;\n\
         esac\nexec ffmpeg \"$@\"";
-    let options = VideoOptions {
-        frames: 2,
-        ffmpeg: script(folder.path(), "old", old),
-        ..VideoOptions::default()
+    let options = {
+        let mut options = VideoOptions::default();
+        options.frames = 2;
+        options.ffmpeg = script(folder.path(), "old", old);
+        options
     };
     let sampled = sample(&path, &options).unwrap();
     assert_eq!(colours(&sampled.images), ["red", "blue"]);
@@ -670,14 +679,15 @@ fn a_program_that_hangs_is_killed_with_all_it_started() {
     let path = folder.path().join("a.mp4");
     fs::write(&path, b"anything").unwrap();
     let pid_file = folder.path().join("pid");
-    let options = VideoOptions {
-        timeout: Duration::from_secs(1),
-        ffprobe: script(
+    let options = {
+        let mut options = VideoOptions::default();
+        options.timeout = Duration::from_secs(1);
+        options.ffprobe = script(
             folder.path(),
             "hanging",
             &format!("sleep 600 & echo $! > '{}'; wait", pid_file.display()),
-        ),
-        ..VideoOptions::default()
+        );
+        options
     };
     let error = sample(&path, &options).unwrap_err();
     assert_eq!(error.kind(), "too_large");

@@ -100,15 +100,16 @@ fn train_decoder(data: &Path, folder: &Path) -> Result<()> {
         start_token: tokenizer.start(),
         end_token: tokenizer.end(),
     };
-    let options = TrainOptions {
-        vocabulary: VocabularyChoice::Corpus,
-        learning_rate: 3e-4,
-        warmup_steps: 50,
-        max_steps: Some(STEPS),
-        precision: TrainOptions::fast().precision,
-        checkpoint_every: 100,
-        held_out: 0.0,
-        ..TrainOptions::paper()
+    let options = {
+        let mut options = TrainOptions::paper();
+        options.vocabulary = VocabularyChoice::Corpus;
+        options.learning_rate = 3e-4;
+        options.warmup_steps = 50;
+        options.max_steps = Some(STEPS);
+        options.precision = TrainOptions::fast().precision;
+        options.checkpoint_every = 100;
+        options.held_out = 0.0;
+        options
     };
     struct Watch;
     impl Progress for Watch {

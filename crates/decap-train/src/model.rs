@@ -123,10 +123,11 @@ pub fn import_model(
     refuse_finished(folder)?;
     check_folder_is_own(folder, &[])?;
     let tokenizer = encoder.tokenizer()?;
-    let options = ImportOptions {
-        start_token: Some(tokenizer.start()),
-        end_token: tokenizer.end(),
-        ..ImportOptions::default()
+    let options = {
+        let mut options = ImportOptions::default();
+        options.start_token = Some(tokenizer.start());
+        options.end_token = tokenizer.end();
+        options
     };
     let weights = DecoderWeights::import(checkpoint, &options)?;
     let config = weights.config();

@@ -9,6 +9,7 @@ use decap::{Error, Result};
 /// Every knob of training. [`TrainOptions::default`] is [`TrainOptions::fast`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TrainOptions {
     /// The width of the decoder.
     pub width: usize,

@@ -56,14 +56,16 @@ fn import(checkpoint: &Path, folder: &Path) -> decap::Result<()> {
         encoder_reference: reference.to_owned(),
         captions_from: "captions.json".to_owned(),
         preset: "imported".to_owned(),
-        train: TrainOptions {
-            weights_dtype: WeightsDtype::F32,
-            ..TrainOptions::paper()
+        train: {
+            let mut options = TrainOptions::paper();
+            options.weights_dtype = WeightsDtype::F32;
+            options
         },
         start: Start::Fresh,
-        memory: MemoryOptions {
-            dtype: MemoryDtype::F32,
-            ..MemoryOptions::default()
+        memory: {
+            let mut options = MemoryOptions::default();
+            options.dtype = MemoryDtype::F32;
+            options
         },
         tau: encoder.tau(),
         writing: Writing::default(),
@@ -134,10 +136,11 @@ fn what_was_imported_is_exported_unchanged() {
     assert!(!vocabulary.is_compact());
     let path = folder.path().join("again.pt");
     weights.export_torch(&path).unwrap();
-    let options = ImportOptions {
-        start_token: Some(512),
-        end_token: 513,
-        ..ImportOptions::default()
+    let options = {
+        let mut options = ImportOptions::default();
+        options.start_token = Some(512);
+        options.end_token = 513;
+        options
     };
     let again = DecoderWeights::import(&path, &options).unwrap();
     let original = DecoderWeights::import(&data("import/decap.pt"), &options).unwrap();

@@ -234,9 +234,10 @@ fn a_banned_phrase_is_never_written_and_its_first_word_still_is() {
             .writings(captioner.tokenizer(), &phrase.join(" "))
             .unwrap();
         assert!(!banned_words.is_empty(), "{phrase:?}");
-        let banned = examples.captions(GenerateOptions {
-            banned_words,
-            ..captioner.options().generate
+        let banned = examples.captions({
+            let mut options = captioner.options().generate;
+            options.banned_words = banned_words;
+            options
         });
         println!("{caption} | {phrase:?} | {}", banned[index]);
         assert!(
@@ -253,10 +254,11 @@ fn a_banned_phrase_is_never_written_and_its_first_word_still_is() {
 fn a_banned_traffic_light_is_not_written() {
     let examples = Examples::open();
     let captioner = &examples.captioner;
-    let mut options = GenerateOptions {
-        method: BEAM,
-        min_tokens: 25,
-        ..GenerateOptions::default()
+    let mut options = {
+        let mut options = GenerateOptions::default();
+        options.method = BEAM;
+        options.min_tokens = 25;
+        options
     };
     let has_light =
         |captions: &[String]| captions.iter().any(|text| text.contains("traffic light"));
@@ -300,10 +302,11 @@ fn a_long_caption_is_one_sentence_of_known_words() {
         })
         .collect();
     for method in [Method::Greedy, BEAM] {
-        let captions = examples.captions(GenerateOptions {
-            method,
-            min_tokens: 25,
-            ..GenerateOptions::default()
+        let captions = examples.captions({
+            let mut options = GenerateOptions::default();
+            options.method = method;
+            options.min_tokens = 25;
+            options
         });
         for text in captions {
             let unknown: Vec<&str> = words_of(&text)

@@ -17,10 +17,11 @@ pub struct LimitArgs {
 impl LimitArgs {
     /// These limits as the library takes them.
     pub fn limits(&self) -> Limits {
-        Limits {
-            file_bytes: self.max_file_mib.saturating_mul(1 << 20),
-            pixels: self.max_megapixels.saturating_mul(1_000_000),
-            ..Limits::default()
+        {
+            let mut options = Limits::default();
+            options.file_bytes = self.max_file_mib.saturating_mul(1 << 20);
+            options.pixels = self.max_megapixels.saturating_mul(1_000_000);
+            options
         }
     }
 }

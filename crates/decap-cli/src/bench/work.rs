@@ -112,9 +112,10 @@ fn text_tower(batch: usize, tokens: usize, precision: Precision) -> Result<Run, 
 fn decode(tokens: usize, batch: usize, precision: Precision) -> Result<Run, Failure> {
     let decoder = random_decoder(precision)?;
     let prefixes = random_rows(batch, WIDTH)?;
-    let options = GenerateOptions {
-        max_tokens: tokens,
-        ..GenerateOptions::default()
+    let options = {
+        let mut options = GenerateOptions::default();
+        options.max_tokens = tokens;
+        options
     };
     Ok(Box::new(move || {
         let captions = decoder.generate(prefixes.as_slice(), &options)?;
@@ -136,18 +137,18 @@ fn full_length(mut lengths: impl Iterator<Item = usize>, expected: usize) -> Res
 }
 
 fn train_step(batch: usize, tokens: usize, precision: Precision) -> Result<Run, Failure> {
-    let options = TrainOptions {
-        precision: match precision {
+    let options = {
+        let mut options = TrainOptions::paper();
+        options.precision = match precision {
             Precision::F32 => TrainingPrecision::F32,
             _ => TrainingPrecision::Bf16,
-        },
-        // The peers are timed without it.
-        dropout: Dropout {
+        };
+        options.dropout = Dropout {
             embedding: 0.0,
             attention: 0.0,
             residual: 0.0,
-        },
-        ..TrainOptions::paper()
+        };
+        options
     };
     let mut timer = StepTimer::new(&DecoderConfig::default(), options, batch, tokens)?;
     Ok(Box::new(move || Ok(timer.step() as f32)))
@@ -189,9 +190,10 @@ impl Pipeline {
             encoder: encoder.with_precision(precision),
             memory: random_memory(MEMORY_ROWS, precision)?,
             decoder: random_decoder(precision)?,
-            options: GenerateOptions {
-                max_tokens: CAPTION_TOKENS,
-                ..GenerateOptions::default()
+            options: {
+                let mut options = GenerateOptions::default();
+                options.max_tokens = CAPTION_TOKENS;
+                options
             },
         })
     }

@@ -187,13 +187,15 @@ impl Run<'_> {
 }
 
 fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
-    let options = SetOptions {
-        photos: args.photos.clone(),
-        part: match args.split.as_deref() {
+    let options = {
+        let mut options = SetOptions::default();
+        options.photos = args.photos.clone();
+        options.part = match args.split.as_deref() {
             None => Part::TestOrAll,
             Some("all") => Part::All,
             Some(name) => Part::Named(name.to_owned()),
-        },
+        };
+        options
     };
     let mut set = EvalSet::read(&args.dataset, &options)?;
     if let Some(limit) = args.limit {
@@ -243,9 +245,11 @@ fn photo_options(args: &EvalArgs) -> PhotoOptions {
     read.video.frames = args.frames;
     read.video.limits = limits.clone();
     read.limits = limits;
-    PhotoOptions {
-        read,
-        thumbnail_pixels: args.report.thumbnails,
+    {
+        let mut options = PhotoOptions::default();
+        options.read = read;
+        options.thumbnail_pixels = args.report.thumbnails;
+        options
     }
 }
 
@@ -259,18 +263,21 @@ fn metric_options(args: &EvalArgs) -> Result<MetricOptions, Failure> {
             Some(TrainingCaptions::new(captions.iter().map(String::as_str)))
         }
     };
-    Ok(MetricOptions {
-        meteor: metrics.meteor.as_ref().map(Meteor::open).transpose()?,
-        spice: spice.flatten(),
-        bootstrap: Bootstrap {
-            num_samples: metrics.draws,
-            ..Bootstrap::default()
-        },
-        training,
-        clip_score: match metrics.clip_score {
+    Ok({
+        let mut options = MetricOptions::default();
+        options.meteor = metrics.meteor.as_ref().map(Meteor::open).transpose()?;
+        options.spice = spice.flatten();
+        options.bootstrap = {
+            let mut options = Bootstrap::default();
+            options.num_samples = metrics.draws;
+            options
+        };
+        options.training = training;
+        options.clip_score = match metrics.clip_score {
             true => ClipScoring::On,
             false => ClipScoring::Off,
-        },
+        };
+        options
     })
 }
 

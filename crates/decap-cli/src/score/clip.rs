@@ -45,9 +45,10 @@ pub fn scores(
     });
     let set = EvalSet::new("photos", items.collect())?;
     let bar = progress::bar(set.items.len() as u64, "photos");
-    let options = PhotoOptions {
-        thumbnail_pixels: 0,
-        ..PhotoOptions::default()
+    let options = {
+        let mut options = PhotoOptions::default();
+        options.thumbnail_pixels = 0;
+        options
     };
     let stop = Stop::on_ctrl_c();
     let mut show = |progress: decap_eval::EvalProgress<'_>| bar.set_position(progress.done as u64);
@@ -75,9 +76,11 @@ pub fn scores(
 
 /// Where the references name photos, their paths by id; else nothing.
 fn paths_in(references: &Path, folder: &Path) -> HashMap<String, PathBuf> {
-    let options = SetOptions {
-        photos: Some(folder.to_path_buf()),
-        part: Part::All,
+    let options = {
+        let mut options = SetOptions::default();
+        options.photos = Some(folder.to_path_buf());
+        options.part = Part::All;
+        options
     };
     match EvalSet::read(&[references.to_path_buf()], &options) {
         Ok(set) => set

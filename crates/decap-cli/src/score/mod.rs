@@ -107,29 +107,32 @@ fn bootstrap(args: &ScoreArgs) -> Result<Bootstrap, Failure> {
             "expected --draws of at least 1 with --compare, got 0: significance needs them";
         return Err(Failure::Usage(message.to_owned()));
     }
-    Ok(Bootstrap {
-        num_samples: args.draws,
-        ..Bootstrap::default()
+    Ok({
+        let mut options = Bootstrap::default();
+        options.num_samples = args.draws;
+        options
     })
 }
 
 fn options(args: &ScoreArgs) -> Result<Options, Failure> {
-    Ok(Options {
-        meteor: args.meteor.as_ref().map(Meteor::open).transpose()?,
-        spice: args.spice.as_deref().and_then(find_spice),
-        document_frequencies: args
+    Ok({
+        let mut options = Options::default();
+        options.meteor = args.meteor.as_ref().map(Meteor::open).transpose()?;
+        options.spice = args.spice.as_deref().and_then(find_spice);
+        options.document_frequencies = args
             .df
             .as_ref()
             .map(DocumentFrequencies::read)
-            .transpose()?,
-        tokenization: match args.tokenized {
+            .transpose()?;
+        options.tokenization = match args.tokenized {
             true => Tokenization::Tokenized,
             false => Tokenization::PennTreebank,
-        },
-        missing_ids: match args.allow_missing {
+        };
+        options.missing_ids = match args.allow_missing {
             true => MissingIds::LeaveOut,
             false => MissingIds::Refuse,
-        },
+        };
+        options
     })
 }
 

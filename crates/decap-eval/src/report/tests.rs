@@ -135,9 +135,10 @@ impl Parts {
 }
 
 fn bootstrap() -> Bootstrap {
-    Bootstrap {
-        num_samples: 20,
-        ..Bootstrap::default()
+    {
+        let mut options = Bootstrap::default();
+        options.num_samples = 20;
+        options
     }
 }
 

@@ -22,6 +22,7 @@ use timeline::{Timeline, main_stream};
 
 /// How a video is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VideoOptions {
     /// Frames taken, spread evenly: each from the middle of its share of the video. 1 to 1,024.
     /// Default 8.

@@ -8,6 +8,7 @@ use decap::{Error, Result};
 /// Every knob of aligning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AlignOptions {
     /// A name for the encoder.
     pub name: String,

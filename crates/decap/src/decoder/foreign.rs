@@ -21,6 +21,7 @@ const TIED_OUTPUT: &str = "decoder.lm_head.weight";
 
 /// What a checkpoint does not say about itself; the defaults are the reference's.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ImportOptions {
     /// Attention heads: `n_head` of the reference's `decoder_config.pkl`.
     pub num_heads: usize,

@@ -16,6 +16,7 @@ const GROUP: usize = 64;
 
 /// How captions are chosen. [`GenerateOptions::default`] is the reference's: greedy, 30 tokens.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct GenerateOptions {
     /// The way to choose.
     pub method: Method,

@@ -13,6 +13,7 @@ use decap_encoder::{Error, Result};
 
 /// Which captions become rows, and how rows are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryOptions {
     /// At most this many captions, drawn at random: the paper's 500,000.
     pub max_rows: usize,
