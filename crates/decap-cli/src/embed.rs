@@ -5,11 +5,10 @@ use std::path::Path;
 use decap::encoder::Encoder;
 use decap::output::write_atomically;
 use decap::pipeline::{ReadOptions, embed_each};
-use decap::{Error, Input};
+use decap::{Error, Input, InputFault};
 use serde_json::json;
 
 use crate::args::EmbedArgs;
-use crate::captions::read_captions;
 use crate::encoder::{encode_sentences, open_encoder};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
@@ -26,7 +25,7 @@ pub fn run(args: &EmbedArgs) -> Result<Outcome, Failure> {
     let encoder = open_encoder(&args.encoder, args.precision.precision)?;
     let mut failed = false;
     let rows = match &args.text {
-        Some(path) => text_rows(&encoder, path)?,
+        Some(path) => text_rows(&encoder, path, &mut failed)?,
         None => image_rows(&encoder, args, &mut failed)?,
     };
     write(&args.output, format, rows, encoder.width())?;
@@ -57,13 +56,26 @@ impl Format {
     }
 }
 
-fn text_rows(encoder: &Encoder, path: &Path) -> Result<Vec<Row>, Failure> {
-    let texts = read_captions(path)?.into_texts();
+/// Sets `failed` where a line is blank.
+fn text_rows(encoder: &Encoder, path: &Path, failed: &mut bool) -> Result<Vec<Row>, Failure> {
+    // Row n is line n, blank ones included.
+    let lines = caption_data::read_by_position(path)?;
+    let texts: Vec<&str> = lines.iter().flatten().map(String::as_str).collect();
     let embeddings = encode_sentences(encoder, &texts, &Stop::default())?;
-    let rows = texts.into_iter().zip(embeddings.rows());
-    Ok(rows
-        .map(|(text, row)| ("text", text, Ok(row.to_vec())))
-        .collect())
+    let mut embedded = embeddings.rows();
+    let row = |(place, line): (usize, Option<String>)| {
+        let blank = || InputFault::Empty(format!("line {}: expected text, got none", place + 1));
+        let row = match &line {
+            Some(_) => Ok(embedded.next().unwrap_or_default().to_vec()),
+            None => Err(Error::input(path, blank())),
+        };
+        if let Err(error) = &row {
+            *failed = true;
+            print::warn(complaint(error));
+        }
+        ("text", line.unwrap_or_default(), row)
+    };
+    Ok(lines.into_iter().enumerate().map(row).collect())
 }
 
 /// Sets `failed` where an input is reported instead of embedded.

@@ -31,7 +31,16 @@ impl Places for KnownPlaces {
         if reference == BUNDLED && !Path::new(reference).is_dir() {
             return bundled();
         }
-        find_with(reference, pull)
+        find_with(reference, pull).map_err(|error| match error {
+            Error::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                Error::Usage(format!(
+                    "{}: expected a folder, a file, `{BUNDLED}`, or an id of the Hugging Face Hub \
+                     (OWNER/NAME), found none",
+                    path.display()
+                ))
+            }
+            error => error,
+        })
     }
 }
 

@@ -192,6 +192,9 @@ fn lines_to_keep(
     if !source.exists() {
         return Ok(Vec::new());
     }
+    if !is_begun {
+        refuse_foreign(to.path, form)?;
+    }
     let bytes = fs::read(source).map_err(failed)?;
     // A last line without its line feed was cut short.
     let whole = bytes

@@ -713,7 +713,8 @@ fn a_model_says_what_it_is() {
 #[test]
 fn a_clip_and_a_model_made_with_it_say_what_they_are() {
     let folder = tempfile::tempdir().unwrap();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-encoder/tests/data");
+    let imports = data.join("../../../decap-train/tests/data");
     // A file is named relative to here, and found again from elsewhere.
     let here = folder.path().join("here");
     fs::create_dir(&here).unwrap();
@@ -726,8 +727,8 @@ fn a_clip_and_a_model_made_with_it_say_what_they_are() {
         fs::copy(data.join("clip/hugging_face").join(name), here.join(name)).unwrap();
     }
     let (checkpoint, captions) = (
-        data.join("import/decap.pt"),
-        data.join("import/captions.json"),
+        imports.join("import/decap.pt"),
+        imports.join("import/captions.json"),
     );
     let args = [
         "import",
@@ -883,7 +884,7 @@ fn training_and_memories_share_a_cache() {
 #[test]
 fn a_checkpoint_of_the_reference_is_imported_used_and_exported() {
     let folder = tempfile::tempdir().unwrap();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-train/tests/data");
     let (out, cache) = (folder.path().join("model"), folder.path().join("cache"));
     let (checkpoint, captions) = (
         data.join("import/decap.pt"),
@@ -906,7 +907,7 @@ fn a_checkpoint_of_the_reference_is_imported_used_and_exported() {
     ];
     let output = decap(&import);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let photo = data.join("media/photo.jpg");
+    let photo = data.join("../../../decap-media/tests/data/media/photo.jpg");
     let caption = [
         "caption",
         text(&photo),
@@ -956,7 +957,7 @@ fn a_checkpoint_of_the_reference_is_imported_used_and_exported() {
     assert_eq!(weights(&out), weights(&again));
     // An encoder with another vocabulary is refused.
     let (openai, wrong) = (
-        data.join("clip/openai/model.pt"),
+        data.join("../../../decap-encoder/tests/data/clip/openai/model.pt"),
         folder.path().join("wrong"),
     );
     let import = [

@@ -51,7 +51,11 @@ fn compare(folder: &Path, name: &str, ours: &Embeddings) -> (f32, f32) {
 
 fn assert_equal(folder: &Path) {
     let encoder = open(folder);
-    let photo = image::open(data("media/photo.jpg"), &Limits::default()).unwrap();
+    let photo = image::open(
+        data("../../../decap-media/tests/data/media/photo.jpg"),
+        &Limits::default(),
+    )
+    .unwrap();
     let photo = encoder.encode_images(&[photo]).unwrap();
     let sentences = fs::read(folder.join("sentences.json")).unwrap();
     let sentences: Vec<String> = serde_json::from_slice(&sentences).unwrap();
@@ -102,7 +106,11 @@ fn preprocessing_is_that_of_the_library() {
     for name in ["siglip", "siglip2", "mobileclip"] {
         let folder = data("clip_onnx").join(name);
         let encoder = open(&folder);
-        let photo = image::open(data("media/photo.jpg"), &Limits::default()).unwrap();
+        let photo = image::open(
+            data("../../../decap-media/tests/data/media/photo.jpg"),
+            &Limits::default(),
+        )
+        .unwrap();
         let ours = encoder.image_towers()[0].preprocess().apply(&photo);
         let path = folder.join("expected.safetensors");
         let tensors = Tensors::read(&path, Bytes::map(&path).unwrap()).unwrap();

@@ -26,7 +26,8 @@
 //!     captioner.encoder(), &set, &PhotoOptions::default(), None, &mut |_| (), &stop)?;
 //! let evaluator = Evaluator::new(&set, &photos, MetricOptions::default(), None)?;
 //! for method in [Method::Projection, Method::Retrieval] {
-//!     let options = decap::CaptionOptions { method, ..captioner.options() };
+//!     let mut options = captioner.options();
+//!     options.method = method;
 //!     let system = evaluator.evaluate(&captioner, &options, &mut |_| (), &stop)?;
 //!     println!("{}: CIDEr {:.3}", method.name(), system.scores.corpus.cider);
 //! }

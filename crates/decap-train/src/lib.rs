@@ -102,13 +102,11 @@ pub enum Start {
 ///     start_token: 1,
 ///     end_token: 2,
 /// };
-/// let options = TrainOptions {
-///     width: 16,
-///     num_heads: 2,
-///     max_steps: Some(3),
-///     held_out: 0.0,
-///     ..TrainOptions::fast()
-/// };
+/// let mut options = TrainOptions::fast();
+/// options.width = 16;
+/// options.num_heads = 2;
+/// options.max_steps = Some(3);
+/// options.held_out = 0.0;
 /// train(&text, &options, folder.path(), Start::Fresh, &mut (), &AtomicBool::new(false))?;
 /// let decoder = Decoder::open(&Folder::disk(folder.path()))?;
 /// assert_eq!(decoder.vocabulary().len(), 4);

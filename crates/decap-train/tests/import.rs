@@ -27,10 +27,10 @@ struct Expected {
 }
 
 fn data(name: &str) -> PathBuf {
-    let folder = match name.starts_with("import/") {
-        true => "tests/data",
-        // The library's own.
-        false => "../decap/tests/data",
+    let folder = match name.split('/').next() {
+        Some("media") => "../decap-media/tests/data",
+        Some("clip") => "../decap-encoder/tests/data",
+        _ => "tests/data",
     };
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(folder)

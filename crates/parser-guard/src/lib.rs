@@ -88,7 +88,7 @@ mod tests {
         }
         let program = std::env::current_exe().unwrap();
         let output = std::process::Command::new(program)
-            .args(["--exact", "guard::tests::only_panics_inside_are_silent"])
+            .args(["--exact", "tests::only_panics_inside_are_silent"])
             .args(["--nocapture", "--test-threads=1"])
             .env(CHILD, "1")
             .output()

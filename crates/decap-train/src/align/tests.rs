@@ -156,7 +156,7 @@ const COLOURS: [([u8; 3], &str); 8] = [
 /// Photos of one noisy colour each, and a sentence that goes with each colour; towers of random
 /// weights. Eight photos a colour are for learning, one for development, one is held out.
 fn write_pairs(folder: &Path) -> AlignInputs {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-encoder/tests/data/onnx");
     let mut lines = Vec::new();
     for copy in 0..10 {
         for (colour, (rgb, caption)) in COLOURS.iter().enumerate() {

@@ -262,7 +262,10 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        let error = broken(&data("zip.pt"), &options());
+        let error = broken(
+            &data("../../../../torch-state-dict/tests/data/zip.pt"),
+            &options(),
+        );
         assert!(
             error.contains("`clip_project.model.0.weight` is missing"),
             "{error}"
