@@ -1,28 +1,118 @@
 #!/usr/bin/env bash
 # Installs what the tests need, then runs every check and every test of the project.
-# The last lines are the test runner's own summary.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+#
+#   tools/check.sh            everything
+#   tools/check.sh --tests    only the tests
+#
+# The last line counts tests over all crates: "N passed, N failed, N skipped". A check that fails
+# (formatting, lints, documentation) counts as one failure. The exit code is 0 only if nothing failed.
+#
+# A test that lacks something (data, a program) appends a line "NAME: WHAT IT NEEDS" to the file
+# named by DECAP_SKIPPED. Those tests, and tests marked #[ignore], are counted as skipped.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
 
-need() { command -v "$1" >/dev/null 2>&1; }
+tests_only=no
+case "${1-}" in
+"") ;;
+--tests) tests_only=yes ;;
+*)
+    echo "check.sh: expected no argument or --tests, got $1" >&2
+    exit 2
+    ;;
+esac
 
-if ! need cargo; then
+cat <<'TEXT'
+check.sh: A first run takes up to an hour on one core, because it compiles about 240 crates. The
+check.sh: tests themselves take about 2 minutes. It needs 5 GB in target/ and a C compiler.
+TEXT
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+if ! have cargo; then
     echo "check.sh: install Rust first: https://rustup.rs" >&2
     exit 1
 fi
-for component in rustfmt clippy; do
-    cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
-done
-# Videos are decoded by ffmpeg; without it those tests say that they are skipped.
-if ! need ffmpeg && need apt-get && [ "$(id -u)" = 0 ]; then
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends ffmpeg; } >/dev/null 2>&1 ||
-        echo "check.sh: could not install ffmpeg; video tests will be skipped"
+if ! have cc && ! have cl && ! have clang && ! have gcc; then
+    echo "check.sh: no C compiler found; dependencies such as ring need one (Debian and Ubuntu: build-essential)" >&2
+fi
+if [ "$tests_only" = no ]; then
+    cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || exit 1
+    cargo clippy --version >/dev/null 2>&1 || rustup component add clippy || exit 1
+fi
+# Videos are decoded by ffmpeg. Without it the video tests are skipped.
+if ! have ffmpeg; then
+    if have apt-get && [ "$(id -u)" = 0 ] && [ "${DECAP_CHECK_INSTALL-yes}" = yes ]; then
+        echo "check.sh: ffmpeg is missing. Installing the system package now, as root, with apt-get."
+        echo "check.sh: Set DECAP_CHECK_INSTALL=no to skip this, and the video tests with it."
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends ffmpeg; } >/dev/null 2>&1 ||
+            echo "check.sh: apt-get could not install ffmpeg"
+    fi
+    have ffmpeg || echo "check.sh: ffmpeg is missing, so video tests will be skipped. Install it to run them."
 fi
 
-step() { printf '\n== %s\n' "$*"; "$@"; }
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+failed_steps=0
 
-step cargo fmt --all --check
-step cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
-step cargo check -p decap --no-default-features --locked
-RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --all-features --locked
-step cargo test --workspace --all-features --locked
+# Runs a check, and goes on after a failure so that one run shows them all.
+step() {
+    printf '\n== %s\n' "$*"
+    if ! "$@"; then
+        failed_steps=$((failed_steps + 1))
+        printf '%s\n' "$*" >>"$scratch/failed-steps"
+    fi
+}
+
+if [ "$tests_only" = no ]; then
+    step cargo fmt --all --check
+    step cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+    step cargo check -p decap --no-default-features --locked
+    step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
+fi
+
+printf '\n== cargo test\n'
+: >"$scratch/skipped"
+DECAP_SKIPPED="$scratch/skipped" CARGO_TERM_COLOR=never \
+    cargo test --workspace --all-features --locked --no-fail-fast 2>&1 | tee "$scratch/log"
+test_status=$?
+
+# One line for each test binary: "test result: ok. 12 passed; 0 failed; 3 ignored; ..."
+read -r passed failed ignored <<<"$(awk '
+    /^test result: / {
+        for (i = 2; i <= NF; i++) {
+            if ($i == "passed;") passed += $(i - 1)
+            if ($i == "failed;") failed += $(i - 1)
+            if ($i == "ignored;") ignored += $(i - 1)
+        }
+    }
+    END { print passed + 0, failed + 0, ignored + 0 }' "$scratch/log")"
+
+# cargo counts a test that skipped itself as passed.
+sort -u "$scratch/skipped" >"$scratch/skipped-lines"
+skipped=$(sed 's/: .*//' "$scratch/skipped-lines" | sort -u | grep -c .)
+passed=$((passed - skipped))
+skipped=$((skipped + ignored))
+
+if [ "$skipped" -gt 0 ]; then
+    printf '\nskipped:\n'
+    sed 's/^/  /' "$scratch/skipped-lines"
+    sed -n -E 's/^test (.*) \.\.\. ignored(, (.*))?$/  \1: \3/p' "$scratch/log" | sed 's/: $/: ignored/'
+fi
+
+# A build error, or a test binary that crashed, leaves no count behind.
+if [ "$test_status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+    failed_steps=$((failed_steps + 1))
+    echo "cargo test (it stopped before it could count: see the errors above)" >>"$scratch/failed-steps"
+elif [ "$((passed + failed))" -le 0 ]; then
+    failed_steps=$((failed_steps + 1))
+    echo "cargo test (no test ran)" >>"$scratch/failed-steps"
+fi
+if [ "$failed_steps" -gt 0 ]; then
+    printf '\nfailed:\n'
+    sed 's/^/  /' "$scratch/failed-steps"
+fi
+
+failed=$((failed + failed_steps))
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" -eq 0 ]

@@ -155,9 +155,9 @@ def report(arguments):
     (arguments.out / "results.json").write_text(
         json.dumps({"machine": machine, "rounds": rounds, "ms": medians}, indent=1) + "\n"
     )
-    lines = [f"{machine}. Medians of {rounds} rounds in turns, milliseconds.", ""]
+    lines = [f"Machine: {machine}. The programs ran alternately; figures are medians of {rounds} rounds, in milliseconds.", ""]
     target = "target with AMX" if "BF16" in machine and "no AMX" in machine else "target"
-    lines += [f"| work | decap | peer | | times as fast | {target} |", "|---|---|---|---|---|---|"]
+    lines += [f"| work | decap | other program | | times as fast | {target} |", "|---|---|---|---|---|---|"]
     for work, ours, peer, target in comparisons(machine):
         if ours in medians.get(work, {}) and peer in medians[work]:
             mine, theirs = medians[work][ours], medians[work][peer]
@@ -184,8 +184,8 @@ def report(arguments):
 
 def put_into(readme, lines, out):
     first, last = "<!-- speed: written by tools/peers/run.py -->", "<!-- speed: end -->"
-    section = ["## Speed", "", "The shapes of CLIP ViT-B/32 and of the reference's decoder, both sides in turns. " + lines[0], ""]
-    section += [*lines[2:], "", f"All figures: [{out}]({out}/table.md). `tools/peers` has the peers; `decap bench` times decap alone."]
+    section = ["## Speed", "", "The networks have the shapes of CLIP ViT-B/32 and of the reference's decoder. " + lines[0], ""]
+    section += [*lines[2:], "", f"All figures: [{out}]({out}/table.md). `tools/peers` runs the other programs; `decap bench` times decap only."]
     text = "\n".join([first, *section, last])
     before, mark, rest = readme.read_text().partition(first)
     if not mark:
