@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use decap::encoder::Encoder;
+use decap::output::write_atomically;
 use decap::pipeline::{ReadOptions, embed_each};
-use decap::weights::write_atomically;
 use decap::{Error, Input};
 use serde_json::json;
 

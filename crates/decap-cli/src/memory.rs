@@ -7,7 +7,8 @@ use decap::encoder::Encoder;
 use decap::media;
 use decap::memory::{Memory, MemoryOptions};
 use decap::model::MODEL_FILE;
-use decap::weights::{Folder, check_folder_is_own, write_folder_atomically};
+use decap::output::{check_folder_is_own, write_folder_atomically};
+use decap::weights::Folder;
 use serde_json::json;
 
 use crate::args::{MemoryBuildArgs, MemoryCommand};

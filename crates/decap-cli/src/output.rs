@@ -69,7 +69,7 @@ impl Output {
                 }
             }
         }
-        decap::weights::write_atomically(&partial, |file| {
+        decap::output::write_atomically(&partial, |file| {
             lines.iter().try_for_each(|line| writeln!(file, "{line}"))
         })?;
         let file = OpenOptions::new().append(true).open(&partial)?;

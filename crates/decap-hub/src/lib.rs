@@ -30,7 +30,7 @@ pub use options::{HubOptions, Network, ProxyChoice};
 pub use places::{HubPlaces, find_with};
 pub use reference::HubReference;
 
-use decap::weights::write_atomically;
+use decap::output::write_atomically;
 use decap::{Error, Result};
 
 /// Most bytes of a listing, and most files in it.

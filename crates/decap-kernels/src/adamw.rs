@@ -1,7 +1,7 @@
 //! The AdamW step and the norm that gradient clipping needs.
 
-use crate::arch::{Kernel, Simd, dispatch};
-use crate::dispatch::KernelSet;
+use crate::arch::{Kernel, Simd};
+use crate::dispatch::{KernelSet, dispatch};
 use crate::parallel::CHUNK_VALUES;
 use rayon::prelude::*;
 

@@ -1,9 +1,9 @@
 //! Softmax cross-entropy on given logits.
 
-use crate::arch::{Kernel, Simd, dispatch, map_lanes};
-use crate::dispatch::KernelSet;
-use crate::gemm::with_f32_scratch;
-use crate::softmax::{exp_sum, maximum};
+use crate::arch::{Kernel, Simd};
+use crate::dispatch::{KernelSet, dispatch};
+use crate::lanes::{exp_sum, map_lanes, maximum, sum};
+use crate::words::with_f32_scratch;
 use rayon::prelude::*;
 
 /// Settings of the loss, as `torch.nn.functional.cross_entropy` names them.
@@ -150,20 +150,6 @@ impl Kernel for Replace<'_> {
         let smoothing = f64::from(label_smoothing);
         (1.0 - smoothing) * (log_sum - logit) + smoothing * (log_sum - mean)
     }
-}
-
-/// Sum of a long row: f32 over short runs, f64 over the runs.
-#[inline(always)]
-pub(crate) fn sum<S: Simd>(simd: S, row: &[f32]) -> f64 {
-    let mut total = 0.0;
-    for run in row.chunks(64 * S::LANES) {
-        let mut lanes = simd.zero();
-        for values in run.chunks(S::LANES) {
-            lanes = simd.add(lanes, simd.load_partial(values));
-        }
-        total += f64::from(simd.sum(lanes));
-    }
-    total
 }
 
 #[cfg(test)]

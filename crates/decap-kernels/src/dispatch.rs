@@ -1,5 +1,13 @@
 //! Which kernels run: detected once, forced by `DECAP_KERNELS`.
 
+#[cfg(target_arch = "aarch64")]
+use crate::arch::neon;
+use crate::arch::{Kernel, scalar};
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    arch::{avx2, avx512},
+    matrix_unit,
+};
 use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
@@ -22,7 +30,7 @@ pub enum KernelSet {
     Avx2,
     /// x86-64 AVX-512 F, BW, DQ and VL alone (`avx512f`).
     Avx512,
-    /// AVX-512 with BF16 and VNNI dot products (`avx512bf16`, or `avx512` where they are there).
+    /// AVX-512 with BF16 and VNNI dot products (`avx512bf16`, or `avx512` if the machine has them).
     Avx512Bf16,
     /// AVX-512 BF16 and VNNI, and the AMX matrix unit for bf16 and int8.
     Amx,
@@ -98,13 +106,13 @@ impl KernelSet {
             Self::Scalar => true,
             Self::Neon => cfg!(target_arch = "aarch64"),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => crate::arch::avx2::is_supported(),
+            Self::Avx2 => avx2::is_supported(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => crate::arch::avx512::is_supported(),
+            Self::Avx512 => avx512::is_supported(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => crate::arch::avx512::has_dot_products(),
+            Self::Avx512Bf16 => avx512::has_dot_products(),
             #[cfg(target_arch = "x86_64")]
-            Self::Amx => crate::arch::amx::is_supported(),
+            Self::Amx => matrix_unit::is_supported(),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::Avx512 | Self::Avx512Bf16 | Self::Amx => false,
         }
@@ -141,6 +149,19 @@ impl FromStr for KernelSet {
         }
         let known = Self::ALL.into_iter().find(|set| set.name() == name);
         known.ok_or_else(|| KernelSetError::Unknown(name.to_owned()))
+    }
+}
+
+/// Runs `kernel` with the instructions of `set`.
+pub(crate) fn dispatch<K: Kernel>(set: KernelSet, kernel: K) -> K::Output {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        KernelSet::Avx512 | KernelSet::Avx512Bf16 | KernelSet::Amx => avx512::run(kernel),
+        #[cfg(target_arch = "x86_64")]
+        KernelSet::Avx2 => avx2::run(kernel),
+        #[cfg(target_arch = "aarch64")]
+        KernelSet::Neon => neon::run(kernel),
+        _ => kernel.run(scalar::Scalar),
     }
 }
 
@@ -183,7 +204,7 @@ thread_local! {
     static FORCED: Cell<Option<KernelSet>> = const { Cell::new(None) };
 }
 
-/// Runs `work` with the kernels that this thread calls forced to `set`, as benches and tests need it.
+/// Runs `work` and forces the kernels that this thread calls to `set`, for benches and tests.
 ///
 /// Work that `work` itself moves to other threads is not affected.
 ///

@@ -1,9 +1,11 @@
 //! Layer normalisation, forward and backward.
 
-use crate::arch::{Kernel, Simd, dispatch};
-use crate::dispatch::KernelSet;
-use crate::gemm::{Accumulate, Activations, with_f32_scratch};
+use crate::arch::{Kernel, Simd};
+use crate::dispatch::{KernelSet, dispatch};
+use crate::gemm::Activations;
+use crate::matrix::Accumulate;
 use crate::parallel::rows_per_chunk;
+use crate::words::with_f32_scratch;
 use rayon::prelude::*;
 
 /// What the forward pass keeps for the backward pass, one value a row.
@@ -24,17 +26,17 @@ pub struct RowStatistics {
 /// When the lengths do not agree.
 pub fn layer_norm(input: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, output: &mut [f32]) {
     let rows = count_rows(input.len(), weight.len());
-    // Lent rather than allocated: a token of generation passes here for every layer.
+    // Lent rather than allocated: each generated token calls this for every layer.
     with_f32_scratch(2 * rows, |scratch| {
         let (mean, rstd) = scratch.split_at_mut(rows);
         forward(input, [weight, bias], epsilon, [mean, rstd], output);
     });
 }
 
-/// Pieces that rows are shared out in at least, where there are as many.
+/// The fewest pieces that rows are shared out in, if there are as many rows.
 const LEAST_PIECES: usize = 8;
 
-/// [`layer_norm`] whose output is in the form for the next product.
+/// [`layer_norm`] that writes its output in the form that the next product reads.
 ///
 /// # Panics
 /// When the sizes do not agree.
@@ -49,7 +51,7 @@ pub fn layer_norm_into(
     assert_eq!(output.width(), width, "output of a layer norm");
     assert_eq!(input.len(), output.rows() * width, "input of a layer norm");
     let set = KernelSet::active();
-    // A small input is shared evenly; rows do not depend on each other.
+    // A small input is shared evenly; rows are independent.
     let rows_each = output
         .rows()
         .div_ceil(LEAST_PIECES)
@@ -202,7 +204,7 @@ fn squared_distance<S: Simd>(simd: S, values: &[f32], mean: f32) -> f32 {
     simd.sum(sum) + tail
 }
 
-/// Gradients of a layer norm that its backward pass writes.
+/// The gradients that the backward pass of a layer norm writes.
 #[derive(Debug)]
 pub struct LayerNormGradients<'a> {
     /// Gradient of the input, `[rows, width]`; overwritten or added to, as asked.

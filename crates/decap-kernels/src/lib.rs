@@ -16,7 +16,7 @@
 //! ```
 //!
 //! # Kernel sets
-//! `DECAP_KERNELS` forces one; without it the last one that the machine runs is used.
+//! `DECAP_KERNELS` forces one; without it the last one that the machine supports is used.
 //!
 //! | name | instructions | products in f32 / bf16 / int8 |
 //! |---|---|---|
@@ -27,29 +27,41 @@
 //! | `avx512bf16` | and BF16, VNNI | 16 lanes / dot products / dot products |
 //! | `amx` | and AMX tiles | 16 lanes / matrix unit / matrix unit |
 //!
-//! `avx512` is the better of the two AVX-512 sets that the machine runs. *Widened* operands are
-//! rounded and stored alike and multiplied as f32, so that all sets differ in the order of sums only.
+//! `avx512` is the better of the two AVX-512 sets that the machine supports. *Widened* operands are
+//! rounded and stored like the others but multiplied as f32, so all sets differ only in the order of sums.
 
+// The modules from the bottom up; each uses only those before it in this list:
+// `huge_pages`, `words`, `matrix`: memory, and the matrices in it;
+// `arch`, `lanes`: one vector interface for all instruction sets, and functions over it;
+// `epilogue`, `row_sums`, `matrix_unit`: everything about AMX is in the last, so a reader may skip it;
+// `dispatch`, `parallel`: which kernels run, and on which threads;
+// `gemm`, `softmax`: products and softmax;
+// the others: layers of networks, their losses, the optimizer and the projection.
 mod activation;
 mod adamw;
 mod arch;
 mod attention;
 mod cross_entropy;
 mod dispatch;
+mod epilogue;
 mod gemm;
 mod huge_pages;
+mod lanes;
 mod layer_norm;
 mod linear_cross_entropy;
 pub mod mapped_file;
+mod matrix;
+#[cfg(target_arch = "x86_64")]
+mod matrix_unit;
 mod parallel;
 mod projection;
+mod row_sums;
 mod softmax;
 #[cfg(test)]
 mod testing;
+mod words;
 
-pub use activation::{
-    Activation, gelu, gelu_new, gelu_new_backward, gelu_new_into, quick_gelu, relu,
-};
+pub use activation::{gelu, gelu_new, gelu_new_backward, gelu_new_into, quick_gelu, relu};
 pub use adamw::{AdamW, adamw_step, sum_of_squares};
 pub use attention::{
     Attention, KeyValueCache, Mask, Sequences, attention, attention_backward, attention_into,
@@ -57,11 +69,12 @@ pub use attention::{
 };
 pub use cross_entropy::{CrossEntropy, Loss, cross_entropy};
 pub use dispatch::{KERNELS_VARIABLE, KernelSet, KernelSetError, active_kernels, with_kernels};
+pub use epilogue::Epilogue;
 pub use gemm::{
-    Accumulate, Activations, Epilogue, MatrixView, MatrixViewMut, PackedMatrix, Precision, linear,
-    linear_from, linear_into, matmul, matmul_then, matmul_with,
+    Activations, PackedMatrix, linear, linear_from, linear_into, matmul, matmul_then, matmul_with,
 };
 pub use huge_pages::prefer_huge_pages;
+pub use lanes::Activation;
 pub use layer_norm::{
     LayerNormGradients, RowStatistics, layer_norm, layer_norm_backward, layer_norm_into,
     layer_norm_saving,
@@ -69,6 +82,7 @@ pub use layer_norm::{
 pub use linear_cross_entropy::{
     LinearCrossEntropyGradients, linear_cross_entropy, linear_cross_entropy_with,
 };
+pub use matrix::{Accumulate, MatrixView, MatrixViewMut, Precision};
 pub use parallel::{num_threads, on_pool};
 pub use projection::{ExactRows, MemoryRows, Projection, project, project_with, quantize_rows};
 pub use softmax::{add_assign, largest_index, log_sum_exp, scale, softmax_rows};

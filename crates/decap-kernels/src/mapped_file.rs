@@ -34,8 +34,8 @@ impl MappedFile {
         Ok(Self { map })
     }
 
-    /// Lets the operating system drop the pages that lie wholly within `range`: their bytes have
-    /// been copied elsewhere. They are read from the file again when they are looked at again.
+    /// Lets the operating system drop the pages that are wholly within `range`, because their bytes have
+    /// been copied elsewhere. Later accesses read them from the file again.
     #[cfg(unix)]
     pub fn release(&self, range: Range<usize>) {
         const PAGE: usize = 4096;
@@ -48,7 +48,7 @@ impl MappedFile {
                 self.map
                     .unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start)
             };
-            // Advice that is not taken changes nothing but memory use.
+            // If the system ignores the advice, only memory use changes.
             drop(advised);
         }
     }

@@ -3,6 +3,15 @@
 use crate::dispatch::{forced_kernels, with_kernels};
 use rayon::prelude::*;
 
+/// Whether a computation spreads over the rayon pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// Stays on the calling thread, because the caller is parallel itself.
+    One,
+    /// Uses the pool when the work is worth it.
+    All,
+}
+
 /// Values per piece of element-wise work. Fixed, so that results do not depend on the threads.
 pub(crate) const CHUNK_VALUES: usize = 1 << 15;
 
@@ -25,8 +34,8 @@ pub(crate) fn rows_per_chunk(width: usize) -> usize {
 
 /// Runs `work` on a thread of the current rayon pool.
 ///
-/// Every kernel that is called from elsewhere hands its work to the pool and waits for it; a
-/// network of a hundred small kernels should do so once.
+/// A kernel that is called from outside the pool hands its work to the pool and waits for it; a
+/// network of a hundred small kernels should do that once.
 pub fn on_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let forced = forced_kernels();
     rayon::scope(|_| match forced {

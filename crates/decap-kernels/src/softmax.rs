@@ -1,7 +1,8 @@
 //! Softmax of rows, stable and free of denormals.
 
-use crate::arch::{Kernel, Simd, dispatch, map_lanes};
-use crate::dispatch::KernelSet;
+use crate::arch::{Kernel, Simd};
+use crate::dispatch::{KernelSet, dispatch};
+use crate::lanes::{exp_sum, map_lanes, maximum};
 use crate::parallel::{for_each_chunk_mut, rows_per_chunk};
 use rayon::prelude::*;
 
@@ -55,7 +56,7 @@ pub fn log_sum_exp(values: &[f32]) -> f32 {
 }
 
 /// The index of the largest value, the lowest where several are equal; `None` where no value is
-/// above minus infinity. Values that are no numbers are passed over.
+/// above minus infinity. NaNs are skipped.
 pub fn largest_index(values: &[f32]) -> Option<usize> {
     let largest = dispatch(KernelSet::active(), Largest { values });
     if largest == f32::NEG_INFINITY {
@@ -135,39 +136,6 @@ pub(crate) fn softmax_scaled<S: Simd>(simd: S, row: &mut [f32], factor: f32) {
     let sum = exp_sum(simd, row, factor, offset);
     let inverse = simd.splat(1.0 / sum);
     map_lanes!(simd, S, row, |value| simd.mul(value, inverse));
-}
-
-/// Replaces each value by `e^(factor * value + offset)` and returns the sum.
-#[inline(always)]
-pub(crate) fn exp_sum<S: Simd>(simd: S, row: &mut [f32], factor: f32, offset: f32) -> f32 {
-    let (factor, offset) = (simd.splat(factor), simd.splat(offset));
-    let mut sum = simd.zero();
-    let mut chunks = row.chunks_exact_mut(S::LANES);
-    for chunk in &mut chunks {
-        let e = simd.exp(simd.mul_add(simd.load(chunk), factor, offset));
-        sum = simd.add(sum, e);
-        simd.store(e, chunk);
-    }
-    let mut total = simd.sum(sum);
-    let rest = chunks.into_remainder();
-    if !rest.is_empty() {
-        let e = simd.exp(simd.mul_add(simd.load_partial(rest), factor, offset));
-        simd.store_partial(e, rest);
-        total += rest.iter().sum::<f32>();
-    }
-    total
-}
-
-/// The largest value; minus infinity for none.
-#[inline(always)]
-pub(crate) fn maximum<S: Simd>(simd: S, row: &[f32]) -> f32 {
-    let mut largest = simd.splat(f32::NEG_INFINITY);
-    let chunks = row.chunks_exact(S::LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        largest = simd.max(simd.load(chunk), largest);
-    }
-    rest.iter().copied().fold(simd.maximum(largest), f32::max)
 }
 
 #[cfg(test)]

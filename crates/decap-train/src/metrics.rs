@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::Evaluation;
-use decap::weights::write_atomically;
+use decap::output::write_atomically;
 use decap::{Error, Result};
 
 /// The file with a line of JSON a step.

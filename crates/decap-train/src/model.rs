@@ -13,8 +13,8 @@ use decap::memory::{EncodingProgress, Memory, MemoryOptions, TextEmbeddings};
 use decap::model::{
     EncoderReference, MODEL_FILE, ModelDescription, Provenance, TOKENIZER_FILE, Writing,
 };
+use decap::output::{check_folder_is_own, write_atomically};
 use decap::tokenizer::Tokenizer;
-use decap::weights::{check_folder_is_own, write_atomically};
 use decap::{Error, Result};
 
 /// What a model is made of, beside its captions.

@@ -44,6 +44,7 @@ pub mod encoder;
 pub mod media;
 pub mod memory;
 pub mod model;
+pub mod output;
 pub mod pipeline;
 pub mod random;
 pub mod tokenizer;

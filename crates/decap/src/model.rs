@@ -8,7 +8,8 @@ use crate::decoder::{Case, GenerateOptions, Method};
 pub use crate::encoder::{EncoderReference, MODEL_FILE};
 use crate::encoder::{MODEL_FORMAT, MODEL_FORMAT_VERSION};
 use crate::error::{Error, Result};
-use crate::weights::{Folder, write_atomically};
+use crate::output::write_atomically;
+use crate::weights::Folder;
 
 /// The decoder's tokenizer; where a model has none of its own, its encoder's is used.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";

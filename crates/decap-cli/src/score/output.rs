@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use caption_metrics::Comparison;
-use decap::weights::write_atomically;
+use decap::output::write_atomically;
 use serde_json::{Map, Value, json};
 
 use super::Findings;

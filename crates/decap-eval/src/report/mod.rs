@@ -16,7 +16,7 @@ use super::set::EvalSet;
 use super::sweep::Curve;
 use decap::Captioner;
 use decap::Result;
-use decap::weights::write_atomically;
+use decap::output::write_atomically;
 
 /// All that a report is made of.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Report;
 use crate::System;
 use decap::Result;
-use decap::weights::write_atomically;
+use decap::output::write_atomically;
 
 impl Report<'_> {
     /// Writes `[{"image_id", "caption"}]`; ids that are numbers are written as such, as COCO's

@@ -1,7 +1,9 @@
 //! AVX2, FMA and F16C: 8 lanes.
 
-use super::{Kernel, Simd, assert_transposable};
-use crate::gemm::tile::tile_of_rows;
+use super::half::pack_bf16_plain;
+use super::multiply_tile::tile_of_rows;
+use super::simd::{Kernel, Simd, assert_transposable};
+use crate::words::as_f32_mut;
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
 
@@ -136,7 +138,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
-        super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
+        pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
     }
     #[inline(always)]
     fn transpose_words(
@@ -156,17 +158,17 @@ impl Simd for Avx2 {
                 let mut block = [self.zero(); LANES];
                 for (index, row) in block.iter_mut().enumerate().take(rows - half) {
                     let at = (half + index) * source_stride + first;
-                    // In the source, as was asserted.
+                    // Inside the source, by the assertion above.
                     *row = proven!(_mm256_loadu_ps(source.as_ptr().wrapping_add(at).cast()));
                 }
                 proven!(transpose(&mut block));
                 for (index, line) in block.into_iter().enumerate().take(lines - first) {
                     let words = &mut target[(first + index) * target_stride + half..];
                     if let Some(words) = words.first_chunk_mut::<LANES>() {
-                        // Words behind the rows are those of the next lines, written after these.
+                        // Words after the rows belong to the next lines, which are written later.
                         proven!(_mm256_storeu_ps(words.as_mut_ptr().cast(), line));
                     } else {
-                        self.store_partial(line, crate::gemm::as_f32_mut(words));
+                        self.store_partial(line, as_f32_mut(words));
                     }
                 }
             }

@@ -1,7 +1,8 @@
 //! AVX-512 F, BW, DQ and VL: 16 lanes.
 
-use super::{Kernel, Simd, assert_transposable};
-use crate::gemm::tile::tile_of_rows;
+use super::avx512_words::transpose;
+use super::multiply_tile::tile_of_rows;
+use super::simd::{Kernel, Simd, assert_transposable};
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
 
@@ -26,7 +27,7 @@ pub(crate) fn is_supported() -> bool {
         && super::avx2::is_supported()
 }
 
-/// Whether the dot products of bf16 and of bytes are there too.
+/// Whether the processor also has the dot products of bf16 and of bytes.
 pub(crate) fn has_dot_products() -> bool {
     is_supported()
         && is_x86_feature_detected!("avx512bf16")
@@ -163,14 +164,14 @@ impl Simd for Avx512 {
             let mut block = [proven!(_mm512_setzero_si512()); LANES];
             for (index, row) in block.iter_mut().enumerate().take(rows) {
                 let at = index * source_stride + first;
-                // In the source, as was asserted.
+                // Inside the source, by the assertion above.
                 *row = proven!(_mm512_loadu_si512(source.as_ptr().wrapping_add(at).cast()));
             }
-            proven!(super::avx512_dot::transpose(&mut block));
+            proven!(transpose(&mut block));
             for (index, line) in block.into_iter().enumerate().take(lines - first) {
                 let at = (first + index) * target_stride;
                 let words = target.as_mut_ptr().wrapping_add(at).cast();
-                // In the target, as was asserted.
+                // Inside the target, by the assertion above.
                 proven!(_mm512_mask_storeu_epi32(words, there, line));
             }
         }
@@ -191,7 +192,7 @@ impl Simd for Avx512 {
     fn div(self, a: __m512, b: __m512) -> __m512 {
         proven!(_mm512_div_ps(a, b))
     }
-    /// A division takes sixteen cycles; an estimate of 14 bits and one step of Newton's take four.
+    /// A division takes sixteen cycles; a 14-bit estimate and one Newton step take four.
     #[inline(always)]
     fn reciprocal(self, a: __m512) -> __m512 {
         let estimate = proven!(_mm512_rcp14_ps(a));
@@ -242,7 +243,7 @@ impl Simd for Avx512 {
     fn maximum(self, a: __m512) -> f32 {
         proven!(_mm512_reduce_max_ps(a))
     }
-    /// That of AVX2: memory is no faster.
+    /// The AVX2 version: memory is the limit, so wider vectors gain nothing.
     #[inline(always)]
     fn dot_bytes(self, numbers: &[i16], bytes: &[i8]) -> i32 {
         proven!(super::avx2::dot_bytes(numbers, bytes))

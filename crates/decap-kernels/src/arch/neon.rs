@@ -1,7 +1,8 @@
 //! aarch64 NEON: 4 lanes. Every aarch64 processor that Rust's standard library runs on has it.
 
-use super::{Kernel, Simd};
-use crate::gemm::tile::tile_of_rows;
+use super::half::{f16_to_f32, pack_bf16_plain};
+use super::multiply_tile::tile_of_rows;
+use super::simd::{Kernel, Simd};
 use std::arch::aarch64::*;
 
 /// The processor is an aarch64 one, which implies NEON.
@@ -63,7 +64,7 @@ impl Simd for Neon {
     fn load_f16(self, source: &[u16]) -> float32x4_t {
         let source = &source[..LANES];
         self.load(&std::array::from_fn::<f32, LANES, _>(|i| {
-            super::scalar::f16_to_f32(source[i])
+            f16_to_f32(source[i])
         }))
     }
     #[inline(always)]
@@ -89,7 +90,7 @@ impl Simd for Neon {
     }
     #[inline(always)]
     fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
-        super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
+        pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
     }
     #[inline(always)]
     fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {

@@ -1,7 +1,8 @@
 //! Plain Rust: the portable kernels, and the twin that the others are compared with.
 
-use super::Simd;
-use crate::gemm::tile::tile_of_rows;
+use super::half::{f16_to_f32, pack_bf16_plain};
+use super::multiply_tile::tile_of_rows;
+use super::simd::Simd;
 
 /// Eight lanes of plain f32; any processor has them.
 #[derive(Clone, Copy)]
@@ -61,7 +62,7 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn pack_bf16(self, source: &[f32], words: &mut [u32]) {
-        super::pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
+        pack_bf16_plain(&source[..LANES], &mut words[..LANES / 2]);
     }
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
@@ -115,17 +116,4 @@ impl Simd for Scalar {
     fn maximum(self, a: Self::V) -> f32 {
         a.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
-}
-
-/// IEEE half precision to single, exact.
-pub(crate) fn f16_to_f32(bits: u16) -> f32 {
-    let sign = u32::from(bits & 0x8000) << 16;
-    let exponent = u32::from(bits >> 10) & 0x1f;
-    let mantissa = u32::from(bits & 0x3ff);
-    let magnitude = match exponent {
-        0 => (mantissa as f32 * (1.0 / 16_777_216.0)).to_bits(),
-        0x1f => 0x7f80_0000 | (mantissa << 13),
-        _ => ((exponent + 112) << 23) | (mantissa << 13),
-    };
-    f32::from_bits(sign | magnitude)
 }

@@ -1,18 +1,21 @@
-//! Activations between layers, in the form in which the next product reads them.
+//! Activations between layers, in the form that the next product reads.
 //!
-//! The matrix unit wants bf16 in tiles. A layer that writes them so saves the next one from reading
+//! The matrix unit needs bf16 in tiles. A layer that writes these saves the next one from reading
 //! and rearranging f32: on a large batch that traffic takes longer than the products.
 
-use super::linear::{Epilogue, PackedInput, PackedMatrix, linear, run_linear};
-use super::output::Pieces;
+#[cfg(target_arch = "x86_64")]
+use super::linear::product;
+use super::linear::{linear, run_linear};
+use super::packed_input::PackedInput;
+use super::packed_matrix::PackedMatrix;
 use super::packing::Packing;
-use super::panels::{Layout, Order, TILE_STEPS};
-use super::product::Threads;
-use super::tile::TileKernel;
-use super::view::MatrixView;
-use super::words::{Words, with_f32_scratch};
-use crate::activation::Activation;
+use super::tile_kernel::TileKernel;
 use crate::dispatch::KernelSet;
+use crate::epilogue::Epilogue;
+use crate::lanes::Activation;
+use crate::matrix::{Layout, MatrixView, Order, Pieces, TILE_STEPS};
+use crate::parallel::Threads;
+use crate::words::{Words, with_f32_scratch};
 use rayon::prelude::*;
 
 /// Values that one thread fills alone.
@@ -37,8 +40,8 @@ enum Form {
 }
 
 impl Activations {
-    /// `rows` of zeros, in the form that products with `weight` read; other weights of its inputs,
-    /// precision and kernels read them too.
+    /// `rows` of zeros, in the form that products with `weight` read. Other weights with the same number of inputs,
+    /// precision and kernels read it too.
     pub fn for_weight(weight: &PackedMatrix, rows: usize) -> Self {
         let width = weight.inputs();
         let form = match Self::form_for(weight, rows) {
@@ -52,12 +55,12 @@ impl Activations {
         Self { rows, width, form }
     }
 
-    /// Makes it hold `rows` for products with `weight`; what is in them is unspecified.
+    /// Makes room for `rows` for products with `weight`; their content is unspecified.
     pub fn resize(&mut self, weight: &PackedMatrix, rows: usize) {
         let wanted = Self::form_for(weight, rows);
         match (&mut self.form, wanted) {
             (Form::Floats(values), None) => values.resize(rows * weight.inputs(), 0.0),
-            // What lies behind the last column stays zero: panels have one size.
+            // Everything past the last column stays zero: panels have one size.
             (Form::Tiles { words, layout, set }, Some(wanted))
                 if *set == weight.set()
                     && self.width == weight.inputs()
@@ -71,11 +74,11 @@ impl Activations {
         (self.rows, self.width) = (rows, weight.inputs());
     }
 
-    /// The layout of tiles, where products with `weight` read such; else they read f32.
+    /// The layout of tiles, if products with `weight` read tiles; None if they read f32.
     fn form_for(weight: &PackedMatrix, rows: usize) -> Option<Layout> {
         let kernel = TileKernel::choose(weight.set(), weight.precision(), rows);
         let (grouping, order) = kernel.group_rows(weight.set(), rows);
-        // Integers are scaled by the largest value of a row, which is not known before it is whole.
+        // Integers are scaled by the largest value of a row, which is unknown until the row is complete.
         let tiles = order == Order::Tiles && kernel.largest_integer().is_none();
         tiles.then(|| Layout::new(grouping, kernel.input_format(), order, weight.inputs()))
     }
@@ -96,7 +99,7 @@ impl Activations {
         if self.rows == 0 || width == 0 {
             return;
         }
-        // Below this a second thread costs more than it brings.
+        // Below this a second thread costs more than it saves.
         let least = match self.rows * width < SERIAL_VALUES {
             true => usize::MAX,
             false => 1,
@@ -133,8 +136,8 @@ impl Activations {
         }
     }
 
-    /// A writer of columns of single rows; None where whole rows of f32 are the form, or where the
-    /// columns `multiple` does not divide into tiles.
+    /// A writer of columns of single rows; None if the form is f32, or if columns in multiples of `multiple` are not
+    /// whole tiles.
     pub(crate) fn column_writer(&mut self, multiple: usize) -> Option<ColumnWriter<'_>> {
         match &mut self.form {
             Form::Tiles { words, layout, .. } if multiple.is_multiple_of(2 * TILE_STEPS) => {
@@ -147,7 +150,7 @@ impl Activations {
         }
     }
 
-    /// The values, where f32 are the form.
+    /// The values, if the form is f32.
     pub(crate) fn floats_mut(&mut self) -> Option<&mut [f32]> {
         match &mut self.form {
             Form::Floats(values) => Some(values),
@@ -184,14 +187,14 @@ impl ColumnWriter<'_> {
             // SAFETY: the caller keeps rows and columns apart, and so the pieces.
             let words = unsafe { self.pieces.piece(at + row % lines * TILE_STEPS, TILE_STEPS) };
             #[cfg(target_arch = "x86_64")]
-            crate::arch::amx::pack_line(values, 0, TILE_STEPS, words);
+            crate::matrix_unit::pack_line(values, 0, TILE_STEPS, words);
             #[cfg(not(target_arch = "x86_64"))]
             unreachable!("{} words and {} values in tiles", words.len(), values.len());
         }
     }
 }
 
-/// [`linear`] of rows that are in the form for it.
+/// [`linear`] of rows that are already in the form that it reads.
 ///
 /// # Panics
 /// As [`linear`], and when the rows were made for weights of another precision or kernel set.
@@ -210,7 +213,7 @@ pub fn linear_from(
     }
 }
 
-/// `output = activation(input weight + bias)`, the output in the form for the next product.
+/// `output = activation(input weight + bias)`, with the output in the form that the next product reads.
 ///
 /// # Panics
 /// As [`linear_from`].
@@ -238,8 +241,7 @@ pub fn linear_into(
                 "bias of a linear layer"
             );
             if output.rows > 0 {
-                let product =
-                    super::linear::product(packed(input, weight), Threads::All, weight, epilogue);
+                let product = product(packed(input, weight), Threads::All, weight, epilogue);
                 product.run_into_tiles(&Pieces::new(words.as_mut_slice()), *layout);
             }
         }
@@ -255,7 +257,7 @@ pub fn linear_into(
     }
 }
 
-/// Rows in tiles as the product with `weight` takes them.
+/// Rows in tiles, as the product with `weight` reads them.
 fn packed<'a>(input: &'a Activations, weight: &PackedMatrix) -> PackedInput<'a> {
     let Form::Tiles { words, layout, .. } = &input.form else {
         unreachable!("rows in tiles");
@@ -283,10 +285,10 @@ fn packed<'a>(input: &'a Activations, weight: &PackedMatrix) -> PackedInput<'a> 
 mod tests {
     use super::*;
     use crate::dispatch::with_kernels;
-    use crate::gemm::Precision;
+    use crate::matrix::Precision;
     use crate::testing::random;
 
-    /// A chain of two layers gives bit for bit what it gives through f32 between them.
+    /// A chain of two layers gives bit for bit the same result as with f32 between them.
     #[test]
     fn chains_equal_layers_one_by_one() {
         for set in KernelSet::supported() {

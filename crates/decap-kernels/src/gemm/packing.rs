@@ -1,15 +1,17 @@
 //! Operands rearranged into panels.
 
-use super::panels::{BYTE_OFFSET, Format, Layout, Order, TILE_STEPS};
-use super::product::Threads;
-use super::view::MatrixView;
-use super::words::{as_words, with_scratch};
-use crate::arch::{Kernel, Simd, TRANSPOSED_ROWS, bf16_bits, dispatch, fetch, pack_bf16_plain};
-use crate::dispatch::KernelSet;
+use super::conversion::{convert, merge, pair_rows, separate_halves, write_header};
+use crate::arch::{Kernel, Simd, TRANSPOSED_ROWS, fetch};
+use crate::dispatch::{KernelSet, dispatch};
+use crate::matrix::{Format, Layout, MatrixView, Order, TILE_STEPS};
+use crate::parallel::Threads;
+use crate::words::{as_words, with_scratch};
+#[cfg(target_arch = "x86_64")]
+use crate::{arch::avx512_packing, matrix_unit};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Below this number of words an operand is packed by one thread.
+/// An operand with fewer words is packed by one thread.
 const PARALLEL_WORDS: usize = 1 << 13;
 
 /// Packs an operand; see the fields.
@@ -24,15 +26,15 @@ pub(crate) struct Packing<'a> {
     pub(crate) factors: &'a [f32],
 }
 
-/// Lines that are packed together at most, of an operand that is dense across them: memory gives runs of a
-/// kilobyte several times as fast as the lines of one panel.
+/// The most lines that are packed together, for an operand that is dense across its lines: runs of a kilobyte are read
+/// several times as fast as the lines of one panel.
 const LINES_ACROSS: usize = 256;
 
-/// Pieces of work that an operand is cut into at least, where it has as many panels.
+/// The fewest pieces of work that an operand is cut into, if it has as many panels.
 const LEAST_JOBS: usize = 8;
 
 impl Packing<'_> {
-    /// Fills `words`, of which there are [`Layout::words`].
+    /// Fills the first [`Layout::words`] of `words`.
     pub(crate) fn run(self, words: &mut [u32]) {
         let layout = self.layout;
         let (panels, chunks) = (layout.grouping.panels(), layout.chunks());
@@ -71,10 +73,10 @@ impl Packing<'_> {
     }
 }
 
-/// Words of a line of a buffer: a vector more than are used, so that lines are no power of two apart.
+/// Words of a line of a buffer: one vector more than are used, so that the distance of lines is not a power of two.
 const BUFFER_LINE: usize = LINES_ACROSS + 16;
 
-/// Words of a buffer in which words are put together before they are transposed.
+/// Words of a buffer in which words are assembled before they are transposed.
 const BUFFER: usize = TRANSPOSED_ROWS * BUFFER_LINE;
 
 /// Panels of one chunk that follow each other.
@@ -202,7 +204,7 @@ impl Packing<'_> {
     /// The words from `value` of some lines of an operand that is dense across them.
     #[inline(always)]
     fn merge_lines(&self, lines: &Range<usize>, value: usize, words: &mut [u32]) {
-        /// Rows ahead that are fetched meanwhile: they are far apart.
+        /// How many rows ahead to prefetch: they are far apart.
         const AHEAD: usize = 4;
         let format = self.layout.format;
         let per_word = format.values_per_word();
@@ -237,7 +239,7 @@ impl Packing<'_> {
             #[cfg(target_arch = "x86_64")]
             if self.layout.format == Format::Bf16 {
                 let line = self.operand.row_slice(line, 0, self.operand.columns());
-                crate::arch::amx::pack_line(line, index, tile, words);
+                matrix_unit::pack_line(line, index, tile, words);
                 continue;
             }
             for (run, tiles) in words.chunks_mut(RUN / TILE_STEPS * tile).enumerate() {
@@ -265,7 +267,7 @@ impl Packing<'_> {
         buffer: &mut [u32],
         words: &mut [u32],
     ) {
-        /// Words that are converted at a time at most.
+        /// The most words that are converted at a time.
         const MOST: usize = LINES_ACROSS;
         let per_word = self.layout.format.values_per_word();
         let width = words.len() / steps.max(1);
@@ -283,15 +285,15 @@ impl Packing<'_> {
                     *line = self.operand.row_slice(first + index, start, end - start);
                 }
                 let words = &mut words[first - lines.start..];
-                crate::arch::avx512_dot::interleave_pairs(&group[..there], width, words);
+                avx512_packing::interleave_pairs(&group[..there], width, words);
             }
             return;
         }
         if self.layout.format == Format::F32 {
             return self.interleave_floats(simd, (lines, values, steps), words);
         }
-        // Whole lines are read in the order in which they lie, which is faster; else a buffer in half of the first
-        // level is.
+        // Whole lines are read in the order in which they are stored, which is faster; otherwise a buffer of half the
+        // first-level cache is faster.
         let run_steps = match values.len() >= self.operand.columns() {
             true => MOST,
             false => MOST / 2,
@@ -314,7 +316,7 @@ impl Packing<'_> {
         }
     }
 
-    /// [`Packing::interleave_lines`] of f32, straight from where they lie.
+    /// [`Packing::interleave_lines`] of f32, straight from the operand.
     #[inline(always)]
     fn interleave_floats<S: Simd>(&self, simd: S, (lines, values, steps): Job, words: &mut [u32]) {
         let width = words.len() / steps.max(1);
@@ -336,7 +338,7 @@ impl Packing<'_> {
         }
     }
 
-    /// Converts some values of a dense line; those beyond its end are 0.
+    /// Converts some values of a dense line; those past its end are 0.
     #[inline(always)]
     fn convert_line<S: Simd>(&self, simd: S, line: usize, values: Range<usize>, words: &mut [u32]) {
         let format = self.layout.format;
@@ -345,7 +347,7 @@ impl Packing<'_> {
         let end = values.end.min(self.operand.columns());
         let there = end.saturating_sub(values.start);
         let line = self.operand.row_slice(line, values.start.min(end), there);
-        // Sixteen bits of four values are one piece.
+        // Four 16-bit values form one piece.
         let unit = match format {
             Format::SplitBytes => 4,
             _ => per_word,
@@ -359,219 +361,6 @@ impl Packing<'_> {
             padded[..rest.len()].copy_from_slice(rest);
             let tail = &mut tail[..unit / per_word];
             convert(simd, (self.set, format), &padded[..unit], factor, tail);
-        }
-    }
-}
-
-/// Turns values into words.
-#[inline(always)]
-fn convert<S: Simd>(
-    simd: S,
-    (set, format): (KernelSet, Format),
-    values: &[f32],
-    factor: f32,
-    words: &mut [u32],
-) {
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = set;
-    match format {
-        #[cfg(target_arch = "x86_64")]
-        Format::Bf16 if set >= KernelSet::Avx512Bf16 => {
-            crate::arch::avx512_dot::round_line(values, words);
-        }
-        Format::F32 | Format::F32ForBytes => {
-            for (word, value) in words.iter_mut().zip(values) {
-                *word = value.to_bits();
-            }
-        }
-        Format::WideBf16 => {
-            for (word, value) in words.iter_mut().zip(values) {
-                *word = bf16_bits(*value) << 16;
-            }
-        }
-        Format::WideBytes => {
-            for (word, value) in words.iter_mut().zip(values) {
-                *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
-            }
-        }
-        Format::Bf16 => {
-            let mut sources = values.chunks_exact(S::LANES);
-            let mut targets = words.chunks_exact_mut(S::LANES / 2);
-            for (target, source) in (&mut targets).zip(&mut sources) {
-                simd.pack_bf16(source, target);
-            }
-            pack_bf16_plain(sources.remainder(), targets.into_remainder());
-        }
-        Format::SignedBytes => {
-            for (word, four) in words.iter_mut().zip(values.chunks_exact(4)) {
-                *word = bytes(four, factor);
-            }
-        }
-        Format::OffsetBytes => {
-            for (word, four) in words.iter_mut().zip(values.chunks_exact(4)) {
-                *word = bytes(four, factor) ^ 0x8080_8080;
-            }
-        }
-        Format::SplitBytes => {
-            #[cfg(target_arch = "x86_64")]
-            let (values, words) = {
-                let whole = values.len() / 16 * 16;
-                let (words, tail) = words.split_at_mut(whole / 2);
-                crate::arch::avx512_dot::split_bytes(&values[..whole], factor, words);
-                (&values[whole..], tail)
-            };
-            split_bytes(values, factor, words);
-        }
-    }
-}
-
-/// Rounds two rows to bf16, `low` for the low halves of the words and `high` for the others.
-#[inline(always)]
-fn pair_rows(set: KernelSet, low: &[f32], high: &[f32], words: &mut [u32]) {
-    #[cfg(target_arch = "x86_64")]
-    if set >= KernelSet::Avx512Bf16 {
-        return crate::arch::avx512_dot::pair_rows(low, high, words);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = set;
-    for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
-        *word = bf16_bits(*low) | (bf16_bits(*high) << 16);
-    }
-}
-
-/// Puts values into the given part of words.
-#[inline(always)]
-fn merge(format: Format, values: &[f32], factors: &[f32], part: usize, words: &mut [u32]) {
-    match format {
-        Format::F32 | Format::F32ForBytes => {
-            for (word, value) in words.iter_mut().zip(values) {
-                *word = value.to_bits();
-            }
-        }
-        Format::WideBf16 => {
-            for (word, value) in words.iter_mut().zip(values) {
-                *word = bf16_bits(*value) << 16;
-            }
-        }
-        Format::WideBytes => {
-            for ((word, value), factor) in words.iter_mut().zip(values).zip(factors) {
-                *word = f32::from(byte(value * factor) as u8 as i8).to_bits();
-            }
-        }
-        Format::Bf16 => {
-            for (word, value) in words.iter_mut().zip(values) {
-                *word |= bf16_bits(*value) << (16 * part);
-            }
-        }
-        Format::SignedBytes | Format::OffsetBytes => {
-            let flip = match format {
-                Format::OffsetBytes => 0x80,
-                _ => 0,
-            };
-            for ((word, value), factor) in words.iter_mut().zip(values).zip(factors) {
-                *word |= (byte(value * factor) ^ flip) << (8 * part);
-            }
-        }
-        Format::SplitBytes => unreachable!("first operands of bytes have dense rows"),
-    }
-}
-
-#[inline(always)]
-fn bytes(four: &[f32], factor: f32) -> u32 {
-    byte(four[0] * factor)
-        | byte(four[1] * factor) << 8
-        | byte(four[2] * factor) << 16
-        | byte(four[3] * factor) << 24
-}
-
-/// The low byte of the nearest integer, for values in -127..=127.
-///
-/// Adding 1.5 * 2^23 moves the integer into the low bits of the sum.
-#[inline(always)]
-fn byte(value: f32) -> u32 {
-    (value + 12_582_912.0).to_bits() & 0xff
-}
-
-/// The high and the low bytes of the nearest integers, for values in -32512..=32512.
-#[inline(always)]
-fn split_bytes(values: &[f32], factor: f32, words: &mut [u32]) {
-    for (words, four) in words.chunks_exact_mut(2).zip(values.chunks_exact(4)) {
-        words.fill(0);
-        for (part, value) in four.iter().enumerate() {
-            // As in `byte`; with the offsets added.
-            let integer = (value * factor + 12_582_912.0).to_bits() + 0x8080;
-            words[0] |= ((integer >> 8) & 0xff) << (8 * part);
-            words[1] |= (integer & 0xff) << (8 * part);
-        }
-    }
-}
-
-/// Puts every other word of each 32 into a tile of its own.
-fn separate_halves(words: &mut [u32]) {
-    for words in words.chunks_exact_mut(2 * TILE_STEPS) {
-        let mut both = [0; 2 * TILE_STEPS];
-        for (index, word) in words.iter().enumerate() {
-            both[index / 2 + index % 2 * TILE_STEPS] = *word;
-        }
-        words.copy_from_slice(&both);
-    }
-}
-
-/// Writes `-BYTE_OFFSET` times the sum of each line; `words` is `[steps, lines]`.
-#[inline(always)]
-fn write_header(header: &mut [u32], words: &[u32]) {
-    header.fill(0);
-    for step in words.chunks_exact(header.len()) {
-        for (sum, word) in header.iter_mut().zip(step) {
-            let [a, b, c, d] = word.to_le_bytes().map(|byte| i32::from(byte as i8));
-            *sum = sum.wrapping_sub((BYTE_OFFSET * (a + b + c + d)) as u32);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bf16_rounds_to_nearest_even() {
-        let cases = [
-            (1.0, 0x3f80),
-            (f32::from_bits(0x3f80_8000), 0x3f80),
-            (f32::from_bits(0x3f81_8000), 0x3f82),
-            (f32::from_bits(0x3f80_8001), 0x3f81),
-            (f32::INFINITY, 0x7f80),
-            (-0.0, 0x8000),
-        ];
-        for (value, bits) in cases {
-            assert_eq!(bf16_bits(value), bits, "{value}");
-        }
-        assert!(f32::from_bits(bf16_bits(f32::NAN) << 16).is_nan());
-    }
-
-    #[test]
-    fn bytes_round_to_nearest() {
-        for (value, expected) in [(0.0, 0), (1.4, 1), (-1.6, -2), (127.0, 127), (-127.0, -127)] {
-            assert_eq!(byte(value) as u8 as i8, expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn sixteen_bits_split_into_bytes() {
-        let values = [0.0, 1.4, -1.6, 32512.0, -32512.0, 127.0, 128.0, -129.0].repeat(2);
-        let mut words = [7; 8];
-        split_bytes(&values, 1.0, &mut words);
-        #[cfg(target_arch = "x86_64")]
-        if KernelSet::Avx512Bf16.is_supported() {
-            let mut same = [9; 8];
-            crate::arch::avx512_dot::split_bytes(&values, 1.0, &mut same);
-            assert_eq!(same, words);
-        }
-        for (index, value) in values.iter().enumerate() {
-            let byte = |word: u32| ((word >> (8 * (index % 4))) & 0xff) as i32 - BYTE_OFFSET;
-            let [high, low] = [words[index / 4 * 2], words[index / 4 * 2 + 1]].map(byte);
-            assert!((-127..=127).contains(&high), "{value}");
-            assert_eq!(256 * high + low, value.round() as i32, "{value}");
         }
     }
 }

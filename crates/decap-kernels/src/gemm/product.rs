@@ -1,31 +1,26 @@
 //! A product of two packed operands: the loops around the tiles, and the threads.
 
-use super::linear::Epilogue;
-#[cfg(target_arch = "x86_64")]
-use super::output::Pieces;
-use super::output::{Output, OutputBlock};
-use super::panels::Layout;
-use super::tile::{Accumulate, Tile, TileKernel};
+use super::finish::finish;
+use super::tile_kernel::TileKernel;
 use crate::dispatch::KernelSet;
+use crate::epilogue::Epilogue;
+use crate::matrix::{Accumulate, Layout, Output, OutputBlock, Task, Tile};
+use crate::parallel::Threads;
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    matrix::Pieces,
+    matrix_unit::{self, ExponentialTiles, Target, UnitProduct},
+};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Whether a computation spreads over the rayon pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Threads {
-    /// Stays on the calling thread, because the caller is parallel itself.
-    One,
-    /// Uses the pool when the work is worth it.
-    All,
-}
-
-/// Multiplications below which a second thread costs more than it brings.
+/// With fewer multiplications a second thread costs more than it saves.
 const PARALLEL_WORK: usize = 1 << 18;
 
 /// Rows of the first operand per task: their panels of one chunk stay in L2.
 const TASK_ROWS: usize = 112;
 
-/// Panels of the second operand per task at most: those of one chunk stay in L2 too.
+/// The most panels of the second operand per task: those of one chunk stay in L2 too.
 const TASK_PANELS: usize = 8;
 
 /// Tasks to aim at when the output is small, so that threads share it evenly.
@@ -35,9 +30,9 @@ pub(crate) struct Product<'a> {
     pub(crate) set: KernelSet,
     pub(crate) kernel: TileKernel,
     pub(crate) threads: Threads,
-    /// Of a product of bytes: factors of the rows of the output; else empty.
+    /// Factors of the rows of the output, for a product of bytes; else empty.
     pub(crate) row_scales: &'a [f32],
-    /// Of a product of bytes: factors of the columns of all panels; else empty.
+    /// Factors of the columns of all panels, for a product of bytes; else empty.
     pub(crate) column_scales: &'a [f32],
     pub(crate) a: &'a [u32],
     pub(crate) a_layout: Layout,
@@ -47,66 +42,63 @@ pub(crate) struct Product<'a> {
     pub(crate) epilogue: Epilogue<'a>,
 }
 
-/// A block of the output: the panels of both operands, and the rows and columns that they are.
-pub(crate) struct Task {
-    pub(crate) a_panels: Range<usize>,
-    pub(crate) b_panels: Range<usize>,
-    pub(crate) rows: Range<usize>,
-    pub(crate) columns: Range<usize>,
-}
-
-/// Tiles of a task of the matrix unit at most: their sums stay in L2, 4 KiB each.
-const MOST_TILES: usize = 192;
-
-/// Blocks of rows and of columns, such that sums stay in L2, there are tasks for all threads, and as
-/// little as possible of both operands is read more than once.
-fn blocks_of_matrix_unit(a_panels: usize, b_panels: usize) -> (usize, usize) {
-    let candidates = (1..=a_panels).map(|row_blocks| {
-        let rows = a_panels.div_ceil(row_blocks);
-        let column_blocks = b_panels
-            .div_ceil((MOST_TILES / rows).max(1))
-            .max(WANTED_TASKS.div_ceil(row_blocks))
-            .min(b_panels);
-        (row_blocks, column_blocks)
-    });
-    let reads = |&(row_blocks, column_blocks): &(usize, usize)| {
-        column_blocks * a_panels + row_blocks * b_panels
-    };
-    candidates.min_by_key(reads).unwrap_or((1, 1))
-}
-
 impl Product<'_> {
     pub(crate) fn run(&self, out: &Output<'_>) {
+        #[cfg(target_arch = "x86_64")]
+        let unit = self.on_matrix_unit().filter(|_| self.a_layout.steps > 0);
         self.cut(out.rows(), out.columns(), |task| {
             // SAFETY: `cut` makes tasks of disjoint rows and columns.
-            let block = unsafe {
+            let mut block = unsafe {
                 let (rows, columns) = (&task.rows, &task.columns);
                 out.block(rows.start, rows.len(), columns.start, columns.len())
             };
-            self.run_task(task, block);
+            #[cfg(target_arch = "x86_64")]
+            if let Some(unit) = &unit {
+                return unit.run_task(&task, Target::Rows(&mut block));
+            }
+            self.run_task(task, &mut block);
         });
     }
 
-    /// [`Product::run`] of the matrix unit, with bf16 for another such product as its output.
+    /// [`Product::run`] on the matrix unit, with bf16 for another such product as its output.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn run_into_tiles(&self, tiles: &Pieces<'_>, layout: Layout) {
-        let rows = self.a_layout.grouping.lines();
-        let columns = self.b_layout.grouping.lines();
-        self.cut(rows, columns, |task| {
-            let target = super::matrix_unit::Target::Tiles(tiles, layout);
-            super::matrix_unit::run_task(self, task, target);
-        });
+        self.run_into(|| Target::Tiles(tiles, layout));
     }
 
-    /// [`Product::run`] of the matrix unit, whose sums are logits, into exponentials of them.
+    /// [`Product::run`] on the matrix unit, for a product of logits: into their exponentials.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn run_into_exponentials(&self, tiles: &super::matrix_unit::ExponentialTiles<'_>) {
+    pub(crate) fn run_into_exponentials(&self, tiles: &ExponentialTiles<'_>) {
+        self.run_into(|| Target::Exponentials(tiles));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn run_into<'t>(&self, target: impl Fn() -> Target<'t, 't> + Sync) {
+        let Some(unit) = self.on_matrix_unit() else {
+            unreachable!("product of the matrix unit");
+        };
         let rows = self.a_layout.grouping.lines();
         let columns = self.b_layout.grouping.lines();
-        self.cut(rows, columns, |task| {
-            let target = super::matrix_unit::Target::Exponentials(tiles);
-            super::matrix_unit::run_task(self, task, target);
-        });
+        self.cut(rows, columns, |task| unit.run_task(&task, target()));
+    }
+
+    /// The product as the matrix unit runs it; None where it does not.
+    #[cfg(target_arch = "x86_64")]
+    fn on_matrix_unit(&self) -> Option<UnitProduct<'_>> {
+        let TileKernel::MatrixUnit(operation) = self.kernel else {
+            return None;
+        };
+        Some(UnitProduct {
+            operation,
+            row_scales: self.row_scales,
+            column_scales: self.column_scales,
+            a: self.a,
+            a_layout: self.a_layout,
+            b: self.b,
+            b_layout: self.b_layout,
+            accumulate: self.accumulate,
+            epilogue: self.epilogue,
+        })
     }
 
     /// Cuts the output into tasks of disjoint panels of both operands, and runs them.
@@ -114,17 +106,7 @@ impl Product<'_> {
         let a_panels = self.a_layout.grouping.panels();
         let b_panels = self.b_layout.grouping.panels();
         let multiplications = rows * columns * self.a_layout.steps;
-        let (row_blocks, column_blocks) = match self.kernel.is_of_matrix_unit() {
-            true => blocks_of_matrix_unit(a_panels, b_panels),
-            false => {
-                let row_blocks = rows.div_ceil(TASK_ROWS).min(a_panels);
-                let column_blocks = b_panels
-                    .div_ceil(TASK_PANELS)
-                    .max(WANTED_TASKS.div_ceil(row_blocks))
-                    .min(b_panels);
-                (row_blocks, column_blocks)
-            }
-        };
+        let (row_blocks, column_blocks) = self.blocks(rows, a_panels, b_panels);
         let share = |blocks: usize, panels: usize, block: usize| {
             block * panels / blocks..(block + 1) * panels / blocks
         };
@@ -148,17 +130,26 @@ impl Product<'_> {
         }
     }
 
+    /// How many blocks to cut rows and columns into.
+    fn blocks(&self, rows: usize, a_panels: usize, b_panels: usize) -> (usize, usize) {
+        #[cfg(target_arch = "x86_64")]
+        if self.kernel.is_of_matrix_unit() {
+            return matrix_unit::blocks(a_panels, b_panels, WANTED_TASKS);
+        }
+        let row_blocks = rows.div_ceil(TASK_ROWS).min(a_panels);
+        let column_blocks = b_panels
+            .div_ceil(TASK_PANELS)
+            .max(WANTED_TASKS.div_ceil(row_blocks))
+            .min(b_panels);
+        (row_blocks, column_blocks)
+    }
+
     fn lines(&self, layout: Layout, panels: &Range<usize>) -> Range<usize> {
         let first = layout.grouping.lines_of(panels.start);
         first.start..layout.grouping.lines_of(panels.end - 1).end
     }
 
-    fn run_task(&self, task: Task, mut block: OutputBlock<'_>) {
-        #[cfg(target_arch = "x86_64")]
-        if self.kernel.is_of_matrix_unit() && self.a_layout.steps > 0 {
-            let target = super::matrix_unit::Target::Rows(&mut block);
-            return super::matrix_unit::run_task(self, task, target);
-        }
+    fn run_task(&self, task: Task, block: &mut OutputBlock<'_>) {
         let Task {
             a_panels,
             b_panels,
@@ -203,12 +194,7 @@ impl Product<'_> {
                 }
             }
         }
-        self.epilogue.apply(
-            self.set,
-            rows,
-            columns,
-            self.b_layout.grouping.lines(),
-            &mut block,
-        );
+        let outputs = self.b_layout.grouping.lines();
+        finish(self.set, self.epilogue, rows, columns, outputs, block);
     }
 }

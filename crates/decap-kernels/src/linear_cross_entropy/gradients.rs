@@ -1,20 +1,21 @@
-//! Gradients of the fused loss: logits are computed once, and their exponentials kept as operands of the products
-//! that follow, whose results are scaled by what the sums turn out to be.
+//! Gradients of the fused loss: logits are computed once, and their exponentials are kept as operands of the products
+//! that follow. The sums of the exponentials are applied later, as a scale of another operand or of the result.
 
+use super::blocks::{BLOCK_CLASSES, Blocks};
+use super::exponentials::Exponentials;
+use crate::arch::{Kernel, Simd};
+use crate::dispatch::{KernelSet, dispatch};
+use crate::epilogue::Epilogue;
+use crate::gemm::{PackedInput, PackedMatrix, Product, multiply_packed, product};
+use crate::lanes::{add_scaled, dot, map_lanes};
+use crate::matrix::{Accumulate, Layout, MatrixView, MatrixViewMut, Output};
 #[cfg(target_arch = "x86_64")]
-use super::in_tiles::TileSums;
-use super::{BLOCK_CLASSES, Blocks, RowSums};
-use crate::arch::{Kernel, Simd, add_scaled, dispatch, dot, map_lanes};
-use crate::cross_entropy::sum;
-use crate::dispatch::KernelSet;
-use crate::gemm::{
-    Accumulate, Epilogue, Layout, MatrixView, MatrixViewMut, Output, PackedInput, PackedMatrix,
-    Packing, Product, multiply_packed, product, with_f32_scratch, with_scratch,
-};
-use crate::softmax::exp_sum;
+use crate::matrix_unit::TileSums;
+use crate::row_sums::RowSums;
+use crate::words::{with_f32_scratch, with_scratch};
 use rayon::prelude::*;
 
-/// Sums of exponentials beyond are next to what f32 can hold.
+/// Larger sums of exponentials are close to the limit of f32.
 const MOST_OF_A_ROW: f64 = 1e30;
 
 /// How gradients of logits follow from probabilities.
@@ -28,13 +29,13 @@ pub(super) struct Slope {
 }
 
 impl Slope {
-    /// What is taken from the gradient of every class.
+    /// What is subtracted from the gradient of every class.
     fn spread(self) -> f32 {
         self.smoothing / self.classes as f32 * self.factor
     }
 
-    /// The gradient of the target's logit, spread aside: its probability less what it should be. The products leave
-    /// it out, because they would round both before one is taken from the other.
+    /// The gradient of the target's logit, without the spread: its probability minus what it should be. The products
+    /// leave it out, because they would round both before the subtraction.
     fn of_target(self, row: &RowSums) -> f32 {
         let probability = (row.target - row.log_sum()).exp();
         ((probability - 1.0 + f64::from(self.smoothing)) * f64::from(self.factor)) as f32
@@ -47,7 +48,7 @@ pub(super) struct Gradients<'a> {
     pub(super) hidden: &'a mut [f32],
     /// `[classes, width]`
     pub(super) embedding: &'a mut [f32],
-    /// What happens to those of the embedding.
+    /// Whether those of the embedding are overwritten or added to.
     pub(super) accumulate: Accumulate,
 }
 
@@ -59,13 +60,13 @@ impl Blocks<'_> {
         rows.unwrap_or_else(|| {
             let rows = self.row_sums();
             let references: Vec<f32> = rows.iter().map(|row| row.largest).collect();
-            // Sums are no larger than the number of classes now, or logits no numbers.
+            // Now sums are at most the number of classes, or logits are NaN.
             self.gradients_relative_to(&references, f64::INFINITY, slope, into)
                 .unwrap_or(rows)
         })
     }
 
-    /// Words that were made, as products take them.
+    /// Packed words as the operand of a product.
     fn operand<'w>(&self, words: &'w [u32], layout: Layout) -> PackedInput<'w> {
         PackedInput {
             kernel: self.packed.kernel,
@@ -87,8 +88,8 @@ impl Blocks<'_> {
         .collect()
     }
 
-    /// [`Blocks::gradients`] by exponentials that are reduced by `references`, `[rows]`; None, and gradients of no
-    /// meaning, where those of a row add up to more than a finite `most`.
+    /// [`Blocks::gradients`] with `references`, `[rows]`, subtracted from the logits before exp(). None, and meaningless
+    /// gradients, if the exponentials of a row add up to more than a finite `most`.
     fn gradients_relative_to(
         &self,
         references: &[f32],
@@ -109,7 +110,8 @@ impl Blocks<'_> {
         with_scratch(blocks * whole, |kept| {
             let mut sums: Vec<RowSums> = references.iter().map(|&at| RowSums::new(at)).collect();
             #[cfg(target_arch = "x86_64")]
-            let tiles = (self.packed.kernel.is_of_matrix_unit()).then(|| TileSums::new(rows));
+            let tiles = (self.packed.kernel.is_of_matrix_unit())
+                .then(|| TileSums::new(rows, BLOCK_CLASSES));
             for (index, kept) in kept.chunks_exact_mut(whole).enumerate() {
                 let first = index * BLOCK_CLASSES;
                 let block = self.block(first);
@@ -133,7 +135,7 @@ impl Blocks<'_> {
                     multiply_packed(self.how, words, block, Accumulate::Add, out);
                 });
             }
-            // Exponentials of what is no number are some.
+            // exp() clamps NaN to a number; here it becomes NaN again.
             for (row, _) in sums
                 .iter_mut()
                 .zip(references)
@@ -178,47 +180,6 @@ impl Blocks<'_> {
         })
     }
 
-    /// The exponentials of the logits of a block of classes, those of targets left out, and what is known of them.
-    fn exponentiate(&self, first: usize, sums: &mut [RowSums], into: Exponentials<'_>) {
-        let block = self.block(first);
-        let (rows, size) = (self.targets.len(), block.rows());
-        with_f32_scratch(rows * size, |logits| {
-            self.logits(block, logits);
-            let pairs = sums.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
-            pairs
-                .zip(self.targets)
-                .for_each(|((sums, logits), &target)| {
-                    if let Some(logit) = logits.get(target.wrapping_sub(first)) {
-                        sums.target = f64::from(*logit);
-                    }
-                    let exponentiate = Exponentiate {
-                        smoothing: into.smoothing,
-                        sums,
-                        logits: &mut *logits,
-                    };
-                    dispatch(self.how.set, exponentiate);
-                    if let Some(of_target) = logits.get_mut(target.wrapping_sub(first)) {
-                        *of_target = 0.0;
-                    }
-                });
-            let exponentials = MatrixView::row_major(logits, rows, size);
-            let both = [
-                (exponentials, into.by_row),
-                (exponentials.transposed(), into.by_class),
-            ];
-            for (operand, (words, layout)) in both {
-                let packing = Packing {
-                    set: self.how.set,
-                    threads: self.how.threads,
-                    operand,
-                    layout,
-                    factors: &[],
-                };
-                packing.run(words);
-            }
-        });
-    }
-
     /// Turns sums of embeddings times exponentials, `[rows, width]`, into gradients.
     fn finish_hidden(&self, slope: Slope, sums: &[RowSums], hidden: &mut [f32]) {
         let (width, set) = (self.hidden.columns(), self.how.set);
@@ -244,7 +205,7 @@ impl Blocks<'_> {
         });
     }
 
-    /// The hidden states, each times what turns its exponentials into gradients of logits.
+    /// The hidden states, each times the factor that turns its exponentials into gradients of logits.
     fn scaled_hidden(&self, slope: Slope, sums: &[RowSums]) -> PackedMatrix {
         let (rows, width) = (self.targets.len(), self.hidden.columns());
         with_f32_scratch(rows * width, |values| {
@@ -263,8 +224,8 @@ impl Blocks<'_> {
         })
     }
 
-    /// What the share of the target that is spread over all classes adds to the gradient of each of them,
-    /// `[width]`; None where there is none.
+    /// What the share of the target that is spread over all classes adds to the gradient of each class,
+    /// `[width]`; None if nothing is spread.
     fn spread_of_hidden(&self, slope: Slope) -> Option<Vec<f32>> {
         let width = self.hidden.columns();
         (slope.smoothing > 0.0).then(|| {
@@ -274,34 +235,6 @@ impl Blocks<'_> {
             sums.iter_mut().for_each(|sum| *sum *= -slope.spread());
             sums
         })
-    }
-}
-
-/// Where the exponentials of a block of classes go: first operands of as many rows, and of as many classes.
-pub(super) struct Exponentials<'a> {
-    /// Share of the target that is spread over all classes: only then the sum of all logits is wanted.
-    pub(super) smoothing: f32,
-    pub(super) by_row: (&'a mut [u32], Layout),
-    pub(super) by_class: (&'a mut [u32], Layout),
-}
-
-/// Turns logits of a row into exponentials and adds them up.
-struct Exponentiate<'a> {
-    smoothing: f32,
-    sums: &'a mut RowSums,
-    logits: &'a mut [f32],
-}
-
-impl Kernel for Exponentiate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        if self.smoothing > 0.0 {
-            self.sums.total += sum(simd, self.logits);
-        }
-        let exponentials = exp_sum(simd, self.logits, 1.0, -self.sums.largest);
-        self.sums.exponentials += f64::from(exponentials);
     }
 }
 
@@ -340,7 +273,7 @@ impl Kernel for Dot<'_> {
 
 /// The sum of the rows of `values`, `[rows, width]`, in an order that does not depend on threads.
 fn sum_of_rows(set: KernelSet, values: &[f32], width: usize) -> Vec<f32> {
-    /// Rows whose sum is one of those that are added up.
+    /// Rows that are summed to one part.
     const ROWS: usize = 256;
     let add = |sums: &mut [f32], rows: &[f32]| {
         for row in rows.chunks_exact(width) {

@@ -1,19 +1,15 @@
 //! Softmax cross-entropy fused with the tied output layer, whose logits are never all held.
 
+mod blocks;
+mod exponentials;
 mod gradients;
-#[cfg(target_arch = "x86_64")]
-mod in_tiles;
+mod loss;
 
-use crate::arch::{Kernel, Simd, dispatch};
-use crate::cross_entropy::{CrossEntropy, Loss, sum};
-use crate::gemm::tile::TileKernel;
-use crate::gemm::{
-    Accumulate, How, MatrixView, MatrixViewMut, Output, PackedInput, Precision, multiply_packed,
-    with_f32_scratch, with_packed_input,
-};
-use crate::softmax::{exp_sum, maximum};
+use crate::cross_entropy::{CrossEntropy, Loss};
+use crate::gemm::{How, TileKernel};
+use crate::matrix::{Accumulate, Precision};
+use blocks::with_blocks;
 use gradients::{Gradients, Slope};
-use rayon::prelude::*;
 
 /// Gradients that [`linear_cross_entropy`] computes.
 #[derive(Debug)]
@@ -137,11 +133,8 @@ pub fn linear_cross_entropy_with(
     }
 }
 
-/// Classes whose logits are in memory at a time: those of a batch stay in the last-level cache.
-const BLOCK_CLASSES: usize = 2048;
-
-/// Words of exponentials of logits that are kept at most: those of some rows and all classes, in 128 MiB. In tests so
-/// few that there is more than one lot of rows.
+/// The most words of exponentials of logits that are kept: those of some rows and all classes, in 128 MiB. Tests keep
+/// so few that the rows are processed in more than one part.
 const KEPT: usize = if cfg!(test) { 1 << 17 } else { 1 << 25 };
 
 /// Rows whose gradients are computed at once.
@@ -151,142 +144,9 @@ fn rows_at_once(how: How, rows: usize, classes: usize) -> usize {
     rows.div_ceil(rows.div_ceil(most.max(1)))
 }
 
-/// A cross-entropy of some rows whose logits are computed a block of classes after the other.
-///
-/// Gradients need the sums of the rows first, so exponentials of logits are kept.
-struct Blocks<'a> {
-    how: How,
-    /// The rows, `[rows, width]`.
-    hidden: MatrixView<'a>,
-    /// The same, as the products with the embedding read them.
-    packed: PackedInput<'a>,
-    /// `[classes, width]`
-    embedding: &'a [f32],
-    classes: usize,
-    /// `[rows]`
-    targets: &'a [usize],
-}
-
-/// Packs the hidden states of some rows and lends their cross-entropy to `work`.
-fn with_blocks(
-    how: How,
-    hidden: &[f32],
-    width: usize,
-    embedding: &[f32],
-    targets: &[usize],
-    work: impl FnOnce(Blocks<'_>),
-) {
-    let hidden = MatrixView::row_major(hidden, targets.len(), width);
-    with_packed_input(how.set, how.threads, how.precision, hidden, |packed| {
-        work(Blocks {
-            how,
-            hidden,
-            packed,
-            embedding,
-            classes: embedding.len() / width,
-            targets,
-        });
-    });
-}
-
-/// What is known of the logits of a row.
-#[derive(Clone, Copy)]
-struct RowSums {
-    /// The largest of them, or what they are reduced by instead.
-    largest: f32,
-    /// Sum of `e^(logit - largest)`.
-    exponentials: f64,
-    /// Sum of the logits.
-    total: f64,
-    /// Logit of the target.
-    target: f64,
-}
-
-impl RowSums {
-    /// Of no logits, `largest` being what they are reduced by.
-    fn new(largest: f32) -> Self {
-        Self {
-            largest,
-            exponentials: 0.0,
-            total: 0.0,
-            target: 0.0,
-        }
-    }
-
-    fn log_sum(&self) -> f64 {
-        f64::from(self.largest) + self.exponentials.ln()
-    }
-}
-
-impl Blocks<'_> {
-    /// The sums of the rows.
-    fn row_sums(&self) -> Vec<RowSums> {
-        let len = self.targets.len();
-        let mut rows = vec![RowSums::new(f32::NEG_INFINITY); len];
-        if rows.is_empty() {
-            return rows;
-        }
-        for first in (0..self.classes).step_by(BLOCK_CLASSES) {
-            let block = self.block(first);
-            let size = block.rows();
-            with_f32_scratch(len * size, |logits| {
-                self.logits(block, logits);
-                let pairs = rows.par_iter_mut().zip(logits.par_chunks_exact_mut(size));
-                pairs
-                    .zip(self.targets)
-                    .for_each(|((row, logits), &target)| {
-                        if let Some(logit) = logits.get(target.wrapping_sub(first)) {
-                            row.target = f64::from(*logit);
-                        }
-                        dispatch(self.how.set, AddLogits { row, logits });
-                    });
-            });
-        }
-        rows
-    }
-
-    /// The embeddings of a block of classes, `[some classes, width]`.
-    fn block(&self, first: usize) -> MatrixView<'_> {
-        let (width, size) = (
-            self.hidden.columns(),
-            BLOCK_CLASSES.min(self.classes - first),
-        );
-        let embedding = &self.embedding[first * width..(first + size) * width];
-        MatrixView::row_major(embedding, size, width)
-    }
-
-    /// The logits of a block of classes, `[rows, classes]`.
-    fn logits(&self, block: MatrixView<'_>, logits: &mut [f32]) {
-        let out = MatrixViewMut::row_major(logits, self.targets.len(), block.rows());
-        let out = &mut Output::new(out);
-        let block = block.transposed();
-        multiply_packed(self.how, self.packed, block, Accumulate::Overwrite, out);
-    }
-}
-
-/// Adds more logits of a row to its sums.
-struct AddLogits<'a> {
-    row: &'a mut RowSums,
-    logits: &'a mut [f32],
-}
-
-impl Kernel for AddLogits<'_> {
-    type Output = ();
-
-    /// The logits are replaced by `e^(logit - largest)`.
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let row = self.row;
-        row.total += sum(simd, self.logits);
-        let largest = maximum(simd, self.logits).max(row.largest);
-        row.exponentials *= f64::from(row.largest - largest).exp();
-        row.largest = largest;
-        row.exponentials += f64::from(exp_sum(simd, self.logits, 1.0, -largest));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::blocks::BLOCK_CLASSES;
     use super::*;
     use crate::cross_entropy::tests::{CASES, TOLERANCE, exact, targets};
     use crate::dispatch::{KernelSet, with_kernels};
@@ -370,7 +230,7 @@ mod tests {
     /// bf16 keeps 8 bits: logits of 33 products are off by a few 1e-3, gradients by as much of them.
     #[test]
     fn fused_loss_in_bf16_is_close_under_every_set() {
-        // One block of classes, and more with a last one that is not whole.
+        // One block of classes, and several with an incomplete last one.
         for (rows, classes, width) in [(40, 200, 33), (67, BLOCK_CLASSES + 45, 40)] {
             let (hidden, embedding) = (random(rows * width, 4), random(classes * width, 5));
             let matrices = (&hidden[..], &embedding[..], width);
@@ -392,8 +252,8 @@ mod tests {
         }
     }
 
-    /// Values that bf16 holds exactly, whose logits lie hundreds apart: exponentials relative to the target's do
-    /// not fit into f32.
+    /// Values that bf16 holds exactly, with logits hundreds apart: exponentials relative to the target's do not fit
+    /// into f32.
     #[test]
     fn logits_far_above_the_target_do_not_overflow() {
         let (rows, classes, width) = (40, 200, 33);
@@ -415,12 +275,12 @@ mod tests {
         }
     }
 
-    /// Where the target has all but a thousandth of the probability, little is left of its gradient: rounding must
-    /// not be of the size of what was taken away.
+    /// If the target has all but a thousandth of the probability, its gradient is small: the rounding error must not be
+    /// relative to the probability.
     #[test]
     fn well_predicted_targets_keep_their_gradients() {
         let (rows, classes, width) = (40, 200, 32);
-        // 1.3 is no bf16.
+        // 1.3 is not a bf16.
         let embedding: Vec<f32> = random(classes * width, 8)
             .iter()
             .map(|x| 1.3 * x.signum())
@@ -445,7 +305,7 @@ mod tests {
                     .zip(exact)
                     .map(|(got, exact)| (got - exact).abs());
                 let off = off.fold(0.0, f32::max);
-                // Logits of 16 are off by a few hundredths, and what is left of the probability by as many.
+                // Logits of 16 are off by a few hundredths, and so is the rest of the probability.
                 assert!(off < 0.15 * largest, "{set}: off by {off} of {largest}");
             }
         }

@@ -1,20 +1,20 @@
 //! A scan of byte rows for groups of sixteen queries, on the matrix unit or by dot products of bytes.
 //!
-//! Queries are rounded to sixteen bits of their largest value and weights to sixteen bits of the heaviest of a
-//! block; both are two bytes, which are multiplied with the rows as they are stored.
+//! Queries are rounded to 16 bits, relative to their largest value, and weights to 16 bits, relative to the heaviest of
+//! a block. Both are stored as two bytes, which are multiplied with the rows as they are.
 
+use super::byte_products::{ByteProducts, TILE_ROWS};
+use super::group_lanes::{self, COLUMNS, GROUP, Lanes, ROWS};
 use super::partial::{Partial, Rescore};
-use super::query::RoundedQuery;
+use super::queries::Queries;
+use super::rounded_query::RoundedQuery;
 use super::rows::ExactRows;
-use super::scan::Scan;
-use crate::arch::amx::{COLUMNS, TILE_ROWS};
-use crate::arch::group_scan::{self, GROUP, Lanes, ROWS};
-use crate::arch::scan_products::ByteProducts;
-use crate::arch::{Kernel, Simd, dispatch};
-use crate::gemm::{Words, as_f32_mut, with_f32_scratch, with_scratch};
+use crate::arch::{Kernel, Simd};
+use crate::dispatch::dispatch;
+use crate::words::{Words, as_f32_mut, with_f32_scratch, with_scratch};
 use std::ops::Range;
 
-/// Rows at a time: they and what is made of them stay in the second-level cache.
+/// Rows at a time: they and what is computed from them stay in the second-level cache.
 const BLOCK: usize = 4 * ROWS;
 
 /// Sixteen bits of a query: two signed bytes reach 127 * 256.
@@ -27,9 +27,9 @@ const WEIGHT_STEPS: f32 = 65535.0;
 pub(super) struct Group {
     /// `[width / 4, 2 GROUP]` words of four bytes: the high bytes of each query, then the low ones.
     bytes: Words,
-    /// What a sum of bytes is worth as a score, without the scale of the row.
+    /// The factor from a sum of bytes to a score, without the scale of the row.
     factors: Lanes,
-    /// Most by which a score of a row may be off, over the scale of the row, and however small that is.
+    /// The largest error of a score: in proportion to the scale of the row, and independent of it.
     slack: Lanes,
     rounding: Lanes,
     /// Lengths of the queries divided by tau.
@@ -37,9 +37,9 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Whether rows of this width can be scanned so.
+    /// Whether rows of this width can be scanned this way.
     pub(super) fn takes(width: usize) -> bool {
-        // Sums of high bytes are exact as f32 that far.
+        // Up to there sums of high bytes are exact in f32.
         width.is_multiple_of(ROWS) && width <= 1024
     }
 
@@ -71,7 +71,7 @@ impl Group {
             }
             group.factors[lane] = rounded.step * inverse_tau;
             group.slack[lane] = rounded.slack(length / inverse_tau) * inverse_tau;
-            // Rounding of f32 sums, far above what it can be.
+            // Rounding of f32 sums, generously.
             group.rounding[lane] = 1e-5 * length;
             group.lengths[lane] = length;
         }
@@ -84,12 +84,12 @@ impl Group {
 
 /// Groups of queries over some byte rows.
 pub(super) struct Groups<'a, 'b> {
-    pub(super) scan: &'a Scan<'b>,
+    pub(super) queries: &'a Queries<'b>,
     pub(super) products: ByteProducts,
     pub(super) groups: &'a [Group],
     pub(super) bytes: &'b [i8],
     pub(super) scales: &'b [f32],
-    /// What to score again from, where the bytes are rounded rows.
+    /// The exact rows to score again from, if the bytes are rounded rows.
     pub(super) exact: Option<ExactRows<'b>>,
     pub(super) rows: Range<usize>,
     pub(super) partials: &'a mut [Partial],
@@ -97,7 +97,7 @@ pub(super) struct Groups<'a, 'b> {
 
 impl Groups<'_, '_> {
     pub(super) fn run(mut self) {
-        let width = self.scan.width;
+        let width = self.queries.width;
         let count = self.partials.len();
         with_f32_scratch(count * width, |mixed| {
             mixed.fill(0.0);
@@ -117,12 +117,12 @@ impl Groups<'_, '_> {
                 }
             });
             for (partial, mixed) in self.partials.iter_mut().zip(mixed.chunks_exact(width)) {
-                group_scan::add_in_natural_order(mixed, &mut partial.mixed);
+                group_lanes::add_in_natural_order(mixed, &mut partial.mixed);
             }
         });
     }
 
-    /// A block of `values`, rows that are filled up to whole tiles with zeros.
+    /// Scans a block of `values`: rows, padded with zeros to whole tiles.
     fn run_block(
         &mut self,
         rows: Range<usize>,
@@ -130,8 +130,8 @@ impl Groups<'_, '_> {
         interleaved: &mut [u32],
         mixed: &mut [f32],
     ) {
-        let (width, products) = (self.scan.width, self.products);
-        group_scan::interleave(values, width, interleaved);
+        let (width, products) = (self.queries.width, self.products);
+        group_lanes::interleave(values, width, interleaved);
         let mut next = &self.bytes[rows.end * width..];
         let whole = values.len() / width;
         let words = whole * (COLUMNS + 1 + GROUP) + TILE_ROWS * COLUMNS;
@@ -154,21 +154,21 @@ impl Groups<'_, '_> {
                     scores,
                     mixed,
                 };
-                let Some(factors) = dispatch(weigh.groups.scan.set, weigh) else {
+                let Some(factors) = dispatch(weigh.groups.queries.set, weigh) else {
                     continue;
                 };
-                // The sums are used up; their place takes the packed weights.
+                // The sums are no longer needed; the packed weights reuse their space.
                 let packed = &mut sums[..whole / ROWS * 2 * GROUP * GROUP];
                 let inverse = factors.map(|factor| if factor > 0.0 { 1.0 / factor } else { 0.0 });
-                group_scan::pack_weights(scores, &inverse, packed);
+                group_lanes::pack_weights(scores, &inverse, packed);
                 let panels = interleaved.chunks_exact(whole / 4 * COLUMNS);
                 for (index, panel) in panels.enumerate() {
-                    // A panel is as large as the part of the next rows that is fetched during it.
+                    // Each panel prefetches a part of the next rows that is as large as the panel.
                     let bytes = 4 * panel.len();
                     let ahead = next.get(index * bytes..).unwrap_or_default();
                     let ahead = &ahead[..bytes.min(ahead.len())];
                     products.mix(packed, panel, ahead, tile);
-                    group_scan::add_sums(tile, &factors, index * COLUMNS, width, mixed);
+                    group_lanes::add_sums(tile, &factors, index * COLUMNS, width, mixed);
                 }
                 next = &[];
             }
@@ -176,8 +176,8 @@ impl Groups<'_, '_> {
     }
 }
 
-/// Turns sums of bytes into scores and those into weights; gives the steps in which to round those of each query, or
-/// none where all are 0.
+/// Turns sums of bytes into scores, and scores into weights; returns the step to which the weights of each query are
+/// rounded, or None if all weights are 0.
 struct Weigh<'a, 'b, 'c> {
     groups: &'a mut Groups<'b, 'c>,
     group: &'a Group,
@@ -205,18 +205,18 @@ impl Kernel for Weigh<'_, '_, '_> {
             scores,
             mixed,
         } = self;
-        let Scan {
+        let Queries {
             width,
             top_k,
             inverse_tau,
             negligible,
-            queries,
+            values: queries,
             ..
-        } = *groups.scan;
+        } = *groups.queries;
         let scales = &groups.scales[rows.clone()];
         let (scores, padding) = scores.split_at_mut(rows.len() * GROUP);
         let partials = &mut groups.partials[members.clone()];
-        let mut largest = group_scan::scores(sums, scales, &group.factors, scores);
+        let mut largest = group_lanes::scores(sums, scales, &group.factors, scores);
         let widest = scales
             .iter()
             .fold(0.0, |widest: f32, &scale| widest.max(scale));
@@ -235,7 +235,7 @@ impl Kernel for Weigh<'_, '_, '_> {
             };
         }
         let mut found = Vec::new();
-        group_scan::at_least(scores, scales, &slack, &bars, &mut found);
+        group_lanes::at_least(scores, scales, &slack, &bars, &mut found);
         let mut exact = Vec::new();
         for (row, lanes) in found {
             for (lane, partial) in partials.iter_mut().enumerate() {
@@ -265,7 +265,7 @@ impl Kernel for Weigh<'_, '_, '_> {
             }
         }
         if !exact.is_empty() {
-            largest = group_scan::largest(scores);
+            largest = group_lanes::largest(scores);
         }
         let mut references = [0.0; GROUP];
         for (lane, partial) in partials.iter_mut().enumerate() {
@@ -275,7 +275,7 @@ impl Kernel for Weigh<'_, '_, '_> {
             partial.raise(simd, largest, mixed);
             references[lane] = partial.largest;
         }
-        let (sums, heaviest) = group_scan::weigh(scores, scales, &references, negligible);
+        let (sums, heaviest) = group_lanes::weigh(scores, scales, &references, negligible);
         padding.fill(0.0);
         for (partial, sum) in partials.iter_mut().zip(sums) {
             partial.sum += f64::from(sum);

@@ -6,16 +6,23 @@
 //! depend on the number of threads.
 
 #[cfg(target_arch = "x86_64")]
+mod byte_products;
+mod few;
+#[cfg(target_arch = "x86_64")]
+mod group_lanes;
+#[cfg(target_arch = "x86_64")]
 mod groups;
+mod many;
 mod partial;
-mod query;
+mod queries;
+mod rounded_query;
 mod rows;
 mod scan;
 
 pub use rows::{ExactRows, MemoryRows, quantize_rows};
 
 use crate::dispatch::KernelSet;
-use crate::gemm::Precision;
+use crate::matrix::Precision;
 use partial::{Floor, Partial, merge};
 use rayon::prelude::*;
 use scan::Scan;
@@ -53,13 +60,15 @@ pub fn project(
 
 /// [`project`] that scans the memory in `precision`.
 ///
-/// With `Bf16` (or `Int8`, which is the same here) operands of the scan are rounded to bf16 when there are
-/// many queries. Each rounded score has a proven bound (Cauchy and Schwarz: the length of the query times the
-/// length of what rounding took from the row, and the other way round; of byte rows, queries are rounded to sixteen
-/// bits instead when there are few of them or bytes are multiplied with bytes, and the rows not at all); every row that by
-/// its bound may weigh more than e^-3 of the largest, or be among the `top_k`, is scored and mixed again exactly. The
-/// others keep their rounded score and row, but for those that together weigh less than 2^-13 and are left out. For
-/// unit vectors and `tau` 1/100 a rounded score is off by at most 0.4, and by less than 0.01 typically.
+/// With `Bf16` (or `Int8`, which is the same here) the operands of the scan are rounded to bf16 when there are many
+/// queries. Over byte rows, queries are rounded to 16 bits instead, and the rows not at all, when there are few queries
+/// or bytes are multiplied with bytes.
+///
+/// The error of each rounded score has a proven bound (Cauchy and Schwarz: the length of the query times the length of
+/// the row's rounding error, and the other way round). Every row whose bound allows a weight of more than e^-3 of the
+/// largest, or a place among the `top_k`, is scored and mixed again exactly. The others keep their rounded score and
+/// row, except for those that together weigh less than 2^-13, which are left out. For unit vectors and `tau` 1/100 a
+/// rounded score is off by at most 0.4, and typically by less than 0.01.
 ///
 /// # Panics
 /// When the lengths do not agree, `width` is 0 or `tau` is not above 0.
@@ -86,8 +95,8 @@ pub fn project_with(
         1.0 / tau,
         top_k,
     );
-    // Later rows know what the largest score is at least, and fewer of them need to be scored exactly.
-    // Which ones depends on the number of rows alone.
+    // Later rows know a lower bound of the largest score, so fewer of them need to be scored exactly.
+    // Which rows are later depends on the number of rows alone.
     let chunks = rows.div_ceil(CHUNK_ROWS);
     let mut parts = Vec::with_capacity(chunks);
     let mut floors = vec![Floor::NONE; queries.len() / width];
@@ -210,7 +219,7 @@ mod tests {
             .collect();
         let decoded_halves: Vec<f32> = halves
             .iter()
-            .map(|&bits| crate::arch::scalar::f16_to_f32(bits))
+            .map(|&bits| crate::arch::f16_to_f32(bits))
             .collect();
         let queries = unit_rows(5, width, 5);
         for set in KernelSet::supported() {
@@ -303,7 +312,7 @@ mod tests {
         }
     }
 
-    /// A query that rounding to bytes hits as hard as the bound allows: the best row by the bytes is
+    /// A query that rounding to bytes affects as much as the bound allows: the best row by the bytes is
     /// not the best row.
     #[test]
     fn the_bound_holds_where_bytes_mislead() {
@@ -311,7 +320,7 @@ mod tests {
         let scale = 0.25 / 127.0;
         let mut memory = vec![0.0; 600 * width];
         for (index, row) in memory.chunks_exact_mut(width).enumerate() {
-            // Every value lies just below or just above the middle between two bytes.
+            // Every value is just below or just above the middle between two bytes.
             let nudge = if index == 300 { 0.499 } else { 0.501 };
             row.fill(scale * (50.0 + if index == 300 { 1.0 } else { 0.0 } + nudge - 1.0));
             row[0] = 0.25;
@@ -360,7 +369,7 @@ mod tests {
 
     #[test]
     fn half_precision_decodes_exactly() {
-        use crate::arch::scalar::f16_to_f32;
+        use crate::arch::f16_to_f32;
         let cases = [
             (0x0000, 0.0),
             (0x8000, -0.0),

@@ -1,18 +1,18 @@
 //! The softmax of one query over some of the rows, and how partial softmaxes are merged.
 
 use super::rows::{ExactRows, Source, add_rows, dot_row};
-use crate::arch::{Simd, map_lanes};
-use crate::softmax::maximum;
+use crate::arch::Simd;
+use crate::lanes::{map_lanes, maximum};
 
-/// Rows whose score is further below the largest do not count: ten million of them weigh less than one rounding of
+/// Rows whose score is this far below the largest do not count: ten million of them weigh less than one rounding of
 /// the sum.
 const NEGLIGIBLE: f32 = -30.0;
 
-/// What rows that do not count may weigh together where scores are rounded, 2^-13: by rounding, a score is off by
+/// With rounded scores, the rows that do not count may weigh this much together, 2^-13: rounding changes a score by
 /// more than that, and the bytes of a row by a hundred times as much.
 const NEGLECTED: f32 = 1.0 / 8192.0;
 
-/// How far below the largest a score of `rows` must be not to count.
+/// How far below the largest a score must be to be left out, in a memory of `rows`.
 pub(super) fn negligible(rows: usize, are_rounded: bool) -> f32 {
     match are_rounded {
         true => (NEGLECTED / rows.max(1) as f32).ln().max(NEGLIGIBLE),
@@ -20,13 +20,13 @@ pub(super) fn negligible(rows: usize, are_rounded: bool) -> f32 {
     }
 }
 
-/// Rows that by their bound may come this close to the largest so far are scored exactly.
+/// Rows whose bound allows a score this close to the largest so far are scored exactly.
 const MATTERS: f32 = -3.0;
 
 /// The softmax of one query over some of the rows.
 pub(super) struct Partial {
     pub(super) largest: f32,
-    /// What is known of all rows.
+    /// What is known about all rows.
     floor: Floor,
     /// Sum of `e^(score - largest)`.
     pub(super) sum: f64,
@@ -36,12 +36,12 @@ pub(super) struct Partial {
     pub(super) top: Vec<(f32, usize)>,
 }
 
-/// What rows before these say of the scores over all rows, of one query.
+/// What earlier rows tell about the scores of one query over all rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Floor {
     /// The largest score is at least this.
     pub(super) largest: f32,
-    /// As many rows as are asked for have at least this score.
+    /// At least `top_k` rows reach this score.
     pub(super) top: f32,
 }
 
@@ -51,7 +51,7 @@ impl Floor {
         top: f32::NEG_INFINITY,
     };
 
-    /// What `parts` say.
+    /// What `parts` tell.
     pub(super) fn of<'a>(parts: impl Iterator<Item = &'a Partial> + Clone, top_k: usize) -> Self {
         let largest = parts.clone().map(|part| part.largest);
         let mut tops: Vec<f32> = parts
@@ -74,7 +74,7 @@ pub(super) struct Rescore<'a> {
     pub(super) query: &'a [f32],
     pub(super) exact: ExactRows<'a>,
     pub(super) inverse_tau: f32,
-    /// Most by which each score of the block may be off, divided by `length`; `[rows]`.
+    /// The largest error of each score of the block, divided by `length`; `[rows]`.
     pub(super) slack: &'a [f32],
     /// Length of the query divided by tau.
     pub(super) length: f32,
@@ -125,7 +125,7 @@ impl Partial {
             }
         }
         let offset = simd.splat(self.largest);
-        // Scores so far below the largest that is known of, be it of other rows, do not count.
+        // Scores so far below the largest known score, even one of other rows, do not count.
         let negligible = negligible + (self.floor.largest - self.largest).max(0.0);
         let mut sum = simd.zero();
         map_lanes!(simd, S, scores, |score| {
@@ -162,14 +162,14 @@ impl Partial {
         }
     }
 
-    /// What a score must reach for its row to be scored exactly, when some score is known to be `least` at least.
+    /// The score from which on a row is scored exactly, if some score is known to be at least `least`.
     #[inline(always)]
     pub(super) fn bar(&self, top_k: usize, least: f32) -> f32 {
         let largest = self.largest.max(self.floor.largest).max(least);
         (largest + MATTERS).min(self.worst_of_top(top_k))
     }
 
-    /// The exact score of a row whose score may be `most`, where that matters; it may go to the best.
+    /// The exact score of a row whose score is at most `most`, if that matters; it may join the best ones.
     #[inline(always)]
     pub(super) fn score_again<S: Simd>(
         &mut self,
@@ -193,7 +193,7 @@ impl Partial {
         Some(score)
     }
 
-    /// Scores exactly what may matter, and takes it out of `scores`; returns rows and exact scores.
+    /// Scores exactly what may matter, and removes it from `scores`; returns rows and exact scores.
     #[inline(always)]
     fn rescore<S: Simd>(
         &mut self,
@@ -205,7 +205,7 @@ impl Partial {
     ) -> Vec<(usize, f32)> {
         let Rescore { slack, length, .. } = rescore;
         let mut exact = Vec::new();
-        // Rounding of f32 sums, far above what it can be.
+        // Rounding of f32 sums, generously.
         let rounding = 1e-5 * length;
         let widest = maximum(simd, slack) * length + rounding;
         if maximum(simd, scores) + widest < self.bar(top_k, f32::NEG_INFINITY) {
@@ -222,7 +222,7 @@ impl Partial {
         exact
     }
 
-    /// Makes `largest` the reference of the sums, and of `more` of them, when it is larger than the one so far.
+    /// Makes `largest` the reference of the sums, and of the sums in `more`, if it is larger than the one so far.
     #[inline(always)]
     pub(super) fn raise<S: Simd>(&mut self, simd: S, largest: f32, more: &mut [f32]) {
         if largest > self.largest {
@@ -250,7 +250,7 @@ impl Partial {
         }
     }
 
-    /// Inserts a score into the best ones; rows come in ascending order, so that ties stay behind.
+    /// Inserts a score into the best ones; rows arrive in ascending order, so the earlier row wins a tie.
     #[inline(always)]
     pub(super) fn keep_top(&mut self, top_k: usize, score: f32, row: usize) {
         if score > self.worst_of_top(top_k) {

@@ -1,10 +1,10 @@
 //! The rows of a memory, in the formats in which they are stored.
 
-use crate::arch::scalar::f16_to_f32;
-use crate::arch::{Kernel, Simd, dispatch};
-use crate::dispatch::KernelSet;
-use crate::gemm::with_f32_scratch;
+use crate::arch::{Kernel, Simd, f16_to_f32};
+use crate::dispatch::{KernelSet, dispatch};
+use crate::huge_pages::prefer_huge_pages;
 use crate::parallel::rows_per_chunk;
+use crate::words::with_f32_scratch;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -26,9 +26,9 @@ pub enum MemoryRows<'a> {
     /// Bytes that [`quantize_rows`] made, to scan, and the rows that they were made from.
     ///
     /// A byte is off by half its scale at most, which bounds the error of each score by
-    /// `length of the query * scale / 2 * sqrt(width) / tau`. Every row that by its bound may weigh
-    /// more than e^-3 of the largest, or be among the `top_k`, is scored and mixed from the exact
-    /// rows; the others from the bytes.
+    /// `length of the query * scale / 2 * sqrt(width) / tau`. Every row whose bound allows a weight of more
+    /// than e^-3 of the largest, or a place among the `top_k`, is scored and mixed from the exact rows; the
+    /// others are mixed from the bytes.
     Int8Exact {
         /// `[rows, width]`
         rows: &'a [i8],
@@ -73,7 +73,7 @@ impl<'a> MemoryRows<'a> {
         len / width
     }
 
-    /// Byte rows, their scales and what they were made from, where rows are bytes.
+    /// Byte rows, their scales and the rows that they were made from, if the rows are bytes.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn bytes(self) -> Option<(&'a [i8], &'a [f32], Option<ExactRows<'a>>)> {
         match self {
@@ -84,6 +84,14 @@ impl<'a> MemoryRows<'a> {
                 scales,
                 exact,
             } => Some((rows, scales, Some(exact))),
+        }
+    }
+
+    /// The scales of the rows, if the rows are bytes.
+    pub(super) fn scales(self) -> Option<&'a [f32]> {
+        match self {
+            Self::Int8 { scales, .. } | Self::Int8Exact { scales, .. } => Some(scales),
+            Self::F32(_) | Self::F16(_) => None,
         }
     }
 
@@ -136,8 +144,7 @@ source!(i8, load_i8, |byte| f32::from(byte));
 
 /// Dot product of a query with the row that starts at `start`.
 ///
-/// One row after the other, in the order in which they are stored: memory comes half as fast where several rows are
-/// read side by side.
+/// One row after the other, in the order in which they are stored: reading several rows side by side is half as fast.
 #[inline(always)]
 pub(super) fn dot_row<S: Simd>(simd: S, query: &[f32], source: impl Source, start: usize) -> f32 {
     const SUMS: usize = 4;
@@ -244,7 +251,7 @@ pub fn quantize_rows(rows: ExactRows<'_>, width: usize) -> (Vec<i8>, Vec<f32>) {
     assert!(width > 0 && len.is_multiple_of(width), "rows to quantize");
     let set = KernelSet::active();
     let mut bytes = vec![0; len];
-    crate::huge_pages::prefer_huge_pages(&bytes);
+    prefer_huge_pages(&bytes);
     let mut scales = vec![0.0; len / width];
     let chunk = rows_per_chunk(width);
     bytes

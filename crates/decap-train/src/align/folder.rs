@@ -9,7 +9,8 @@ use super::fit::Fitted;
 use decap::encoder::{
     ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
 };
-use decap::weights::{Folder, check_folder_is_own, write_atomically, write_folder_atomically};
+use decap::output::{check_folder_is_own, write_atomically, write_folder_atomically};
+use decap::weights::Folder;
 use decap::weights::{NewTensor, write_safetensors};
 use decap::{Error, Result};
 

@@ -8,7 +8,8 @@ use std::path::Path;
 use super::layout::ParameterLayout;
 use super::{DecoderConfig, DecoderWeights};
 use crate::error::{Error, Result};
-use crate::weights::{Checkpoint, write_atomically};
+use crate::output::write_atomically;
+use crate::weights::Checkpoint;
 use torch_state_dict::NewTensor;
 
 /// The tensor by which a DeCap checkpoint, and what stands before its names, is known.

@@ -37,8 +37,9 @@ pub use vocabulary::Vocabulary;
 pub use weights::{DecoderWeights, WeightsDtype};
 
 use crate::error::{Error, Result};
+use crate::output::write_atomically;
 use crate::precision::Precision;
-use crate::weights::{Folder, Tensors, write_atomically};
+use crate::weights::{Folder, Tensors};
 use forward::{Network, Session};
 use vocabulary::VocabularyFile;
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
 use crate::error::{Error, Result};
-use crate::weights::{Folder, Tensors, write_atomically};
+use crate::output::write_atomically;
+use crate::weights::{Folder, Tensors};
 
 /// The rows' file: tensors `rows` `[rows, width]` and, for int8, `scales` `[rows]`.
 pub const ROWS_FILE: &str = "memory.safetensors";

@@ -5,11 +5,9 @@ mod checkpoint;
 mod folder;
 mod safetensors;
 mod tensors;
-mod writing;
 
 pub use self::safetensors::{NewTensor, write_safetensors};
 pub use bytes::Bytes;
 pub use checkpoint::{Checkpoint, CheckpointForm};
 pub use folder::Folder;
 pub use tensors::{Tensor, Tensors};
-pub use writing::{check_folder_is_own, write_atomically, write_folder_atomically};

@@ -5,8 +5,8 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::write_atomically;
 use crate::error::{Error, Result};
+use crate::output::write_atomically;
 
 /// A tensor ready to be written.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,135 +1,45 @@
-//! Tiles by the AMX matrix unit, through `asm!` because its intrinsics are not stable.
+//! Products of two panels on the matrix unit, through `asm!` because its intrinsics are not stable.
 //!
-//! Eight tile registers of 16 rows of 64 bytes: four sums (two by two), two of the first operand and
-//! two of the second. See Intel's Software Developer's Manual, volume 1, chapter 18.
+//! Four of the eight registers hold sums (two by two), two hold the first operand and two the second.
 
-use super::avx512_dot::{pair_lanes, transpose, wide_sum};
-use crate::gemm::TILE_STEPS as STEPS;
-use crate::gemm::tile::TILE_VECTORS;
+use super::registers::{configure, is_supported};
+use crate::arch::avx512_words::LANES;
+use crate::matrix::{TILE_STEPS as STEPS, TILE_VECTORS};
 use std::arch::asm;
-use std::arch::x86_64::*;
-use std::cell::Cell;
-use std::sync::OnceLock;
 
 /// Rows of a tile of the output: two registers.
-pub(crate) const TILE_ROWS: usize = 32;
+pub(super) const TILE_ROWS: usize = 32;
 
-const LANES: usize = 16;
 /// Columns of a tile of the output: two registers.
-pub(crate) const COLUMNS: usize = TILE_VECTORS * LANES;
-
-/// Whether the processor has AMX tiles with bf16 and int8, next to AVX-512 BF16 and VNNI, and the
-/// operating system lets this process use them.
-pub(crate) fn is_supported() -> bool {
-    static SUPPORTED: OnceLock<bool> = OnceLock::new();
-    *SUPPORTED.get_or_init(|| {
-        super::avx512::has_dot_products()
-            && (processor_has_amx() && system_allows_amx() || is_emulated())
-    })
-}
-
-/// Whether the unit is emulated instead, as tests have it.
-fn is_emulated() -> bool {
-    #[cfg(all(test, target_os = "linux", not(miri)))]
-    return super::amx_emulator::install();
-    #[cfg(not(all(test, target_os = "linux", not(miri))))]
-    false
-}
-
-fn processor_has_amx() -> bool {
-    // CPUID leaf 7: EDX bits 22 (AMX-BF16), 24 (AMX-TILE) and 25 (AMX-INT8).
-    const WANTED: u32 = (1 << 22) | (1 << 24) | (1 << 25);
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & WANTED == WANTED
-}
-
-/// Asks Linux for the tile registers, which it hands out to those processes that ask.
-#[cfg(target_os = "linux")]
-fn system_allows_amx() -> bool {
-    const ARCH_PRCTL: isize = 158;
-    const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
-    const XFEATURE_XTILEDATA: usize = 18;
-    let result: isize;
-    // SAFETY: the system call reads no memory and changes nothing but the permission; `syscall`
-    // overwrites rcx and r11 only.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") ARCH_PRCTL => result,
-            in("rdi") ARCH_REQ_XCOMP_PERM,
-            in("rsi") XFEATURE_XTILEDATA,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result == 0
-}
-
-#[cfg(not(target_os = "linux"))]
-fn system_allows_amx() -> bool {
-    false
-}
-
-/// The operand of `ldtilecfg`.
-#[repr(C, align(64))]
-struct Configuration {
-    palette: u8,
-    start_row: u8,
-    reserved: [u8; 14],
-    row_bytes: [u16; 16],
-    rows: [u8; 16],
-}
-
-thread_local! {
-    static CONFIGURED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Makes all eight registers of this thread 16 rows of 64 bytes.
-pub(super) fn configure() {
-    if CONFIGURED.with(Cell::get) {
-        return;
-    }
-    let mut configuration = Configuration {
-        palette: 1,
-        start_row: 0,
-        reserved: [0; 14],
-        row_bytes: [0; 16],
-        rows: [0; 16],
-    };
-    configuration.row_bytes[..8].fill(64);
-    configuration.rows[..8].fill(16);
-    // SAFETY: callers checked `is_supported`; the operand is the 64 bytes that the instruction reads.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &configuration, options(nostack, readonly)) };
-    CONFIGURED.with(|configured| configured.set(true));
-}
+pub(super) const COLUMNS: usize = TILE_VECTORS * LANES;
 
 /// What the sums of a tile begin with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Start<'a> {
+pub(super) enum Start<'a> {
     Zero,
-    /// One row for all, `[COLUMNS]`.
+    /// The same row for all, `[COLUMNS]`.
     Header(&'a [u32]),
-    /// What they are.
+    /// The sums as they are.
     Sums,
 }
 
-/// What is read soon, and fetched from memory meanwhile.
+/// What is read soon, to be prefetched meanwhile.
 #[derive(Clone, Copy)]
-pub(crate) struct Ahead<'a, T> {
+pub(super) struct Ahead<'a, T> {
     words: &'a [T],
     /// Passes over which it is spread.
     passes: usize,
 }
 
 impl<'a, T> Ahead<'a, T> {
-    pub(crate) const NOTHING: Self = Self {
+    pub(super) const NOTHING: Self = Self {
         words: &[],
         passes: 1,
     };
 
-    /// The part of `words`, as many bytes as the second operand of a pass, that pass `index` of `passes`
-    /// fetches. Even requests keep memory and the unit busy side by side; many at once hold up its loads.
-    pub(crate) fn part(words: &'a [T], index: usize, passes: usize) -> Self {
+    /// The part of `words` that pass `index` of `passes` prefetches; `words` has as many bytes as the second operand of
+    /// a pass. Evenly spread requests keep memory and the unit busy together; many at once delay its loads.
+    pub(super) fn part(words: &'a [T], index: usize, passes: usize) -> Self {
         let passes = match passes {
             0 | 1 => 1,
             2 | 3 => 2,
@@ -144,7 +54,7 @@ impl<'a, T> Ahead<'a, T> {
         }
     }
 
-    /// Cache lines a step.
+    /// Cache lines for each step.
     fn lines(self) -> usize {
         match self.words {
             [] => 0,
@@ -222,7 +132,7 @@ macro_rules! pass {
             options(nostack),
         )
     };
-    // As many lines a step as spread what is ahead over the passes that a panel takes part in.
+    // As many lines for each step as spread what is ahead over the passes of a panel.
     (@fetching 8, $rows:tt, $dot:literal, $pass:ident) => {
         pass!(@$rows, $dot, [
             fetch!(0), fetch!(1), fetch!(2), fetch!(3), fetch!(4), fetch!(5), fetch!(6), fetch!(7),
@@ -247,7 +157,7 @@ macro_rules! pass {
     };
 }
 
-/// Fetches one cache line of what comes next into the second level.
+/// Prefetches one cache line of what comes next into the second level.
 macro_rules! fetch {
     ($line:literal) => {
         concat!("prefetcht1 [{ahead} + 64*", $line, "]")
@@ -265,7 +175,7 @@ struct Pass {
     first_stride: usize,
     a: *const u32,
     b: *const u32,
-    /// Read by the next pass; only fetched.
+    /// What the next pass reads; only prefetched here.
     ahead: *const u32,
     count: usize,
     sums: *mut u32,
@@ -307,9 +217,9 @@ impl Pass {
 macro_rules! multiply {
     ($name:ident, $dot:literal) => {
         /// Adds the product of `a` `[steps / 16, TILE_ROWS, 16]` and `b` `[steps, COLUMNS]` to what
-        /// `sums` `[TILE_ROWS, COLUMNS]` start with, and fetches from `ahead` meanwhile. Only the first
-        /// sixteen rows are computed when `rows` is no more.
-        pub(crate) fn $name<T>(
+        /// `sums` `[TILE_ROWS, COLUMNS]` start with, and prefetches `ahead` meanwhile. Computes only the first
+        /// sixteen rows when `rows` is at most sixteen.
+        pub(super) fn $name<T>(
             rows: usize,
             a: &[u32],
             b: &[u32],
@@ -345,139 +255,6 @@ multiply!(multiply_int8, "tdpbusd");
 struct Zeros([u32; COLUMNS]);
 
 static ZEROS: Zeros = Zeros([0; COLUMNS]);
-
-/// Rounds a dense line to bf16 and writes it as line `index` of a panel `[steps / 16, lines, 16]`, whose
-/// pieces of `[lines, 16]` have `tile` words; what lies behind its end becomes 0.
-pub(crate) fn pack_line(values: &[f32], index: usize, tile: usize, words: &mut [u32]) {
-    assert!(is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512 BF16.
-    unsafe { pack(values, index, tile, words) }
-}
-
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn pack(values: &[f32], index: usize, tile: usize, words: &mut [u32]) {
-    let mut pieces = values.chunks(2 * LANES);
-    for tile in words.chunks_exact_mut(tile) {
-        let words = &mut tile[index * STEPS..][..STEPS];
-        let mut padded = [0.0; 2 * LANES];
-        let piece = match pieces.next() {
-            Some(piece) if piece.len() == padded.len() => piece,
-            Some(piece) => {
-                padded[..piece.len()].copy_from_slice(piece);
-                &padded
-            }
-            None => &padded,
-        };
-        store(round_pairs(piece), words);
-    }
-}
-
-/// The first 32 values as bf16, the first in the low half of the first word; ties to even.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn round_pairs(values: &[f32]) -> __m512i {
-    let [low, high] = [&values[..LANES], &values[LANES..2 * LANES]].map(|half| {
-        // SAFETY: the slice has sixteen values.
-        unsafe { _mm512_loadu_ps(half.as_ptr()) }
-    });
-    let rounded = _mm512_cvtne2ps_pbh(high, low);
-    // SAFETY: both types are 512 bits without invalid values.
-    unsafe { std::mem::transmute::<__m512bh, __m512i>(rounded) }
-}
-
-/// Rounds the sums of a tile, `[rows, COLUMNS]` f32, to bf16: `[rows, 16]` words.
-pub(crate) fn round_tile(sums: &[f32], words: &mut [u32]) {
-    assert!(is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512 BF16.
-    unsafe { round(sums, words) }
-}
-
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn round(sums: &[f32], words: &mut [u32]) {
-    for (row, words) in sums
-        .chunks_exact(COLUMNS)
-        .zip(words.chunks_exact_mut(STEPS))
-    {
-        store(round_pairs(row), words);
-    }
-}
-
-/// Rounds the sums of a tile, `[TILE_ROWS, COLUMNS]` f32, to bf16 and transposes them: `[COLUMNS, 16]` words.
-pub(crate) fn round_transposed(sums: &[f32], words: &mut [u32]) {
-    assert!(is_supported(), "matrix unit called without it");
-    assert!(sums.len() == TILE_ROWS * COLUMNS && words.len() == COLUMNS * STEPS);
-    // SAFETY: the assertion above implies AVX-512 BF16.
-    unsafe { transpose_tile(sums, words) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2")]
-fn transpose_tile(sums: &[f32], words: &mut [u32]) {
-    for (first, words) in [0, LANES]
-        .into_iter()
-        .zip(words.chunks_exact_mut(LANES * STEPS))
-    {
-        let mut pairs = [_mm512_setzero_si512(); LANES];
-        for (pair, rows) in pairs.iter_mut().zip(sums.chunks_exact(2 * COLUMNS)) {
-            let [low, high] = [&rows[first..], &rows[COLUMNS + first..]].map(|row| {
-                let row = &row[..LANES];
-                // SAFETY: the slice has sixteen values.
-                unsafe { _mm512_loadu_ps(row.as_ptr()) }
-            });
-            *pair = pair_lanes(low, high);
-        }
-        transpose(&mut pairs);
-        for (line, words) in pairs.into_iter().zip(words.chunks_exact_mut(STEPS)) {
-            store(line, words);
-        }
-    }
-}
-
-/// Turns sums of integers into floats, in place.
-pub(crate) fn integers_to_floats(sums: &mut [u32]) {
-    assert!(is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512.
-    unsafe { to_floats(sums) }
-}
-
-#[target_feature(enable = "avx512f")]
-fn to_floats(sums: &mut [u32]) {
-    for sums in sums.chunks_exact_mut(LANES) {
-        let floats = _mm512_cvtepi32_ps(load(sums));
-        store(_mm512_castps_si512(floats), sums);
-    }
-}
-
-/// Turns sums of integers of high bytes, the first sixteen rows, and of low ones into floats: `256 high + low`,
-/// in the first sixteen rows.
-pub(crate) fn halves_to_floats(sums: &mut [u32]) {
-    assert!(is_supported(), "matrix unit called without it");
-    // SAFETY: the assertion above implies AVX-512.
-    unsafe { join_halves(sums) }
-}
-
-#[target_feature(enable = "avx512f")]
-fn join_halves(sums: &mut [u32]) {
-    let (high, low) = sums.split_at_mut(LANES * COLUMNS);
-    for (high, low) in high.chunks_exact_mut(LANES).zip(low.chunks_exact(LANES)) {
-        store(_mm512_castps_si512(wide_sum(load(high), load(low))), high);
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn load(words: &[u32]) -> __m512i {
-    let words = &words[..LANES];
-    // SAFETY: the slice has sixteen words.
-    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn store(values: __m512i, words: &mut [u32]) {
-    let words = &mut words[..LANES];
-    // SAFETY: the slice has sixteen words.
-    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), values) }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Matrices of f32 that are looked at, not copied.
+//! Matrices of f32 in the memory of somebody else.
 
 /// A read-only matrix `[rows, columns]` of f32 whose rows, or whose columns, are dense.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ impl<'a> MatrixView<'a> {
         }
     }
 
-    /// Whether the values of a row lie side by side; else those of a column do.
+    /// Whether the values of a row are contiguous; otherwise those of a column are.
     #[inline(always)]
     pub(crate) fn has_dense_rows(&self) -> bool {
         self.column_stride == 1

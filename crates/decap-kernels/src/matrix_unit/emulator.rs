@@ -1,7 +1,7 @@
 //! The matrix unit in software, for tests on processors without it.
 //!
-//! There its instructions trap; the handler of the trap does what they would and goes on behind them. Encoding and
-//! operation are those of Intel's Software Developer's Manual, volume 2, for the instructions of [`super::amx`].
+//! There the unit's instructions raise SIGILL; a signal handler does their work and continues after them. Encoding and
+//! operation follow Intel's Software Developer's Manual, volume 2, for the instructions of [`super::multiply`].
 
 use std::cell::UnsafeCell;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ const ROW_BYTES: usize = 64;
 /// A register, 16 rows of 64 bytes.
 type Tile = [[u8; ROW_BYTES]; ROWS];
 
-/// The registers of a thread, all of full size, as [`super::amx`] configures them.
+/// The registers of a thread, all of full size, as [`super::registers`] configures them.
 struct Registers {
     is_configured: bool,
     tiles: [Tile; 8],
@@ -27,8 +27,8 @@ thread_local! {
     };
 }
 
-/// Installs the handler; whether it could be.
-pub(crate) fn install() -> bool {
+/// Installs the handler; false if that fails.
+pub(super) fn install() -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     *INSTALLED.get_or_init(|| {
         // SAFETY: all zeros is an action without flags; the handler has the signature of `SA_SIGINFO`.
@@ -41,7 +41,7 @@ pub(crate) fn install() -> bool {
     })
 }
 
-/// Emulates the instruction that trapped; ends the process where it is none of the unit's.
+/// Emulates the instruction that trapped; aborts the process if it is not one of the unit's.
 extern "C" fn on_trap(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: with `SA_SIGINFO` the context is one of these, and no one else looks at it meanwhile.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
@@ -73,12 +73,12 @@ struct Instruction {
     prefix: u8,
     /// Fields of the encoding that name registers: `ModRM.reg`, `ModRM.rm` and `VEX.vvvv`.
     registers: [usize; 3],
-    /// Where there is one: address and stride of the operand in memory.
+    /// Address and stride of the operand in memory, if there is one.
     memory: Option<(usize, isize)>,
 }
 
 impl Instruction {
-    /// Takes a three-byte VEX encoding of map 0F38 apart; none of the others is the unit's.
+    /// Decodes a three-byte VEX encoding of map 0F38; the unit has no other.
     unsafe fn decode(at: *const u8, general: &[i64; 23]) -> Option<Self> {
         // SAFETY: by the caller.
         let byte = |index: usize| unsafe { *at.add(index) };
@@ -199,7 +199,7 @@ fn general_register(general: &[i64; 23], number: usize) -> i64 {
     general[ORDER[number] as usize]
 }
 
-/// Pairs of bf16: products of the first and of the second of each pair are summed apart, then both are added.
+/// Pairs of bf16: the products of the first and of the second of each pair are summed separately, then added.
 #[target_feature(enable = "avx2,fma")]
 fn add_bf16(sums: &mut Tile, a: &Tile, b: &Tile) {
     let half = |word: &[u8], part: usize| {
@@ -224,7 +224,7 @@ fn add_bf16(sums: &mut Tile, a: &Tile, b: &Tile) {
     }
 }
 
-/// Bytes, as `widen` takes them, times signed ones.
+/// Bytes, read by `widen`, times signed bytes.
 fn add_bytes(sums: &mut Tile, a: &Tile, b: &Tile, widen: impl Fn(u8) -> i32) {
     for (sums, a) in sums.iter_mut().zip(a) {
         for (a, b) in a.chunks_exact(4).zip(b) {

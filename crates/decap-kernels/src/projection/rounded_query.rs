@@ -5,7 +5,7 @@ pub(super) struct RoundedQuery {
     /// `[width]`, in steps.
     pub(super) numbers: Vec<i16>,
     pub(super) step: f32,
-    /// Length of what rounding took.
+    /// Length of the rounding error.
     lost: f32,
 }
 
@@ -30,16 +30,16 @@ impl RoundedQuery {
         }
     }
 
-    /// The most steps with which a sum of products with bytes fits 32 bits.
+    /// The most steps for which a sum of products with bytes fits into 32 bits.
     pub(super) fn most_steps(width: usize) -> i16 {
         (i32::MAX as usize / (128 * width)).min(i16::MAX as usize) as i16
     }
 
-    /// Most by which a dot product with a row of bytes is off, over the scale of the row; `length` is that of the
-    /// query. A byte may be off by half.
+    /// The largest error of a dot product with a row of bytes, divided by the scale of the row; `length` is the length
+    /// of the query. A byte may be off by half.
     ///
-    /// Cauchy and Schwarz twice: what rounding took from the row times the query, and the row times what rounding
-    /// took from the query. A row of bytes is at most 127 sqrt(width) scales long.
+    /// Cauchy and Schwarz twice: the rounding error of the row times the query, and the row times the rounding error of
+    /// the query. A row of bytes is at most 127 sqrt(width) scales long.
     pub(super) fn slack(&self, length: f32) -> f32 {
         (self.numbers.len() as f32).sqrt() * (0.5 * length + 127.0 * self.lost)
     }
@@ -48,8 +48,8 @@ impl RoundedQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{Kernel, Simd, dispatch};
-    use crate::dispatch::KernelSet;
+    use crate::arch::{Kernel, Simd};
+    use crate::dispatch::{KernelSet, dispatch};
 
     struct Dot<'a>(&'a [i16], &'a [i8]);
 
@@ -77,7 +77,7 @@ mod tests {
                     assert_eq!(i64::from(got), exact, "{set} {width}");
                 }
             }
-            // All of one sign: the largest sum that there can be.
+            // All of one sign: the largest possible sum.
             let exact = width as i64 * i64::from(most) * -128;
             for set in KernelSet::supported() {
                 let got = dispatch(set, Dot(&vec![most; width], &vec![i8::MIN; width]));

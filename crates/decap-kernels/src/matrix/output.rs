@@ -3,6 +3,15 @@
 use super::view::MatrixViewMut;
 use std::marker::PhantomData;
 
+/// Whether a product replaces the output or is added to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accumulate {
+    /// `out = a b`
+    Overwrite,
+    /// `out += a b`
+    Add,
+}
+
 /// An output that may be cut into disjoint blocks.
 pub(crate) struct Output<'a> {
     data: *mut f32,

@@ -1,21 +1,23 @@
 //! The two products of a scan of byte rows: of rows with queries, and of weights with rows.
 //!
 //! Queries and weights have sixteen bits, given as two bytes each: `256 high + low`. The matrix unit multiplies signed
-//! bytes with signed ones; dot products want one side unsigned, so queries get an offset there.
+//! bytes with signed ones; the dot products need one unsigned side, so queries get an offset there.
 
-use super::amx::{self, Ahead, COLUMNS, Start, TILE_ROWS, load, store};
-use super::avx512::has_dot_products;
-use super::fetch;
-use super::group_scan::{GROUP, ROWS};
+use super::group_lanes::{COLUMNS, GROUP, ROWS};
+use crate::arch::avx512::has_dot_products;
+use crate::arch::avx512_words::{load, store};
+use crate::arch::fetch;
 use crate::dispatch::KernelSet;
-use std::arch::asm;
+use crate::matrix_unit;
 use std::arch::x86_64::*;
 
-/// Bytes of a row of a tile, and of a row of two tiles.
-const TILE_BYTES: usize = 64;
-const PAIR_BYTES: usize = COLUMNS * size_of::<u32>();
+/// Rows that are multiplied with queries at a time, and lines of weights.
+pub(super) const TILE_ROWS: usize = 2 * GROUP;
 
-/// Lines of the first operand that the dot products take at a time: twice as many sums stay in registers.
+/// Bytes of a row that are multiplied at a time.
+const TILE_BYTES: usize = 64;
+
+/// Lines of the first operand that the dot products handle at a time: twice as many sums stay in registers.
 const LINES: usize = 8;
 
 /// Words of the weights of 64 rows.
@@ -23,13 +25,13 @@ const PIECE: usize = TILE_ROWS * ROWS / 4;
 
 /// What multiplies bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ByteProducts {
+pub(super) enum ByteProducts {
     MatrixUnit,
     DotProducts,
 }
 
 impl ByteProducts {
-    pub(crate) fn of(set: KernelSet) -> Option<Self> {
+    pub(super) fn of(set: KernelSet) -> Option<Self> {
         match set {
             KernelSet::Amx => Some(Self::MatrixUnit),
             KernelSet::Avx512Bf16 => Some(Self::DotProducts),
@@ -37,16 +39,16 @@ impl ByteProducts {
         }
     }
 
-    /// Four signed bytes of a query as the products want them.
-    pub(crate) fn query_word(self, word: u32) -> u32 {
+    /// Four signed bytes of a query in the form that the products read.
+    pub(super) fn query_word(self, word: u32) -> u32 {
         match self {
             Self::MatrixUnit => word,
             Self::DotProducts => word ^ 0x8080_8080,
         }
     }
 
-    /// What the sums of each of `rows`, `[rows, width]`, begin with, so that the offset of the queries is undone.
-    pub(crate) fn starts(self, rows: &[i8], width: usize, starts: &mut [u32]) {
+    /// Writes what the sums of each of `rows`, `[rows, width]`, start with, to undo the offset of the queries.
+    pub(super) fn starts(self, rows: &[i8], width: usize, starts: &mut [u32]) {
         if self == Self::DotProducts {
             assert!(has_dot_products(), "byte dot products called without them");
             assert!(width.is_multiple_of(TILE_BYTES) && rows.len() == starts.len() * width);
@@ -57,7 +59,7 @@ impl ByteProducts {
 
     /// Dot products of `rows`, `[rows, width]`, with a group of queries, `[width / 4, 2 GROUP]` words of four
     /// bytes: `sums`, `[rows, 2 GROUP]` integers, of the high bytes and then of the low ones.
-    pub(crate) fn dot_rows(
+    pub(super) fn dot_rows(
         self,
         rows: &[i8],
         width: usize,
@@ -71,7 +73,7 @@ impl ByteProducts {
         let count = rows.len() / width;
         assert!(starts.len() == count && sums.len() == count * COLUMNS);
         match self {
-            Self::MatrixUnit => dot_rows_of_unit(rows, width, queries, sums),
+            Self::MatrixUnit => matrix_unit::dot_rows(rows, width, queries, sums),
             Self::DotProducts => {
                 assert!(has_dot_products(), "byte dot products called without them");
                 let lines = rows.chunks_exact(LINES * width);
@@ -86,16 +88,13 @@ impl ByteProducts {
     }
 
     /// The product of weights over rows, `[rows / 64, 2 GROUP, 16]` words of four unsigned bytes, with a panel of the
-    /// rows, `[rows / 4, 32]` words: `sums`, `[2 GROUP, 32]` integers. What is `ahead` is fetched meanwhile.
-    pub(crate) fn mix(self, weights: &[u32], panel: &[u32], ahead: &[i8], sums: &mut [u32]) {
+    /// rows, `[rows / 4, 32]` words: `sums`, `[2 GROUP, 32]` integers. `ahead` is prefetched meanwhile.
+    pub(super) fn mix(self, weights: &[u32], panel: &[u32], ahead: &[i8], sums: &mut [u32]) {
         let pieces = weights.len() / PIECE;
         assert!(weights.len() == pieces * PIECE && panel.len() == pieces * ROWS / 4 * COLUMNS);
         assert!(sums.len() == 2 * GROUP * COLUMNS);
         match self {
-            Self::MatrixUnit => {
-                let ahead = Ahead::part(ahead, 0, 1);
-                amx::multiply_int8(TILE_ROWS, weights, panel, ahead, Start::Zero, sums);
-            }
+            Self::MatrixUnit => matrix_unit::mix_rows(weights, panel, ahead, sums),
             Self::DotProducts => {
                 assert!(has_dot_products(), "byte dot products called without them");
                 let tiles = sums.chunks_exact_mut(LINES * COLUMNS);
@@ -113,8 +112,8 @@ impl ByteProducts {
 /// Sums of eight lines.
 type Sums = [[__m512i; 2]; LINES];
 
-/// Adds the product of eight lines of words, `stride` bytes apart, and `b`, `[steps, 32]`, to `sums`; `UNSIGNED` says
-/// that the bytes of the lines are unsigned, else those of `b`.
+/// Adds the product of eight lines of words, `stride` bytes apart, and `b`, `[steps, 32]`, to `sums`. With `UNSIGNED`
+/// the bytes of the lines are unsigned, otherwise those of `b`.
 ///
 /// # Safety
 /// As many words as `b` has steps can be read from each line.
@@ -192,50 +191,115 @@ fn row_starts(rows: &[i8], width: usize, starts: &mut [u32]) {
     }
 }
 
-/// [`ByteProducts::dot_rows`] on the matrix unit, of checked sizes.
-fn dot_rows_of_unit(rows: &[i8], width: usize, queries: &[u32], sums: &mut [u32]) {
-    assert!(amx::is_supported(), "matrix unit called without it");
-    amx::configure();
-    let tiles = rows.chunks_exact(TILE_ROWS * width);
-    for (rows, sums) in tiles.zip(sums.chunks_exact_mut(TILE_ROWS * COLUMNS)) {
-        // SAFETY: the unit is there and configured. A tile of rows is 16 rows of 64 bytes, `width` apart,
-        // at two places 16 rows apart; `width / 64` steps of 64 bytes stay inside the 32 rows. Each step
-        // reads 16 rows of 128 bytes of the queries, of which there are `width / 4`, and 32 rows of 128
-        // bytes of sums are written.
-        unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {width}*1]",
-                "tileloadd tmm6, [{b} + {stride}*1]",
-                "tdpbssd tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {stride}*1 + 64]",
-                "tdpbssd tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{low} + {width}*1]",
-                "tdpbssd tmm2, tmm5, tmm6",
-                "tdpbssd tmm3, tmm5, tmm7",
-                "add {a}, 64",
-                "add {low}, 64",
-                "add {b}, 2048",
-                "dec {count}",
-                "jnz 2b",
-                "tilestored [{sums} + {stride}*1], tmm0",
-                "tilestored [{sums} + {stride}*1 + 64], tmm1",
-                "add {sums}, 2048",
-                "tilestored [{sums} + {stride}*1], tmm2",
-                "tilestored [{sums} + {stride}*1 + 64], tmm3",
-                a = inout(reg) rows.as_ptr() => _,
-                low = inout(reg) rows.as_ptr().wrapping_add(GROUP * width) => _,
-                width = in(reg) width,
-                b = inout(reg) queries.as_ptr() => _,
-                stride = in(reg) PAIR_BYTES,
-                count = inout(reg) width / TILE_BYTES => _,
-                sums = inout(reg) sums.as_mut_ptr() => _,
-                options(nostack),
-            );
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::projection::group_lanes::{
+        add_in_natural_order, add_sums, interleave, pack_weights, scores,
+    };
+
+    fn bytes(len: usize, seed: usize) -> Vec<i8> {
+        let byte = |i: usize| ((i + seed).wrapping_mul(0x9E37_79B9) >> 11) as i8;
+        (0..len).map(byte).collect()
+    }
+
+    /// The ways in which this machine can multiply bytes.
+    fn products() -> Vec<ByteProducts> {
+        let products: Vec<_> = KernelSet::supported()
+            .filter_map(ByteProducts::of)
+            .collect();
+        if products.is_empty() {
+            println!("skipped: this processor has no dot products of bytes");
+        }
+        products
+    }
+
+    #[test]
+    fn scores_agree_with_plain_sums() {
+        products().into_iter().for_each(check_scores);
+    }
+
+    fn check_scores(products: ByteProducts) {
+        let (rows, width) = (64, 128);
+        let (values, queries) = (bytes(rows * width, 1), bytes(2 * GROUP * width, 2));
+        let mut words = vec![0; width / 4 * COLUMNS];
+        for (column, query) in queries.chunks_exact(width).enumerate() {
+            for (at, &byte) in query.iter().enumerate() {
+                words[at / 4 * COLUMNS + column] |= u32::from(byte as u8) << (8 * (at % 4));
+            }
+        }
+        words
+            .iter_mut()
+            .for_each(|word| *word = products.query_word(*word));
+        let mut starts = vec![7; rows];
+        products.starts(&values, width, &mut starts);
+        let mut sums = vec![7; rows * COLUMNS];
+        products.dot_rows(&values, width, &words, &starts, &mut sums);
+        let row_factors: Vec<f32> = (0..rows).map(|row| 1.0 + row as f32).collect();
+        let factors = std::array::from_fn(|lane| 0.5 + lane as f32);
+        let mut found = vec![0.0; rows * GROUP];
+        let largest = scores(&sums, &row_factors, &factors, &mut found);
+        let dot = |row: usize, query: usize| -> i32 {
+            let row = &values[row * width..][..width];
+            let query = &queries[query * width..][..width];
+            row.iter()
+                .zip(query)
+                .map(|(&a, &b)| i32::from(a) * i32::from(b))
+                .sum()
+        };
+        for lane in 0..GROUP {
+            let mut most = f32::NEG_INFINITY;
+            for row in 0..rows {
+                let sum = (256 * dot(row, lane) + dot(row, GROUP + lane)) as f32;
+                let expected = sum * (factors[lane] * row_factors[row]);
+                assert_eq!(
+                    found[row * GROUP + lane],
+                    expected,
+                    "{products:?} row {row}, query {lane}"
+                );
+                most = most.max(expected);
+            }
+            assert_eq!(largest[lane], most);
+        }
+    }
+
+    #[test]
+    fn mixtures_agree_with_plain_sums() {
+        products().into_iter().for_each(check_mixtures);
+    }
+
+    fn check_mixtures(products: ByteProducts) {
+        let (rows, width) = (2 * ROWS, 64);
+        let values = bytes(rows * width, 3);
+        let weights: Vec<f32> = bytes(rows * GROUP, 4)
+            .iter()
+            .map(|&byte| f32::from(byte as u8) * 257.0)
+            .collect();
+        let mut panels = vec![0; rows * width / 4];
+        interleave(&values, width, &mut panels);
+        let mut packed = vec![0; rows / ROWS * 2 * GROUP * GROUP];
+        pack_weights(&weights, &[1.0; GROUP], &mut packed);
+        let mut mixed = vec![0.0; GROUP * width];
+        let mut sums = vec![0; TILE_ROWS * COLUMNS];
+        for (index, panel) in panels.chunks_exact(rows / 4 * COLUMNS).enumerate() {
+            products.mix(&packed, panel, &[], &mut sums);
+            add_sums(&sums, &[1.0; GROUP], index * COLUMNS, width, &mut mixed);
+        }
+        for (query, mixed) in mixed.chunks_exact(width).enumerate() {
+            let mut natural = vec![0.0; width];
+            add_in_natural_order(mixed, &mut natural);
+            for (column, &got) in natural.iter().enumerate() {
+                let product = |row: usize| {
+                    f64::from(weights[row * GROUP + query])
+                        * f64::from(values[row * width + column])
+                };
+                let expected: f64 = (0..rows).map(product).sum();
+                // Two f32 roundings.
+                assert!(
+                    (f64::from(got) - expected).abs() <= expected.abs() * 2e-7,
+                    "{products:?} query {query}, column {column}"
+                );
+            }
         }
     }
 }

@@ -1,27 +1,29 @@
-//! A scan of byte rows for groups of sixteen queries: what comes before, between and after its
-//! [products](super::scan_products), on sixteen lanes, a query a lane.
+//! A scan of byte rows for groups of sixteen queries: the steps before, between and after its
+//! [products](super::byte_products), on sixteen lanes, one for each query.
 
-use super::Simd;
-use super::amx::{COLUMNS, load, store};
-use super::avx512::{Avx512, has_dot_products};
-use super::avx512_dot::{transpose, wide_sum};
+use crate::arch::Simd;
+use crate::arch::avx512::{Avx512, has_dot_products};
+use crate::arch::avx512_words::{load, store, transpose, wide_sum};
 use std::arch::x86_64::*;
 
 /// Queries of a group.
-pub(crate) const GROUP: usize = 16;
+pub(super) const GROUP: usize = 16;
 
-/// Rows that the second product takes at a time.
-pub(crate) const ROWS: usize = 64;
+/// Words of a step of a second operand: the high bytes of a group of queries, then the low ones.
+pub(super) const COLUMNS: usize = 2 * GROUP;
+
+/// Rows that the second product handles at a time.
+pub(super) const ROWS: usize = 64;
 
 /// The first value of each query, the second of each query, and so on.
-pub(crate) type Lanes = [f32; GROUP];
+pub(super) type Lanes = [f32; GROUP];
 
 /// Bytes of a vector.
 const VECTOR_BYTES: usize = 64;
 
 /// Puts four rows into the bytes of words, as the second operand of a product over rows: panels
 /// `[width / 32, rows / 4, 32]` of `rows`, `[rows, width]`, whose columns [`add_in_natural_order`] sorts.
-pub(crate) fn interleave(rows: &[i8], width: usize, words: &mut [u32]) {
+pub(super) fn interleave(rows: &[i8], width: usize, words: &mut [u32]) {
     assert!(has_dot_products(), "lanes of a scan called without them");
     assert!(
         width.is_multiple_of(VECTOR_BYTES)
@@ -52,8 +54,8 @@ fn interleave_lanes(rows: &[i8], width: usize, words: &mut [u32]) {
     }
 }
 
-/// Adds values in the order of columns that [`interleave`] leaves to values in natural order.
-pub(crate) fn add_in_natural_order(interleaved: &[f32], natural: &mut [f32]) {
+/// Adds values in the column order of [`interleave`] to values in natural order.
+pub(super) fn add_in_natural_order(interleaved: &[f32], natural: &mut [f32]) {
     assert!(interleaved.len() == natural.len() && natural.len().is_multiple_of(VECTOR_BYTES));
     for (from, to) in interleaved
         .chunks_exact(VECTOR_BYTES)
@@ -68,9 +70,9 @@ pub(crate) fn add_in_natural_order(interleaved: &[f32], natural: &mut [f32]) {
     }
 }
 
-/// Turns sums of rows and queries into `scores`, `[rows, GROUP]`, by a factor of each row and one of each query;
-/// returns the largest of each query.
-pub(crate) fn scores(
+/// Turns sums of rows and queries into `scores`, `[rows, GROUP]`, with a factor for each row and one for each query;
+/// returns the largest score of each query.
+pub(super) fn scores(
     sums: &[u32],
     row_factors: &[f32],
     factors: &Lanes,
@@ -102,8 +104,8 @@ fn scores_of_lanes(
     lanes(simd, largest)
 }
 
-/// The largest of `scores`, `[rows, GROUP]`, of each query.
-pub(crate) fn largest(scores: &[f32]) -> Lanes {
+/// The largest of the `scores`, `[rows, GROUP]`, of each query.
+pub(super) fn largest(scores: &[f32]) -> Lanes {
     assert!(has_dot_products(), "lanes of a scan called without them");
     // SAFETY: the assertion above checked every feature that the function enables.
     unsafe { largest_of_lanes(scores) }
@@ -120,8 +122,8 @@ fn largest_of_lanes(scores: &[f32]) -> Lanes {
     lanes(simd, largest)
 }
 
-/// Finds rows of which a score plus `row_slack * slack` is at least `bar`; a bit a query.
-pub(crate) fn at_least(
+/// Finds rows with a score that, plus `row_slack * slack`, is at least `bar`; one bit for each query.
+pub(super) fn at_least(
     scores: &[f32],
     row_slack: &[f32],
     slack: &Lanes,
@@ -155,7 +157,7 @@ fn at_least_lanes(
 
 /// Turns `scores`, `[rows, GROUP]`, into weights `e^(score - largest)`, 0 where that is below e^`negligible`,
 /// times a factor of each row; returns the sums before that factor and the largest after it.
-pub(crate) fn weigh(
+pub(super) fn weigh(
     scores: &mut [f32],
     row_factors: &[f32],
     largest: &Lanes,
@@ -191,7 +193,7 @@ fn weigh_lanes(
 
 /// Rounds `weights`, `[rows, GROUP]`, times a factor of each query, to two bytes: the first operand
 /// `[rows / 64, 2 GROUP, 16]` of a product over rows, of the high bytes and then of the low ones.
-pub(crate) fn pack_weights(weights: &[f32], factors: &Lanes, words: &mut [u32]) {
+pub(super) fn pack_weights(weights: &[f32], factors: &Lanes, words: &mut [u32]) {
     assert!(has_dot_products(), "lanes of a scan called without them");
     assert!(
         weights.len().is_multiple_of(ROWS * GROUP)
@@ -226,7 +228,7 @@ fn pack_lanes(weights: &[f32], factors: &Lanes, words: &mut [u32]) {
             let bytes = _mm512_or_si512(byte, _mm512_slli_epi32::<16>(byte));
             let (low_ab, low_cd) = (_mm512_and_si512(ab, bytes), _mm512_and_si512(cd, bytes));
             let (high_ab, high_cd) = (_mm512_srli_epi16::<8>(ab), _mm512_srli_epi16::<8>(cd));
-            // Bytes in the order a, c, b, d; rows of the second operand lie in that of a, b, c, d.
+            // The bytes are in the order a, c, b, d; the rows of the second operand in the order a, b, c, d.
             *low = in_row_order(_mm512_or_si512(low_ab, _mm512_slli_epi16::<8>(low_cd)));
             *high = in_row_order(_mm512_or_si512(high_ab, _mm512_slli_epi16::<8>(high_cd)));
         }
@@ -252,7 +254,7 @@ fn in_row_order(words: __m512i) -> __m512i {
 
 /// Adds the sums of a product over rows, `[2 GROUP, COLUMNS]` integers, times a factor of each query, to
 /// columns `first..` of `mixed`, `[queries, width]`.
-pub(crate) fn add_sums(
+pub(super) fn add_sums(
     sums: &[u32],
     factors: &[f32],
     first: usize,
@@ -295,117 +297,4 @@ fn load_bytes(bytes: &[i8]) -> __m512i {
     let bytes = &bytes[..VECTOR_BYTES];
     // SAFETY: the slice has 64 bytes.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arch::amx::TILE_ROWS;
-    use crate::arch::scan_products::ByteProducts;
-    use crate::dispatch::KernelSet;
-
-    fn bytes(len: usize, seed: usize) -> Vec<i8> {
-        let byte = |i: usize| ((i + seed).wrapping_mul(0x9E37_79B9) >> 11) as i8;
-        (0..len).map(byte).collect()
-    }
-
-    /// What this machine multiplies bytes with.
-    fn products() -> Vec<ByteProducts> {
-        let products: Vec<_> = KernelSet::supported()
-            .filter_map(ByteProducts::of)
-            .collect();
-        if products.is_empty() {
-            println!("skipped: this processor has no dot products of bytes");
-        }
-        products
-    }
-
-    #[test]
-    fn scores_agree_with_plain_sums() {
-        products().into_iter().for_each(check_scores);
-    }
-
-    fn check_scores(products: ByteProducts) {
-        let (rows, width) = (64, 128);
-        let (values, queries) = (bytes(rows * width, 1), bytes(2 * GROUP * width, 2));
-        let mut words = vec![0; width / 4 * COLUMNS];
-        for (column, query) in queries.chunks_exact(width).enumerate() {
-            for (at, &byte) in query.iter().enumerate() {
-                words[at / 4 * COLUMNS + column] |= u32::from(byte as u8) << (8 * (at % 4));
-            }
-        }
-        words
-            .iter_mut()
-            .for_each(|word| *word = products.query_word(*word));
-        let mut starts = vec![7; rows];
-        products.starts(&values, width, &mut starts);
-        let mut sums = vec![7; rows * COLUMNS];
-        products.dot_rows(&values, width, &words, &starts, &mut sums);
-        let row_factors: Vec<f32> = (0..rows).map(|row| 1.0 + row as f32).collect();
-        let factors = std::array::from_fn(|lane| 0.5 + lane as f32);
-        let mut found = vec![0.0; rows * GROUP];
-        let largest = scores(&sums, &row_factors, &factors, &mut found);
-        let dot = |row: usize, query: usize| -> i32 {
-            let row = &values[row * width..][..width];
-            let query = &queries[query * width..][..width];
-            row.iter()
-                .zip(query)
-                .map(|(&a, &b)| i32::from(a) * i32::from(b))
-                .sum()
-        };
-        for lane in 0..GROUP {
-            let mut most = f32::NEG_INFINITY;
-            for row in 0..rows {
-                let sum = (256 * dot(row, lane) + dot(row, GROUP + lane)) as f32;
-                let expected = sum * (factors[lane] * row_factors[row]);
-                assert_eq!(
-                    found[row * GROUP + lane],
-                    expected,
-                    "{products:?} row {row}, query {lane}"
-                );
-                most = most.max(expected);
-            }
-            assert_eq!(largest[lane], most);
-        }
-    }
-
-    #[test]
-    fn mixtures_agree_with_plain_sums() {
-        products().into_iter().for_each(check_mixtures);
-    }
-
-    fn check_mixtures(products: ByteProducts) {
-        let (rows, width) = (2 * ROWS, 64);
-        let values = bytes(rows * width, 3);
-        let weights: Vec<f32> = bytes(rows * GROUP, 4)
-            .iter()
-            .map(|&byte| f32::from(byte as u8) * 257.0)
-            .collect();
-        let mut panels = vec![0; rows * width / 4];
-        interleave(&values, width, &mut panels);
-        let mut packed = vec![0; rows / ROWS * 2 * GROUP * GROUP];
-        pack_weights(&weights, &[1.0; GROUP], &mut packed);
-        let mut mixed = vec![0.0; GROUP * width];
-        let mut sums = vec![0; TILE_ROWS * COLUMNS];
-        for (index, panel) in panels.chunks_exact(rows / 4 * COLUMNS).enumerate() {
-            products.mix(&packed, panel, &[], &mut sums);
-            add_sums(&sums, &[1.0; GROUP], index * COLUMNS, width, &mut mixed);
-        }
-        for (query, mixed) in mixed.chunks_exact(width).enumerate() {
-            let mut natural = vec![0.0; width];
-            add_in_natural_order(mixed, &mut natural);
-            for (column, &got) in natural.iter().enumerate() {
-                let product = |row: usize| {
-                    f64::from(weights[row * GROUP + query])
-                        * f64::from(values[row * width + column])
-                };
-                let expected: f64 = (0..rows).map(product).sum();
-                // Two f32 roundings.
-                assert!(
-                    (f64::from(got) - expected).abs() <= expected.abs() * 2e-7,
-                    "{products:?} query {query}, column {column}"
-                );
-            }
-        }
-    }
 }

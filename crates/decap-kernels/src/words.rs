@@ -30,8 +30,8 @@ impl Words {
         words
     }
 
-    /// [`Words::zeroed`] for weights, which are made once and read for long. Small ones, as the queries
-    /// of a projection are for the time of a call, are not worth a huge page.
+    /// [`Words::zeroed`] for weights, which are written once and read many times. Small ones, such as the
+    /// queries of a projection, which live for one call, are not worth a huge page.
     pub(crate) fn pooled(len: usize) -> Self {
         const LEAST: usize = 1 << 16;
         if len < LEAST {
@@ -43,8 +43,7 @@ impl Words {
         }
     }
 
-    /// Makes room for at least `len` words, all zero if there was less; only of a buffer that was not
-    /// pooled.
+    /// Makes room for at least `len` words, all zero if there was less. A pooled buffer cannot grow.
     pub(crate) fn grow(&mut self, len: usize) {
         let lines = len.div_ceil(LINE_WORDS);
         match self {
