@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use crate::args::AlignArgs;
 use crate::cache::cache_folder;
 use crate::failure::{Failure, Outcome};
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -29,11 +30,11 @@ pub fn run(args: &AlignArgs) -> Result<Outcome, Failure> {
     let report = align(&inputs, &options(args), &args.out, &mut watch, stop.flag())?;
     watch.bar.finish_and_clear();
     if args.json {
-        println!("{}", serde_json::json!(report));
+        print::line(format!("{}", serde_json::json!(report)))?;
     } else {
-        print_report(&report);
+        print_report(&report)?;
     }
-    eprintln!("wrote {}", args.out.display());
+    print::tell(format!("wrote {}", args.out.display()));
     Ok(if report.failed.is_empty() {
         Outcome::AllWell
     } else {
@@ -65,24 +66,26 @@ fn options(args: &AlignArgs) -> AlignOptions {
     }
 }
 
-fn print_report(report: &AlignReport) {
-    println!(
+fn print_report(report: &AlignReport) -> Result<(), Failure> {
+    print::line(format!(
         "photos learned from {}, with {} captions; could not be used {}",
         report.train_photos,
         report.train_captions,
         report.failed.len()
-    );
-    print_recalls("development", &report.dev);
+    ))?;
+    print_recalls("development", &report.dev)?;
     if let Some(test) = &report.test {
-        print_recalls("test", test);
+        print_recalls("test", test)?;
     }
+    Ok(())
 }
 
-fn print_recalls(name: &str, recalls: &Recalls) {
+fn print_recalls(name: &str, recalls: &Recalls) -> Result<(), Failure> {
     let line = |values: &[f64; 3]| values.map(|value| format!("{value:.3}")).join(" / ");
-    println!("{name} ({} photos)  recall@1/5/10", recalls.photos);
-    println!("  photo to text  {}", line(&recalls.image_to_text));
-    println!("  text to photo  {}", line(&recalls.text_to_image));
+    print::line(format!("{name} ({} photos)  recall@1/5/10", recalls.photos))?;
+    print::line(format!("  photo to text  {}", line(&recalls.image_to_text)))?;
+    print::line(format!("  text to photo  {}", line(&recalls.text_to_image)))?;
+    Ok(())
 }
 
 /// Draws a bar a stage.
@@ -106,18 +109,19 @@ impl AlignProgress for Watch {
     }
 
     fn photo_failed(&mut self, photo: &FailedPhoto) {
-        self.bar.suspend(|| eprintln!("decap: {}", photo.error));
+        self.bar
+            .suspend(|| print::tell(format!("decap: {}", photo.error)));
     }
 
     fn epoch_done(&mut self, epoch: &EpochReport) {
         self.bar.finish_and_clear();
-        eprintln!(
+        print::tell(format!(
             "epoch {}/{}  loss {:.3}  photo to text recall@1 {:.3}  text to photo {:.3}",
             epoch.epoch,
             epoch.epochs,
             epoch.loss,
             epoch.dev.image_to_text[0],
             epoch.dev.text_to_image[0]
-        );
+        ));
     }
 }

@@ -12,6 +12,7 @@ use crate::args::EmbedArgs;
 use crate::encoder::{encode_sentences, open_encoder};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -28,7 +29,7 @@ pub fn run(args: &EmbedArgs) -> Result<Outcome, Failure> {
         None => image_rows(&encoder, args, &mut failed)?,
     };
     write(&args.output, format, rows, encoder.width())?;
-    eprintln!("wrote {}", args.output.display());
+    print::tell(format!("wrote {}", args.output.display()));
     Ok(if failed {
         Outcome::SomeFailed
     } else {
@@ -78,7 +79,7 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
             Ok(path) => paths.push(path),
             Err(error) => {
                 *failed = true;
-                eprintln!("{}", complaint(&error));
+                print::warn(complaint(&error));
             }
         }
     }
@@ -97,9 +98,13 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
         let row = one
             .result
             .map(|(embedding, ())| embedding.as_slice().to_vec());
+        for warning in &one.warnings {
+            let told = format!("decap: {}: {warning}", one.input.name().display());
+            bar.suspend(|| print::warn(told));
+        }
         if let Err(error) = &row {
             *failed = true;
-            bar.suspend(|| eprintln!("{}", complaint(error)));
+            bar.suspend(|| print::warn(complaint(error)));
         }
         rows.push(("path", one.input.name().to_string_lossy().into_owned(), row));
         bar.inc(1);

@@ -11,6 +11,7 @@ use crate::cache::cache_folder;
 use crate::encoder::{find_folder, open_encoder};
 use crate::failure::{Failure, Outcome};
 use crate::memory::{names, read_all};
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 use crate::train::encoder_reference;
@@ -60,10 +61,10 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
         stop.flag(),
     )?;
     bar.finish_and_clear();
-    eprintln!(
+    print::tell(format!(
         "wrote {0}\n  try: decap caption photo.jpg --model {0}",
         args.out.display()
-    );
+    ));
     Ok(Outcome::AllWell)
 }
 
@@ -74,9 +75,11 @@ pub fn export(args: &ExportArgs) -> Result<Outcome, Failure> {
         ExportForm::DecapPt => weights.export_torch(&args.output)?,
         ExportForm::Safetensors => weights.save(&args.output, WeightsDtype::F32)?,
     }
-    eprintln!("wrote {}", args.output.display());
+    print::tell(format!("wrote {}", args.output.display()));
     if vocabulary.is_compact() {
-        eprintln!("  this decoder has ids of its own: `vocabulary` in its decoder.json maps them");
+        print::tell(
+            "  this decoder has ids of its own: `vocabulary` in its decoder.json maps them",
+        );
     }
     Ok(Outcome::AllWell)
 }

@@ -15,9 +15,12 @@ mod import;
 mod inputs;
 mod memory;
 mod model;
+mod name;
 mod output;
+mod print;
 mod progress;
 mod score;
+mod search;
 mod stop;
 mod train;
 
@@ -35,18 +38,25 @@ fn main() -> ExitCode {
         Ok(Outcome::AllWell) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         Err(failure) => {
-            eprintln!("decap: {failure}");
+            if !matches!(failure, Failure::ReaderGone) {
+                print::warn(format!("decap: {failure}"));
+            }
             ExitCode::from(failure.exit_code())
         }
     }
 }
 
 fn run(cli: Cli) -> Result<Outcome, Failure> {
+    if cli.quiet {
+        print::be_quiet();
+    }
     Machine::check()?;
+    print::check_stdout()?;
     match cli.command {
         Command::Caption(args) => caption::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Search(args) => search::run(&args),
         Command::Align(args) => align::run(&args),
         Command::Memory(command) => memory::run(&command),
         Command::Import(args) => import::run(&args),

@@ -7,7 +7,7 @@ use decap::encoder::Encoder;
 use decap::media;
 use decap::memory::{Memory, MemoryOptions};
 use decap::model::MODEL_FILE;
-use decap::output::{check_folder_is_own, write_folder_atomically};
+use decap::output::{FolderLock, check_folder_is_own, write_folder_atomically};
 use decap::weights::Folder;
 use serde_json::json;
 
@@ -16,6 +16,7 @@ use crate::cache::cache_folder;
 use crate::encoder::{BUNDLED, encode_sentences, open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
 use crate::inputs;
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -80,7 +81,8 @@ fn build(
     args: &MemoryBuildArgs,
 ) -> Result<(), Failure> {
     let stop = Stop::on_ctrl_c();
-    check_folder_is_own(out, &Memory::FILES)?;
+    refuse_memory(out)?;
+    check_folder_is_own(out, &[])?;
     let options = MemoryOptions {
         max_rows: args.memory_rows,
         seed,
@@ -98,9 +100,24 @@ fn build(
         stop.flag(),
     )?;
     bar.finish_and_clear();
-    write_folder_atomically(out, &Memory::FILES, |folder| memory.save(folder))?;
-    eprintln!("wrote {}: {} sentences", out.display(), memory.len());
+    write_folder_atomically(out, &[], |folder| memory.save(folder))?;
+    print::tell(format!(
+        "wrote {}: {} sentences",
+        out.display(),
+        memory.len()
+    ));
     Ok(())
+}
+
+/// Refuses a folder with a memory in it, which may hold sentences that were added.
+fn refuse_memory(out: &Path) -> Result<(), Failure> {
+    if !out.join(Memory::FILES[0]).exists() {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{}: there is a memory already\n  `decap memory add` extends it; or choose another folder",
+        out.display()
+    )))
 }
 
 fn info(memory: &str, as_json: bool) -> Result<(), Failure> {
@@ -117,23 +134,23 @@ fn info(memory: &str, as_json: bool) -> Result<(), Failure> {
             "encoder_fingerprint": info.encoder_fingerprint,
             "source": info.source,
         });
-        println!("{record}");
+        print::line(record)?;
         return Ok(());
     }
-    println!("sentences    {}", memory.len());
-    println!("width        {}", memory.width());
-    println!(
+    print::line(format!("sentences    {}", memory.len()))?;
+    print::line(format!("width        {}", memory.width()))?;
+    print::line(format!(
         "stored as    {} ({:.1} MiB)",
         memory.rows().dtype().name(),
         bytes as f64 / f64::from(1 << 20)
-    );
-    println!(
+    ))?;
+    print::line(format!(
         "encoder      {} ({})",
         info.encoder_name, info.encoder_fingerprint
-    );
-    println!("source       {}", info.source);
+    ))?;
+    print::line(format!("source       {}", info.source))?;
     for caption in memory.captions().iter().take(3) {
-        println!("e.g.         {caption}");
+        print::line(format!("e.g.         {caption}"))?;
     }
     Ok(())
 }
@@ -157,7 +174,7 @@ fn search(
     as_json: bool,
 ) -> Result<(), Failure> {
     let memory = open_memory(memory)?;
-    memory.check_encoder(encoder.fingerprint(), encoder.name())?;
+    memory.check_made_by(encoder)?;
     let path = Path::new(query);
     let embedding = if path.is_file() || inputs::is_named_like_a_photo(path) {
         let image = media::image::open(path, &media::image::Limits::default())?;
@@ -170,9 +187,9 @@ fn search(
     };
     for found in memory.search(&embedding, top)? {
         if as_json {
-            println!("{}", json!(found));
+            print::line(format!("{}", json!(found)))?;
         } else {
-            println!("{:.4}  {}", found.cosine, found.text);
+            print::line(format!("{:.4}  {}", found.cosine, found.text))?;
         }
     }
     Ok(())
@@ -180,13 +197,19 @@ fn search(
 
 fn add(path: &Path, captions: &[PathBuf], encoder: &Encoder) -> Result<(), Failure> {
     let stop = Stop::on_ctrl_c();
+    // From reading to writing: two at once would each lose the other's sentences.
+    let _lock = FolderLock::hold(path)?;
     let memory = Memory::open(&Folder::disk(path))?;
-    memory.check_encoder(encoder.fingerprint(), encoder.name())?;
+    memory.check_made_by(encoder)?;
     let more = memory.missing(read_all(captions, &[])?);
     let embeddings = encode_sentences(encoder, &more, &stop)?;
     let extended = memory.extended(&more, &embeddings)?;
     memory.save_extended(&extended, path)?;
-    eprintln!("added {} sentences: {} now", more.len(), extended.len());
+    print::tell(format!(
+        "added {} sentences: {} now",
+        more.len(),
+        extended.len()
+    ));
     Ok(())
 }
 

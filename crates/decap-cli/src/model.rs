@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::args::ModelCommand;
 use crate::encoder::{KnownPlaces, find_folder, open_options};
 use crate::failure::{Failure, Outcome};
+use crate::print;
 
 /// Runs the command.
 pub fn run(command: &ModelCommand) -> Result<Outcome, Failure> {
@@ -30,7 +31,7 @@ fn pull(reference: &str) -> Result<(), Failure> {
             "{reference}: expected an id of the Hugging Face Hub: OWNER/NAME or OWNER/NAME@REVISION"
         ))
     })?;
-    println!("{}", crate::encoder::pull(&id)?.display());
+    print::line(crate::encoder::pull(&id)?.display())?;
     Ok(())
 }
 
@@ -216,23 +217,24 @@ fn print(facts: &Facts, as_json: bool) -> Result<(), Failure> {
     if as_json {
         // Written directly: a detour over `Value` would write 0.03 as 0.029999999329447746.
         let record = serde_json::to_string(facts).map_err(std::io::Error::from)?;
-        println!("{record}");
+        print::line(record)?;
         return Ok(());
     }
-    print_section("model", facts.model.as_ref());
-    print_section("encoder", facts.encoder.as_ref());
-    print_section("decoder", facts.decoder.as_ref());
-    print_section("memory", facts.memory.as_ref());
+    print_section("model", facts.model.as_ref())?;
+    print_section("encoder", facts.encoder.as_ref())?;
+    print_section("decoder", facts.decoder.as_ref())?;
+    print_section("memory", facts.memory.as_ref())?;
     Ok(())
 }
 
-fn print_section(title: &str, section: Option<&impl fmt::Display>) {
+fn print_section(title: &str, section: Option<&impl fmt::Display>) -> Result<(), Failure> {
     if let Some(section) = section {
-        println!("{title}");
+        print::line(title)?;
         for line in section.to_string().lines() {
-            println!("  {line}");
+            print::line(format!("  {line}"))?;
         }
     }
+    Ok(())
 }
 
 impl fmt::Display for ModelFacts {

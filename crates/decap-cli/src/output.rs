@@ -1,23 +1,31 @@
 //! Where result lines go: standard output, or a file that appears when it is whole.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use decap::output::{probe, refuse_input};
+use decap::{Error, RunKey};
 
 use crate::failure::Failure;
 
+/// What is told where an output is there and --resume was not typed.
+const OTHERWISE: &str = "--resume goes on with an interrupted run; or give another --output";
+
 /// A sink of lines.
 ///
-/// With a file, lines are appended to `FILE.partial`, one write a line, and the file is renamed to
-/// its name by [`Output::finish`]; what an interrupted run wrote is kept there for `--resume`.
+/// With a file, lines are appended to `FILE.partial`, one write a line, and the file is renamed to its
+/// name by [`Output::finish`]. What an interrupted run wrote is kept there for `--resume`, and
+/// `FILE.partial.run` says under which key. The file is locked while it grows.
 pub struct Output {
     sink: Sink,
 }
 
 enum Sink {
     Terminal(io::Stdout),
+    /// A device or a pipe: it cannot be taken up again.
+    Stream(File),
     Partial {
         file: File,
         partial: PathBuf,
@@ -34,6 +42,29 @@ pub enum Start {
     Resume,
 }
 
+/// What lines look like, and what they were made by.
+pub struct Form<'f> {
+    /// The key of the input that a line is about, where the line stays; nothing where it is to be done
+    /// again.
+    pub key: &'f dyn Fn(&str) -> Option<String>,
+    /// Whether a line is one that this command writes.
+    pub is_own: &'f dyn Fn(&str) -> bool,
+    /// The run key that a line carries, in forms that have one.
+    pub run_of: &'f dyn Fn(&str) -> Option<String>,
+}
+
+/// A file of lines that is written.
+pub struct Destination<'d> {
+    /// Its path.
+    pub path: &'d Path,
+    /// Whether to go on.
+    pub start: Start,
+    /// All that decides the lines.
+    pub run_key: &'d RunKey,
+    /// What must not be written over.
+    pub inputs: &'d [PathBuf],
+}
+
 impl Output {
     /// Standard output.
     pub fn stdout() -> Self {
@@ -42,41 +73,56 @@ impl Output {
         }
     }
 
-    /// The file at `path`, and the keys of the lines that are kept (`key` reads a line's key;
-    /// a line without one is dropped, to be done again).
+    /// A file of lines, and the keys of the lines that are kept.
     ///
     /// # Errors
-    /// Where the file cannot be read or written.
-    pub fn file(
-        path: &Path,
-        start: Start,
-        key: impl Fn(&str) -> Option<String>,
-    ) -> Result<(Self, HashSet<String>), Failure> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(OsString::from(".partial"));
-        let partial = PathBuf::from(name);
-        let mut kept = HashSet::new();
-        let mut lines = Vec::new();
-        if start == Start::Resume {
-            let source = if partial.exists() { &partial } else { path };
-            if source.exists() {
-                for line in BufReader::new(File::open(source)?).lines() {
-                    // A line cut short by a crash has no key, or is no text: it is done again.
-                    let Ok(line) = line else { break };
-                    if key(&line).is_some_and(|key| kept.insert(key)) {
-                        lines.push(line);
-                    }
+    /// [`Failure::Usage`] where the output is an input, or a file that this command did not write, or
+    /// an interrupted run without [`Start::Resume`]; [`Error::Mismatch`] where a run to go on with was
+    /// made by another model or other options; [`Error::Unavailable`] where another process writes it;
+    /// and where it cannot be written.
+    pub fn file(to: &Destination<'_>, form: &Form<'_>) -> Result<(Self, HashSet<String>), Failure> {
+        refuse_input(to.path, to.inputs.iter().map(PathBuf::as_path))?;
+        probe(to.path)?;
+        let failed = |source| Failure::Library(Error::io(to.path, source));
+        if fs::metadata(to.path).is_ok_and(|found| !found.is_file()) {
+            let stream = OpenOptions::new().append(true).open(to.path);
+            let sink = Sink::Stream(stream.map_err(failed)?);
+            return Ok((Self { sink }, HashSet::new()));
+        }
+        let partial = with_ending(to.path, ".partial");
+        let mut file = open_locked(&partial)?;
+        let lines = match to.start {
+            Start::Fresh => {
+                refuse_foreign(to.path, form)?;
+                if file.metadata().map_err(failed)?.len() > 0 {
+                    return Err(Failure::Usage(format!(
+                        "{}: an interrupted run is here already\n  {OTHERWISE}",
+                        partial.display()
+                    )));
                 }
+                Vec::new()
+            }
+            Start::Resume => lines_to_keep(to, form, &partial, &file)?,
+        };
+        let mut kept = HashSet::new();
+        let mut text = String::new();
+        for line in lines {
+            if (form.key)(&line).is_some_and(|key| kept.insert(key)) {
+                text.push_str(&line);
+                text.push('\n');
             }
         }
-        decap::output::write_atomically(&partial, |file| {
-            lines.iter().try_for_each(|line| writeln!(file, "{line}"))
-        })?;
-        let file = OpenOptions::new().append(true).open(&partial)?;
+        let written = (|| {
+            fs::write(run_file(&partial), format!("{}\n", to.run_key))?;
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(text.as_bytes())
+        })();
+        written.map_err(failed)?;
         let sink = Sink::Partial {
             file,
             partial,
-            finished: path.to_path_buf(),
+            finished: to.path.to_path_buf(),
         };
         Ok((Self { sink }, kept))
     }
@@ -94,7 +140,13 @@ impl Output {
         let line = format!("{text}\n");
         match &mut self.sink {
             Sink::Terminal(stdout) => stdout.write_all(line.as_bytes())?,
-            Sink::Partial { file, .. } => file.write_all(line.as_bytes())?,
+            Sink::Stream(file) => file.write_all(line.as_bytes())?,
+            Sink::Partial { file, partial, .. } => {
+                file.write_all(line.as_bytes()).map_err(|source| {
+                    let remedy = "make room, then the same command with --resume does the rest";
+                    Failure::WithRemedy(Error::io(&*partial, source), remedy)
+                })?;
+            }
         }
         Ok(())
     }
@@ -106,17 +158,130 @@ impl Output {
     pub fn finish(self) -> Result<(), Failure> {
         match self.sink {
             Sink::Terminal(mut stdout) => stdout.flush()?,
+            Sink::Stream(_) => {}
             Sink::Partial {
                 file,
                 partial,
                 finished,
             } => {
-                file.sync_all()?;
-                fs::rename(partial, finished)?;
+                let failed = |source| Error::io(&finished, source);
+                file.sync_all().map_err(failed)?;
+                // A link stays a link: what it leads to gets the new content.
+                let place = fs::canonicalize(&finished).unwrap_or_else(|_| finished.clone());
+                if let Ok(replaced) = fs::metadata(&place) {
+                    fs::set_permissions(&partial, replaced.permissions()).map_err(failed)?;
+                }
+                fs::rename(&partial, &place).map_err(failed)?;
+                let _no_more = fs::remove_file(run_file(&partial));
             }
         }
         Ok(())
     }
+}
+
+/// The lines of the run to go on with, whole ones alone.
+fn lines_to_keep(
+    to: &Destination<'_>,
+    form: &Form<'_>,
+    partial: &Path,
+    growing: &File,
+) -> Result<Vec<String>, Failure> {
+    let failed = |source| Failure::Library(Error::io(to.path, source));
+    let is_begun = growing.metadata().map_err(failed)?.len() > 0;
+    let source = if is_begun { partial } else { to.path };
+    if !source.exists() {
+        return Ok(Vec::new());
+    }
+    let bytes = fs::read(source).map_err(failed)?;
+    // A last line without its line feed was cut short.
+    let whole = bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1);
+    let text = String::from_utf8_lossy(&bytes[..whole]);
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let other_run = |what: &str| {
+        Failure::Library(Error::Mismatch(format!(
+            "{}: {what}; give the model and options that it was made with, or another --output",
+            source.display()
+        )))
+    };
+    if is_begun {
+        let known = fs::read_to_string(run_file(partial)).unwrap_or_default();
+        if known.trim() != to.run_key.as_str() {
+            return Err(other_run("begun by another model or with other options"));
+        }
+        return Ok(lines);
+    }
+    for line in &lines {
+        if !(form.is_own)(line) {
+            return Err(Failure::Usage(format!(
+                "{}: --resume expected lines of this command, got `{}`",
+                source.display(),
+                line.chars().take(60).collect::<String>()
+            )));
+        }
+        match (form.run_of)(line) {
+            Some(run) if run == to.run_key.as_str() => {}
+            Some(_) => return Err(other_run("made by another model or with other options")),
+            None if (form.key)(line).is_none() => {}
+            None => return Err(other_run("finished, and it does not say which run made it")),
+        }
+    }
+    Ok(lines)
+}
+
+/// Refuses to replace a file that this command did not write.
+fn refuse_foreign(path: &Path, form: &Form<'_>) -> Result<(), Failure> {
+    /// Enough for the longest line with its evidence.
+    const HEAD_BYTES: u64 = 1 << 20;
+    use std::io::Read;
+    let Ok(file) = File::open(path) else {
+        return Ok(());
+    };
+    let mut head = Vec::new();
+    let failed = |source| Failure::Library(Error::io(path, source));
+    file.take(HEAD_BYTES)
+        .read_to_end(&mut head)
+        .map_err(failed)?;
+    let first = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let is_own = std::str::from_utf8(first).is_ok_and(|line| (form.is_own)(line));
+    if head.is_empty() || is_own {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{}: a file is here already that this command did not write; give another --output, or remove it \
+         first",
+        path.display()
+    )))
+}
+
+/// Opens a file that grows, and locks it until it is closed.
+fn open_locked(partial: &Path) -> Result<File, Failure> {
+    let failed = |source| Failure::Library(Error::io(partial, source));
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = options.open(partial).map_err(failed)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Failure::Library(Error::Unavailable(format!(
+            "{}: another decap process is writing this output; wait until it has ended, or give \
+             another --output",
+            partial.display()
+        )))),
+        // File systems without locks exist.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// The file that holds the run key of a file that grows.
+fn run_file(partial: &Path) -> PathBuf {
+    with_ending(partial, ".run")
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 #[cfg(test)]
@@ -127,27 +292,73 @@ mod tests {
         line.split_once('\t').map(|(path, _)| path.to_owned())
     }
 
+    /// Lines `path<TAB>run`.
+    fn open(path: &Path, start: Start, run: &str) -> Result<(Output, HashSet<String>), Failure> {
+        let form = Form {
+            key: &key,
+            is_own: &|line| line.contains('\t'),
+            run_of: &|line| line.split_once('\t').map(|(_, run)| run.to_owned()),
+        };
+        let to = Destination {
+            path,
+            start,
+            run_key: &RunKey::of(&[run]),
+            inputs: &[],
+        };
+        Output::file(&to, &form)
+    }
+
     #[test]
-    fn an_interrupted_run_is_kept_and_a_cut_line_dropped() {
+    fn an_interrupted_file_is_taken_up_where_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("captions.txt");
-        let (mut output, _) = Output::file(&path, Start::Fresh, key).unwrap();
-        output.line("a.jpg\ta dog").unwrap();
+        let run = RunKey::of(&["one"]);
+        let (mut output, _) = open(&path, Start::Fresh, "one").unwrap();
+        output.line(&format!("a.jpg\t{run}")).unwrap();
+        assert!(open(&path, Start::Resume, "one").is_err(), "it is locked");
         drop(output);
         assert!(!path.exists(), "half a file has no name");
         let partial = folder.path().join("captions.txt.partial");
         let mut text = fs::read(&partial).unwrap();
-        text.extend_from_slice(b"b.jpg");
+        text.extend_from_slice(b"b.jpg\tcut");
         fs::write(&partial, text).unwrap();
 
-        let (mut output, kept) = Output::file(&path, Start::Resume, key).unwrap();
+        assert!(matches!(
+            open(&path, Start::Fresh, "one"),
+            Err(Failure::Usage(_))
+        ));
+        assert!(matches!(
+            open(&path, Start::Resume, "two"),
+            Err(Failure::Library(Error::Mismatch(_)))
+        ));
+        let (mut output, kept) = open(&path, Start::Resume, "one").unwrap();
         assert_eq!(kept, HashSet::from(["a.jpg".to_owned()]));
-        output.line("b.jpg\ta cat").unwrap();
+        output.line(&format!("b.jpg\t{run}")).unwrap();
         output.finish().unwrap();
+        let whole = format!("a.jpg\t{run}\nb.jpg\t{run}\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), whole);
         assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            "a.jpg\ta dog\nb.jpg\ta cat\n"
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no leftovers"
         );
-        assert!(!partial.exists());
+
+        // A finished file is extended by the same run alone.
+        assert!(open(&path, Start::Resume, "two").is_err());
+        let (output, kept) = open(&path, Start::Resume, "one").unwrap();
+        assert_eq!(kept.len(), 2);
+        output.finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn what_another_program_wrote_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("beach.jpg");
+        fs::write(&path, b"\xff\xd8\xff\xe0 a photo").unwrap();
+        for start in [Start::Fresh, Start::Resume] {
+            assert!(matches!(open(&path, start, "one"), Err(Failure::Usage(_))));
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"\xff\xd8\xff\xe0 a photo");
     }
 }

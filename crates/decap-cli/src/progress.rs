@@ -1,21 +1,25 @@
 //! Progress bars on a terminal, silence elsewhere.
 
+use std::fmt;
 use std::io::IsTerminal;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use crate::print;
 
 /// A bar on standard error over `total` things called `unit`, where a person is watching and
 /// there is more than one thing to watch.
 pub fn bar(total: u64, unit: &str) -> ProgressBar {
-    if total < 2 || !std::io::stderr().is_terminal() {
+    if total < 2 || !is_watched() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{msg}}  {{eta}} left");
+    let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{rate}}  {{msg}}  {{left}}");
     // The template is constant but for the unit; should it not parse, the plain bar will do.
-    bar.set_style(
-        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    let style =
+        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.with_key("rate", rate).with_key("left", left));
     // Shown before the first thing is done, which may take a while.
     bar.tick();
     bar
@@ -23,7 +27,7 @@ pub fn bar(total: u64, unit: &str) -> ProgressBar {
 
 /// A bar over the bytes of a download, where a person is watching.
 pub fn bytes() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !is_watched() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -32,4 +36,31 @@ pub fn bytes() -> ProgressBar {
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     bar
+}
+
+/// Whether a person is watching and wants to.
+fn is_watched() -> bool {
+    std::io::stderr().is_terminal() && !print::is_quiet()
+}
+
+/// How many a second; nothing before there is something to tell.
+fn rate(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let per_second = state.per_sec();
+    if state.pos() == 0 || !per_second.is_finite() || per_second <= 0.0 {
+        return;
+    }
+    // Where there is nobody to write to, nothing is lost.
+    let _written = match per_second < 10.0 {
+        true => write!(text, "{per_second:.1}/s"),
+        false => write!(text, "{per_second:.0}/s"),
+    };
+}
+
+/// The time that is left; nothing before it can be known.
+fn left(state: &ProgressState, text: &mut dyn fmt::Write) {
+    /// An estimate from less is a guess.
+    const LEAST_ELAPSED: Duration = Duration::from_secs(1);
+    if state.pos() > 0 && state.elapsed() >= LEAST_ELAPSED {
+        let _written = write!(text, "{:#} left", HumanDuration(state.eta()));
+    }
 }

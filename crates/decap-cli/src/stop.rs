@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::print;
+
 /// Whether the person at the keyboard wants the work to stop.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
@@ -18,10 +20,10 @@ impl Stop {
             if flag.swap(true, Ordering::SeqCst) {
                 std::process::exit(130);
             }
-            eprintln!("\nstopping at the next safe point; Ctrl-C again to stop at once");
+            print::warn("\nstopping at the next safe point; Ctrl-C again to stop at once");
         });
         if let Err(error) = listening {
-            eprintln!("decap: Ctrl-C will stop at once: {error}");
+            print::warn(format!("decap: Ctrl-C will stop at once: {error}"));
         }
         stop
     }

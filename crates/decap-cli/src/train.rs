@@ -18,6 +18,7 @@ use crate::cache::cache_folder;
 use crate::encoder::open_encoder;
 use crate::failure::{Failure, Outcome};
 use crate::memory::{names, read_all};
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -57,16 +58,16 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
             "give the captions and options that the run began with, or train into a new folder",
         )
     })?;
-    eprintln!(
+    print::tell(format!(
         "trained {} steps in {}; loss {:.3}",
         report.plan.steps - report.plan.steps_done,
         HumanDuration(Duration::from_secs_f64(report.seconds)),
         report.smoothed_loss
-    );
-    eprintln!(
+    ));
+    print::tell(format!(
         "wrote {0}\n  try: decap caption photo.jpg --model {0}",
         args.out.display()
-    );
+    ));
     Ok(Outcome::AllWell)
 }
 
@@ -166,20 +167,23 @@ struct Watch {
 
 impl Progress for Watch {
     fn started(&mut self, plan: &Plan) {
-        eprintln!(
+        print::tell(format!(
             "decoder of {:.1} million parameters, {} captions to learn, {} held out",
             plan.config.num_parameters() as f64 / 1e6,
             plan.training_captions,
             plan.held_out_captions
-        );
+        ));
         if plan.captions_left_out > 0 {
-            eprintln!(
+            print::tell(format!(
                 "left out {} captions that are empty or too long",
                 plan.captions_left_out
-            );
+            ));
         }
         if plan.steps_done > 0 {
-            eprintln!("resuming after step {} of {}", plan.steps_done, plan.steps);
+            print::tell(format!(
+                "resuming after step {} of {}",
+                plan.steps_done, plan.steps
+            ));
         }
         self.bar = progress::bar(plan.steps, "steps");
         self.bar.set_position(plan.steps_done);
@@ -196,13 +200,13 @@ impl Progress for Watch {
 
     fn evaluated(&mut self, evaluation: &Evaluation) {
         self.bar.suspend(|| {
-            eprintln!(
+            print::tell(format!(
                 "step {}: held-out loss {:.3}, token accuracy {:.3}, reconstruction BLEU-4 {:.3}",
                 evaluation.step,
                 evaluation.loss,
                 evaluation.token_accuracy,
                 evaluation.reconstruction_bleu4
-            );
+            ));
         });
     }
 }

@@ -68,7 +68,7 @@ impl Captioner {
         let (encoder, decoder) = (encoder?, decoder?);
         let memory = memory?.with_precision(precision);
         let tokenizer = tokenizer?;
-        memory.check_encoder(encoder.fingerprint(), encoder.name())?;
+        memory.check_made_by(&encoder)?;
         check_width(&decoder, &encoder, folder)?;
         Ok(Self {
             folder: folder.clone(),
@@ -124,7 +124,7 @@ impl Captioner {
     /// # Errors
     /// [`Error::Mismatch`] where another encoder made it; the memory then stays as it is.
     pub fn set_memory(&mut self, memory: Memory) -> Result<()> {
-        memory.check_encoder(self.encoder.fingerprint(), self.encoder.name())?;
+        memory.check_made_by(&self.encoder)?;
         self.memory = memory.with_precision(self.precision);
         Ok(())
     }

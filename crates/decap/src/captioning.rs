@@ -17,6 +17,8 @@ pub struct Captioned {
     pub input: Input,
     /// Its caption.
     pub result: Result<Caption>,
+    /// What a person should know of it: a video that is damaged or cut short was seen in part.
+    pub warnings: Vec<String>,
     /// Where the time went; of work on a whole batch, this input's share.
     pub timings: Timings,
 }
@@ -118,6 +120,7 @@ impl Captioner {
                     consume(Captioned {
                         input: one.input,
                         result: one.result.and_then(written),
+                        warnings: one.warnings,
                         timings,
                     })?;
                 }

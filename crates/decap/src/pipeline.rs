@@ -47,6 +47,8 @@ pub struct Embedded<T = ()> {
     pub input: Input,
     /// Its embedding, a video's the mean of its frames'; and what was seen of its pixels.
     pub result: Result<(Embedding, T)>,
+    /// What a person should know of it: a video that is damaged or cut short was seen in part.
+    pub warnings: Vec<String>,
     /// Milliseconds of reading and decoding it.
     pub decode_ms: f64,
     /// Milliseconds of its share in the image tower's work.
@@ -126,6 +128,7 @@ pub(crate) fn embed_batches<T: Send, E: From<Error>>(
 struct Loaded<T> {
     /// A photo's pixels as the towers want them, or those of a video's frames.
     views: Vec<PreparedImage>,
+    warnings: Vec<String>,
     seen: T,
 }
 
@@ -141,8 +144,16 @@ fn load<T>(
     let started = Instant::now();
     let loaded = (|| {
         let least_side = encoder.least_side();
+        let mut warnings = Vec::new();
         let frames = match input {
-            Input::Path(path) if is_video(path) => video::sample_frames(path, &options.video)?,
+            Input::Path(path) if is_video(path) => {
+                let mut video = options.video.clone();
+                // ffmpeg leaves out what no tower would see.
+                video.shortest_side = video.shortest_side.max(least_side.unwrap_or(0));
+                let sampled = video::sample(path, &video)?;
+                warnings = sampled.warnings;
+                sampled.images
+            }
             Input::Path(path) => {
                 let bytes = image::read_within(path, options.limits.file_bytes)?;
                 vec![image::decode_to_fit(
@@ -164,6 +175,7 @@ fn load<T>(
         };
         Ok(Loaded {
             seen: see(&frames)?,
+            warnings,
             views: frames.iter().map(|frame| encoder.prepare(frame)).collect(),
         })
     })();
@@ -179,7 +191,7 @@ fn encode<T>(encoder: &Encoder, batch: Batch<T>) -> Result<Vec<Embedded<T>>> {
         let loaded = loaded.map(|mut loaded| {
             let count = loaded.views.len();
             views.append(&mut loaded.views);
-            (count, loaded.seen)
+            (count, loaded.warnings, loaded.seen)
         });
         counted.push((input, loaded, decode_ms));
     }
@@ -188,7 +200,9 @@ fn encode<T>(encoder: &Encoder, batch: Batch<T>) -> Result<Vec<Embedded<T>>> {
     let mut rows = encoded.rows();
     let embedded = counted.into_iter().map(|(input, loaded, decode_ms)| {
         let mut encode_ms = 0.0;
-        let result = loaded.and_then(|(count, seen)| {
+        let mut told = Vec::new();
+        let result = loaded.and_then(|(count, warnings, seen)| {
+            told = warnings;
             encode_ms = share * count as f64;
             let own: Vec<f32> = rows.by_ref().take(count).flatten().copied().collect();
             let own = Embeddings::new(own, encoder.width())?;
@@ -203,6 +217,7 @@ fn encode<T>(encoder: &Encoder, batch: Batch<T>) -> Result<Vec<Embedded<T>>> {
         Embedded {
             input,
             result,
+            warnings: told,
             decode_ms,
             encode_ms,
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use decap::Method;
 
-use super::count::at_least_one;
+use super::count::{at_least_one, frames};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
 
@@ -51,7 +51,7 @@ pub struct CaptionArgs {
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,
     /// Frames sampled from a video.
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = frames())]
     pub frames: usize,
     #[command(flatten)]
     pub precision: PrecisionArgs,

@@ -11,7 +11,7 @@ use decap_eval::Benchmark;
 
 use super::caption::GenerateArgs;
 use super::caption::MethodArg;
-use super::count::at_least_one;
+use super::count::{at_least_one, frames};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
 
@@ -69,7 +69,7 @@ pub struct EvalArgs {
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,
     /// Frames sampled from a video.
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = frames())]
     pub frames: usize,
     #[command(flatten)]
     pub precision: PrecisionArgs,

@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod precision;
 mod score;
+mod search;
 mod train;
 
 use clap::builder::Styles;
@@ -27,6 +28,7 @@ pub use import::{ExportArgs, ExportForm, ImportArgs};
 pub use memory::{MemoryBuildArgs, MemoryCommand};
 pub use model::ModelCommand;
 pub use score::ScoreArgs;
+pub use search::SearchArgs;
 pub use train::{PresetArg, TrainArgs};
 
 const STYLES: Styles = Styles::styled()
@@ -48,11 +50,14 @@ const STYLES: Styles = Styles::styled()
         decap caption photo.jpg --evidence 3         and the sentences it came from\n  \
         decap train captions.txt --out my-model      your own vocabulary, from text alone\n\n\
         Results go to standard output, messages to standard error.\n\
-        Exit code: 0 all went well, 1 some input failed, 2 wrong usage."
+        Exit code: 0 all went well, 1 some input failed, 2 wrong usage, 130 stopped by Ctrl-C."
 )]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Tell errors alone: no progress, no hints.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +68,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Train a captioner from a text file of captions.
     Train(TrainArgs),
+    /// Find photos and videos that show what you describe.
+    Search(SearchArgs),
     /// Bring an image tower and a text tower into one space.
     Align(AlignArgs),
     /// Build, inspect, search or extend a support memory.

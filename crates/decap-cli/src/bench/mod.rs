@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::args::BenchArgs;
 use crate::failure::{Failure, Outcome};
+use crate::print;
 use name::WorkName;
 use work::{Photo, prepare};
 
@@ -23,7 +24,7 @@ const MOST_RUNS: usize = 1000;
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
     if args.list {
-        print!("{}", name::list());
+        print::line(name::list().trim_end())?;
         return Ok(Outcome::AllWell);
     }
     let names = match &args.work[..] {
@@ -56,15 +57,15 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
                 "kernels": machine.kernels,
                 "threads": machine.threads,
             });
-            println!("{record}");
+            print::line(record)?;
         } else {
             let (median, least) = (milliseconds(median), milliseconds(least));
-            println!(
+            print::line(format!(
                 "{name:<24} {median:>10.3} ms   least {least:>10.3} ms   {} runs, {precision}, {}, {} threads",
                 times.len(),
                 machine.kernels,
                 machine.threads,
-            );
+            ))?;
         }
     }
     Ok(Outcome::AllWell)

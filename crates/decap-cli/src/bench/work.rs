@@ -176,7 +176,7 @@ impl Pipeline {
         let no_text_tower = || Err(Error::Unavailable("a benchmark reads no text".to_owned()));
         let encoder = Encoder::new(EncoderParts {
             name: "random ViT-B/32".to_owned(),
-            fingerprint: String::new(),
+            fingerprint: "random".into(),
             image_towers: vec![Arc::new(tower)],
             image_head: Head::Identity { width: WIDTH },
             image_views: ImageViews::Plain,

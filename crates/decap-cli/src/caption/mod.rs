@@ -2,14 +2,14 @@
 
 mod record;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use decap::decoder::{Case, Method as Choice};
-use decap::media::{Limits, VideoOptions};
 use decap::pipeline::ReadOptions;
-use decap::{Caption, CaptionOptions, Captioner, Error, Input, Timings};
+use decap::{Caption, CaptionOptions, Captioner, Error, Input, RunKey, Timings};
 use indicatif::ProgressBar;
 
 use crate::args::{CaptionArgs, GenerateArgs};
@@ -17,7 +17,9 @@ use crate::cache::cache_folder;
 use crate::encoder::{memory_for, open_options};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
-use crate::output::{Output, Start};
+use crate::name;
+use crate::output::{Destination, Form, Output, Start};
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -47,10 +49,13 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     if inputs.len() >= MANY_INPUTS {
         captioner = captioner.ready_for_many();
     }
-    let (output, done) = open_output(args)?;
+    let read = read_options(args);
+    let run_key = run_key(&captioner, &options, &read)?;
+    let (output, done) = open_output(args, &inputs, &run_key)?;
     let mut run = Run {
         captioner: Arc::new(captioner),
         options,
+        run_key,
         args,
         output,
         failed: false,
@@ -60,18 +65,25 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     let mut paths = Vec::new();
     for input in inputs {
         match input {
-            Ok(path) if done.contains(&*path.to_string_lossy()) => {}
+            Ok(path) if done.contains(&name::of(&path)) => {}
             Ok(path) => paths.push(path),
             Err(error) => run.report(&error)?,
         }
     }
     if !done.is_empty() {
-        eprintln!("resuming: {} done, {} to do", done.len(), paths.len());
+        print::tell(format!(
+            "resuming: {} done, {} to do",
+            done.len(),
+            paths.len()
+        ));
     }
     run.bar = progress::bar(paths.len() as u64, "files");
-    run.caption_all(paths)?;
+    run.caption_all(paths, &read)?;
     run.bar.finish_and_clear();
     run.output.finish()?;
+    if let Some(path) = &args.output {
+        print::tell(format!("wrote {}", path.display()));
+    }
     // The process ends here: to give the model's memory back piece by piece would only take time.
     std::mem::forget(run.captioner);
     Ok(if run.failed {
@@ -85,6 +97,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
 struct Run<'a> {
     captioner: Arc<Captioner>,
     options: CaptionOptions,
+    run_key: RunKey,
     args: &'a CaptionArgs,
     output: Output,
     failed: bool,
@@ -93,19 +106,16 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn caption_all(&mut self, paths: Vec<PathBuf>) -> Result<(), Failure> {
-        let mut read = ReadOptions::default();
-        read.batch = self.args.batch;
-        read.limits = self.args.limits.limits();
-        read.video = video_options(self.args.frames, self.args.max_video_seconds, &read.limits);
+    fn caption_all(&mut self, paths: Vec<PathBuf>, read: &ReadOptions) -> Result<(), Failure> {
         let (captioner, options, stop) = (
             self.captioner.clone(),
             self.options.clone(),
             self.stop.clone(),
         );
         let inputs = paths.into_iter().map(Input::from);
-        let outcome = captioner.caption_each(inputs, &read, &options, stop.flag(), |one| {
+        let outcome = captioner.caption_each(inputs, read, &options, stop.flag(), |one| {
             let path = one.input.name();
+            self.warn(path, &one.warnings);
             match &one.result {
                 Ok(caption) => self.write(path, caption, one.timings)?,
                 Err(error) => self.report_at(path, error)?,
@@ -121,9 +131,20 @@ impl Run<'_> {
         })
     }
 
+    fn warn(&self, path: &Path, warnings: &[String]) {
+        for warning in warnings {
+            let told = format!("decap: {}: {warning}", path.display());
+            self.bar.suspend(|| print::warn(told));
+        }
+    }
+
     fn write(&mut self, path: &Path, caption: &Caption, timings: Timings) -> Result<(), Failure> {
         let line = if self.args.json {
-            record::of_caption(path, caption, timings, &self.captioner.description().name)?
+            let maker = record::Maker {
+                model: &self.captioner.description().name,
+                run: self.run_key.as_str(),
+            };
+            record::of_caption(path, caption, timings, &maker)?
         } else {
             text_line(path, caption, self.output.is_terminal())
         };
@@ -146,7 +167,7 @@ impl Run<'_> {
     fn report_at(&mut self, path: &Path, error: &Error) -> Result<(), Failure> {
         self.failed = true;
         let Self { bar, output, .. } = self;
-        bar.suspend(|| eprintln!("{}", complaint(error)));
+        bar.suspend(|| print::warn(complaint(error)));
         if self.args.json {
             let line = record::of_error(path, error)?;
             bar.suspend(|| output.line(&line))?;
@@ -212,27 +233,63 @@ pub fn apply_writing(
     Ok(())
 }
 
-/// The sink, and the paths that an interrupted run had done.
-fn open_output(args: &CaptionArgs) -> Result<(Output, std::collections::HashSet<String>), Failure> {
-    let Some(path) = &args.output else {
-        return Ok((Output::stdout(), Default::default()));
-    };
-    let start = if args.resume {
-        Start::Resume
-    } else {
-        Start::Fresh
-    };
-    let json = args.json;
-    Output::file(path, start, move |line| {
-        if json { json_key(line) } else { text_key(line) }
-    })
+/// How photos and videos are read, as it was typed.
+fn read_options(args: &CaptionArgs) -> ReadOptions {
+    let mut read = ReadOptions::default();
+    read.batch = args.batch;
+    read.limits = args.limits.limits();
+    read.video.frames = args.frames;
+    read.video.timeout = Duration::from_secs(args.max_video_seconds);
+    read.video.limits = read.limits.clone();
+    read
 }
 
-/// The path of a finished JSON line; a line that says an error is done again.
-fn json_key(line: &str) -> Option<String> {
-    let record: serde_json::Value = serde_json::from_str(line).ok()?;
-    record.get("caption")?;
-    Some(record.get("path")?.as_str()?.to_owned())
+/// All that decides a line of the output, but for its photo.
+fn run_key(
+    captioner: &Captioner,
+    options: &CaptionOptions,
+    read: &ReadOptions,
+) -> Result<RunKey, Failure> {
+    let captions = captioner.run_key(options)?;
+    let frames = format!("{} frames", read.video.frames);
+    Ok(RunKey::of(&[captions.as_str(), &frames]))
+}
+
+/// The sink, and the names of the inputs that an interrupted run had done.
+fn open_output(
+    args: &CaptionArgs,
+    inputs: &[inputs::Input],
+    run_key: &RunKey,
+) -> Result<(Output, HashSet<String>), Failure> {
+    let Some(path) = &args.output else {
+        return Ok((Output::stdout(), HashSet::new()));
+    };
+    let inputs = inputs.iter().filter_map(|input| input.as_ref().ok());
+    let inputs: Vec<PathBuf> = inputs.chain(&args.memory).cloned().collect();
+    let to = Destination {
+        path,
+        start: if args.resume {
+            Start::Resume
+        } else {
+            Start::Fresh
+        },
+        run_key,
+        inputs: &inputs,
+    };
+    let form = match args.json {
+        true => Form {
+            key: &record::key,
+            is_own: &record::is_own,
+            run_of: &record::run_of,
+        },
+        // Text says nowhere that this command wrote it.
+        false => Form {
+            key: &text_key,
+            is_own: &|_| false,
+            run_of: &|_| None,
+        },
+    };
+    Output::file(&to, &form)
 }
 
 fn text_key(line: &str) -> Option<String> {
@@ -241,23 +298,16 @@ fn text_key(line: &str) -> Option<String> {
 
 /// `path<TAB>caption`, and the evidence below it for a person, behind it for a program.
 fn text_line(path: &Path, caption: &Caption, for_a_person: bool) -> String {
-    let path = path.to_string_lossy().replace(['\t', '\n'], " ");
-    let mut line = format!("{path}\t{}", caption.text);
+    let mut line = format!("{}\t{}", name::of(path), name::tame(&caption.text));
     for evidence in &caption.evidence {
         let separator = if for_a_person { "\n    " } else { "\t" };
-        line += &format!("{separator}{:.3} {}", evidence.weight, evidence.text);
+        line += &format!(
+            "{separator}{:.3} {}",
+            evidence.weight,
+            name::tame(&evidence.text)
+        );
     }
     line
-}
-
-/// How videos are looked at, as it was typed.
-pub fn video_options(frames: usize, seconds: u64, limits: &Limits) -> VideoOptions {
-    VideoOptions {
-        frames,
-        timeout: Duration::from_secs(seconds),
-        limits: limits.clone(),
-        ..VideoOptions::default()
-    }
 }
 
 #[cfg(test)]
@@ -265,12 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_and_cut_lines_have_no_key() {
-        let done = r#"{"path":"a.jpg","caption":"a dog"}"#;
-        let failed = r#"{"path":"b.jpg","error":{"kind":"damaged","message":"m"}}"#;
-        assert_eq!(json_key(done).as_deref(), Some("a.jpg"));
-        assert_eq!(json_key(failed), None);
-        assert_eq!(json_key(&done[..20]), None);
+    fn cut_lines_have_no_key() {
         assert_eq!(text_key("a.jpg\ta dog").as_deref(), Some("a.jpg"));
         assert_eq!(text_key("a.jp"), None);
     }

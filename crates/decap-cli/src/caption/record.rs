@@ -1,15 +1,24 @@
 //! The lines of `caption --json`; their keys and the order of them are a contract.
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use decap::memory::Evidence;
 use decap::{Caption, Error, Timings};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::name;
 
-/// The line of a caption by the model called `model`.
+/// What made a caption.
+pub struct Maker<'m> {
+    /// The model's name.
+    pub model: &'m str,
+    /// The key of the run: all that decides a caption, but for its photo.
+    pub run: &'m str,
+}
+
+/// The line of a caption.
 ///
 /// # Errors
 /// None that JSON knows of.
@@ -17,14 +26,15 @@ pub fn of_caption(
     path: &Path,
     caption: &Caption,
     timings: Timings,
-    model: &str,
+    maker: &Maker<'_>,
 ) -> Result<String, Failure> {
     json_line(&Record {
-        path: path.to_string_lossy(),
+        path: name::of(path),
         caption: &caption.text,
         score: rounded(f64::from(caption.score), 6),
         evidence: caption.evidence.iter().map(EvidenceRecord::new).collect(),
-        model,
+        model: maker.model,
+        run: maker.run,
         ms: Milliseconds {
             decode: rounded(timings.decode_ms, 3),
             encode: rounded(timings.encode_ms, 3),
@@ -40,7 +50,7 @@ pub fn of_caption(
 /// As [`of_caption`].
 pub fn of_error(path: &Path, error: &Error) -> Result<String, Failure> {
     json_line(&ErrorRecord {
-        path: path.to_string_lossy(),
+        path: name::of(path),
         error: Reason {
             kind: error.kind(),
             message: error.to_string(),
@@ -50,11 +60,12 @@ pub fn of_error(path: &Path, error: &Error) -> Result<String, Failure> {
 
 #[derive(Serialize)]
 struct Record<'a> {
-    path: Cow<'a, str>,
+    path: String,
     caption: &'a str,
     score: f64,
     evidence: Vec<EvidenceRecord<'a>>,
     model: &'a str,
+    run: &'a str,
     ms: Milliseconds,
 }
 
@@ -73,8 +84,8 @@ struct Milliseconds {
 }
 
 #[derive(Serialize)]
-struct ErrorRecord<'a> {
-    path: Cow<'a, str>,
+struct ErrorRecord {
+    path: String,
     error: Reason,
 }
 
@@ -93,6 +104,26 @@ impl<'a> EvidenceRecord<'a> {
     }
 }
 
+/// The path of a finished line; a line that says an error is done again.
+pub fn key(line: &str) -> Option<String> {
+    let record: Value = serde_json::from_str(line).ok()?;
+    record.get("caption")?;
+    Some(record.get("path")?.as_str()?.to_owned())
+}
+
+/// Whether this is a line of `caption --json`.
+pub fn is_own(line: &str) -> bool {
+    let record: Value = serde_json::from_str(line).unwrap_or_default();
+    let is_caption = record.get("caption").is_some() && record.get("model").is_some();
+    record.get("path").is_some() && (is_caption || record.get("error").is_some())
+}
+
+/// The key of the run that made a line.
+pub fn run_of(line: &str) -> Option<String> {
+    let record: Value = serde_json::from_str(line).ok()?;
+    Some(record.get("run")?.as_str()?.to_owned())
+}
+
 fn json_line(record: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(record).map_err(|error| Failure::Output(error.into()))
 }
@@ -101,4 +132,21 @@ fn json_line(record: &impl Serialize) -> Result<String, Failure> {
 fn rounded(value: f64, decimals: i32) -> f64 {
     let scale = 10f64.powi(decimals);
     (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_and_cut_lines_have_no_key() {
+        let done = r#"{"path":"a.jpg","caption":"a dog","model":"m","run":"r"}"#;
+        let failed = r#"{"path":"b.jpg","error":{"kind":"damaged","message":"m"}}"#;
+        assert_eq!(key(done).as_deref(), Some("a.jpg"));
+        assert_eq!(run_of(done).as_deref(), Some("r"));
+        assert_eq!(key(failed), None);
+        assert_eq!(key(&done[..20]), None);
+        assert!(is_own(done) && is_own(failed));
+        assert!(!is_own(r#"{"image":"a.jpg","caption":"a dog"}"#));
+    }
 }

@@ -19,6 +19,7 @@ use crate::caption::apply_writing;
 use crate::encoder::{memory_for, open_options};
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -42,7 +43,7 @@ pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
     };
     let photos = run.encode(&captioner)?;
     for failure in &photos.failures {
-        eprintln!("decap: {}", failure.message);
+        print::tell(format!("decap: {}", failure.message));
     }
     let evaluator = Evaluator::new(&set, &photos, metrics, run.kept.clone())?;
     let mut systems = Vec::new();
@@ -64,7 +65,7 @@ pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
     table::print(&report, args.report.json)?;
     if let Some(folder) = &args.report.report {
         report.write(folder)?;
-        eprintln!("wrote {}", folder.join("report.html").display());
+        print::tell(format!("wrote {}", folder.join("report.html").display()));
     }
     Ok(if photos.failures.is_empty() {
         Outcome::AllWell
@@ -194,12 +195,12 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
     if let Some(limit) = args.limit {
         set.limit(limit);
     }
-    eprintln!("{}: {} photos", set.name, set.items.len());
+    print::tell(format!("{}: {} photos", set.name, set.items.len()));
     if set.without_references > 0 {
-        eprintln!(
+        print::tell(format!(
             "left out {} photos without references",
             set.without_references
-        );
+        ));
     }
     Ok(set)
 }
@@ -265,11 +266,11 @@ fn metric_options(args: &EvalArgs) -> Result<MetricOptions, Failure> {
 pub fn find_spice(package: &Path) -> Option<Spice> {
     let spice = Spice::find(package);
     if spice.is_none() {
-        eprintln!(
+        print::tell(format!(
             "decap: {}: no SPICE here (it needs Java, spice-1.0.jar and lib/ with CoreNLP 3.6.0 and \
              its models); it is left out",
             package.display()
-        );
+        ));
     }
     spice
 }

@@ -6,6 +6,7 @@ use decap_eval::{Report, System};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
+use crate::print;
 
 /// Metrics of the table, by the field's name.
 const METRICS: [&str; 8] = [
@@ -80,7 +81,7 @@ pub fn print(report: &Report<'_>, as_json: bool) -> Result<(), Failure> {
     {
         let note = note.to_string();
         if !notes.contains(&note) {
-            eprintln!("decap: {note}");
+            print::tell(format!("decap: {note}"));
             notes.push(note);
         }
     }

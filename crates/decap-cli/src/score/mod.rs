@@ -16,6 +16,7 @@ use crate::args::ScoreArgs;
 use crate::eval::find_spice;
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
+use crate::print;
 
 /// All that one run found out.
 struct Findings {
@@ -88,13 +89,13 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
 fn prepare_meteor(args: &ScoreArgs) -> Result<(), Failure> {
     if let (Some(package), Some(file)) = (&args.prepare_meteor, &args.meteor) {
         let prepared = caption_metrics::meteor::prepare(package, file)?;
-        eprintln!(
+        print::tell(format!(
             "{}: METEOR's data, {} words with synonyms and {} paraphrases of {} phrases",
             file.display(),
             prepared.num_synonym_words,
             prepared.num_paraphrases,
             prepared.num_phrases
-        );
+        ));
     }
     Ok(())
 }
@@ -135,13 +136,13 @@ fn report_what_is_missing(scores: &Scores, predictions: &Path) {
     let predictions = predictions.display();
     if !scores.missing.is_empty() {
         let missing = &scores.missing;
-        eprintln!(
+        print::tell(format!(
             "decap: {predictions}: left out {} ids: {missing}",
             missing.predictions.len() + missing.references.len(),
-        );
+        ));
     }
     for note in &scores.notes {
-        eprintln!("decap: {predictions}: {note}");
+        print::tell(format!("decap: {predictions}: {note}"));
     }
 }
 
@@ -175,10 +176,10 @@ fn measure_self_cider(args: &ScoreArgs, references: &References) -> Result<Optio
         .filter(|captions| captions.len() < 2)
         .count();
     if single > 0 {
-        eprintln!(
+        print::tell(format!(
             "decap: {}: {single} images have one caption, which has no diversity",
             path.display()
-        );
+        ));
     }
     let each = self_cider(&captions, references);
     Ok(Some(each.iter().sum::<f64>() / each.len().max(1) as f64))

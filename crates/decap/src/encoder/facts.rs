@@ -102,13 +102,17 @@ impl EncoderFacts {
     }
 
     fn at(place: &Place) -> Result<Self> {
-        let facts = match &place.source {
-            PlaceSource::Clip(path) => Self::Clip(Clip::open(path)?.description()?),
-            PlaceSource::Onnx(folder, description) => {
-                Self::Onnx(OnnxFacts::read(folder, description)?)
+        let (facts, fingerprint) = match &place.source {
+            PlaceSource::Clip(path) => {
+                let clip = Clip::open(path)?;
+                (Self::Clip(clip.description()?), clip.fingerprint()?)
             }
+            PlaceSource::Onnx(folder, description) => (
+                Self::Onnx(OnnxFacts::read(folder, description)?),
+                description.fingerprint.as_str().into(),
+            ),
         };
-        place.check(facts.name(), facts.fingerprint())?;
+        place.check(facts.name(), &fingerprint)?;
         Ok(facts)
     }
 

@@ -4,6 +4,7 @@ pub mod clip;
 mod deferred;
 mod description;
 mod facts;
+mod fingerprint;
 mod head;
 mod onnx;
 mod open;
@@ -15,6 +16,7 @@ pub use description::{
     ENCODER_FILE, EncoderDescription, ImageTowerDescription, TextTowerDescription,
 };
 pub use facts::{EncoderFacts, OnnxFacts, OnnxImageFacts, OnnxTextFacts};
+pub use fingerprint::Fingerprint;
 pub use head::{Head, HiddenLayer, LearnedHead};
 pub use onnx::{
     EXPORT_FILES, LetterCase, OnnxImageOptions, OnnxImageTower, OnnxTextOptions, OnnxTextTower,
@@ -88,7 +90,7 @@ pub const REFERENCE_TAU: f32 = 0.01;
 /// Two towers and their heads: photos and sentences as unit vectors `[width]` of one space.
 pub struct Encoder {
     name: String,
-    fingerprint: String,
+    fingerprint: Fingerprint,
     image_towers: Vec<Arc<dyn ImageTower>>,
     image_head: Head,
     image_views: ImageViews,
@@ -106,7 +108,7 @@ pub struct EncoderParts {
     /// A name for people.
     pub name: String,
     /// Tells encoders apart: a hash of all that decides an embedding.
-    pub fingerprint: String,
+    pub fingerprint: Fingerprint,
     /// One or more image towers; their features are concatenated.
     pub image_towers: Vec<Arc<dyn ImageTower>>,
     /// From those features into the shared space.
@@ -190,9 +192,14 @@ impl Encoder {
         &self.name
     }
 
-    /// Tells encoders apart: hexadecimal, equal only for equal encoders.
+    /// Tells encoders apart: equal only for equal encoders.
     pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        self.fingerprint.as_str()
+    }
+
+    /// Whether `fingerprint` is this encoder's, or was it in an earlier version.
+    pub fn is_known_as(&self, fingerprint: &str) -> bool {
+        self.fingerprint.is(fingerprint)
     }
 
     /// Tells apart all that decides an embedding: this encoder, what its towers compute in and how
@@ -200,7 +207,7 @@ impl Encoder {
     pub fn run_key(&self) -> RunKey {
         RunKey::of(&[
             "embedding",
-            &self.fingerprint,
+            self.fingerprint.as_str(),
             &format!("{:?}", self.precision.of_towers()),
             if self.reduces_photos {
                 "reduced"

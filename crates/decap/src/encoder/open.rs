@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::clip::Clip;
 use super::description::{ENCODER_FILE, EncoderDescription, TextTowerDescription};
+use super::fingerprint::Fingerprint;
 use super::onnx::{self, OnnxImageTower, OnnxTextTower};
 use super::reference::{EncoderReference, MODEL_FILE};
 use super::{Encoder, EncoderParts, Head, ImageTower, TextTower};
@@ -169,12 +170,12 @@ impl Place {
                 open_towers(&folder, *description)?.opening_photos_in(precision)
             }
         };
-        check_expected(&self.expected, encoder.name(), encoder.fingerprint())?;
+        check_expected(&self.expected, encoder.name(), &encoder.fingerprint)?;
         Ok(Arc::new(encoder))
     }
 
     /// Refuses the encoder of this name and fingerprint where a model expects another.
-    pub(super) fn check(&self, name: &str, fingerprint: &str) -> Result<()> {
+    pub(super) fn check(&self, name: &str, fingerprint: &Fingerprint) -> Result<()> {
         check_expected(&self.expected, name, fingerprint)
     }
 }
@@ -191,16 +192,17 @@ impl From<PlaceSource> for Place {
 fn check_expected(
     expected: &[(PathBuf, EncoderReference)],
     name: &str,
-    fingerprint: &str,
+    fingerprint: &Fingerprint,
 ) -> Result<()> {
     for (model, reference) in expected {
-        if fingerprint != reference.fingerprint {
+        if !fingerprint.is(&reference.fingerprint) {
             return Err(Error::Mismatch(format!(
-                "{}: expected encoder `{}` ({:.12}), found `{name}` ({fingerprint:.12}) at `{}`; \
+                "{}: expected encoder `{}` ({:.12}), found `{name}` ({:.12}) at `{}`; \
                  put the expected one there, or make the model again with the one that is there",
                 model.display(),
                 reference.name,
                 reference.fingerprint,
+                fingerprint.as_str(),
                 reference.reference,
             )));
         }
@@ -235,7 +237,7 @@ fn open_towers(folder: &Folder, description: EncoderDescription) -> Result<Encod
     let (tokenizer_folder, tokenizer) = (folder.clone(), text_tower.tokenizer.clone());
     Encoder::new(EncoderParts {
         name: description.name,
-        fingerprint: description.fingerprint,
+        fingerprint: description.fingerprint.into(),
         image_towers,
         image_head,
         image_views: description.image_views,
@@ -287,7 +289,11 @@ mod tests {
     fn an_encoder_is_found_by_way_of_models() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("first"), folder.path().join("second"));
-        let fingerprint = Clip::open(&clip()).unwrap().fingerprint().unwrap();
+        let fingerprint = Clip::open(&clip())
+            .unwrap()
+            .fingerprint()
+            .unwrap()
+            .to_string();
         write_model(&first, &clip().to_string_lossy(), &fingerprint);
         // Relative to the model's own folder.
         write_model(&second, "../first", &fingerprint);
@@ -308,7 +314,11 @@ mod tests {
     fn a_file_of_weights_is_found_beside_its_model() {
         let folder = tempfile::tempdir().unwrap();
         let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/clip/openai/model.pt");
-        let fingerprint = Clip::open(&weights).unwrap().fingerprint().unwrap();
+        let fingerprint = Clip::open(&weights)
+            .unwrap()
+            .fingerprint()
+            .unwrap()
+            .to_string();
         std::fs::copy(&weights, folder.path().join("clip.pt")).unwrap();
         write_model(folder.path(), "clip.pt", &fingerprint);
         let encoder = open(&folder.path().to_string_lossy(), &exact()).unwrap();

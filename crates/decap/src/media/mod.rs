@@ -7,4 +7,4 @@ pub mod video;
 
 pub use image::{Limits, RgbImage};
 pub use resize::Filter;
-pub use video::{VideoOptions, is_video};
+pub use video::{SampledFrames, VideoOptions, is_video, is_video_head};

@@ -17,6 +17,7 @@ use decap_kernels::{on_pool, project, project_with};
 
 use crate::digest::hexadecimal;
 use crate::embedding::{Embedding, Embeddings};
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::precision::Precision;
 
@@ -168,6 +169,17 @@ impl Memory {
     }
 
     /// Refuses an encoder that did not make this memory.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] that names both encoders.
+    pub fn check_made_by(&self, encoder: &Encoder) -> Result<()> {
+        match encoder.is_known_as(&self.info.encoder_fingerprint) {
+            true => Ok(()),
+            false => self.check_encoder(encoder.fingerprint(), encoder.name()),
+        }
+    }
+
+    /// Refuses the encoder of this fingerprint where another made this memory.
     ///
     /// # Errors
     /// [`Error::Mismatch`] that names both encoders.

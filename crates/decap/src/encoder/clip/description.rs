@@ -85,7 +85,7 @@ impl Clip {
             vocabulary_size: config.text.vocabulary_size,
             logit_scale: self.logit_scale()?,
             preprocess: self.preprocess().clone(),
-            fingerprint: self.fingerprint()?,
+            fingerprint: self.fingerprint()?.to_string(),
         })
     }
 }

@@ -6,6 +6,7 @@
 
 mod config;
 mod description;
+mod fingerprint;
 mod image;
 mod names;
 mod random;
@@ -17,8 +18,6 @@ mod transformer;
 
 use std::path::Path;
 use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
 
 pub use config::{ClipConfig, ImageConfig, TextConfig, TextPooling, TransformerConfig};
 pub use description::{ClipDescription, TowerDescription};
@@ -53,9 +52,6 @@ const OPEN_CLIP_WEIGHTS: &[&str] = &[
     "open_clip_pytorch_model.bin",
     "pytorch_model.bin",
 ];
-
-/// Values of each tensor that the fingerprint looks at.
-const FINGERPRINT_VALUES: usize = 1024;
 
 /// Buffers that checkpoints carry beside the weights, by the end of their names.
 const IGNORED_TENSORS: &[&str] = &[
@@ -285,42 +281,6 @@ impl Clip {
                 format!("tensor `{name}`: expected one number, got shape {shape:?}"),
             )),
         }
-    }
-
-    /// Tells CLIPs apart: a hash of the sizes, the preprocessing, and the shape and 1,024 evenly
-    /// spread values of each tensor.
-    ///
-    /// Training changes every tensor, so a sample tells any two apart, and opening a large CLIP
-    /// does not read all of it. The form counts: Hugging Face crops photos differently from the
-    /// others, so one CLIP in two forms is two encoders.
-    ///
-    /// # Errors
-    /// [`Error::Model`] where a tensor is not of floats.
-    pub fn fingerprint(&self) -> Result<String> {
-        let mut hasher = Sha256::new();
-        hasher.update(b"clip 1\n");
-        hasher.update(format!("{:?}\n{:?}\n", self.config, self.preprocess));
-        for name in self.naming.all(&self.config) {
-            hasher.update(format!("{:?}\n", self.checkpoint.shape(&name)));
-            let values = self
-                .checkpoint
-                .sample(&name, FINGERPRINT_VALUES)
-                .ok_or_else(|| {
-                    Error::model(
-                        self.checkpoint.path(),
-                        format!(
-                            "tensor `{name}`: expected floats, got {:?}",
-                            self.checkpoint.dtype(&name)
-                        ),
-                    )
-                })?;
-            for value in values {
-                hasher.update(value.to_le_bytes());
-            }
-            // A sample of every page would keep the whole file in memory.
-            self.checkpoint.release(&name);
-        }
-        Ok(crate::digest::hexadecimal(&hasher.finalize()))
     }
 
     fn reader(&self) -> TensorReader<'_> {
