@@ -150,6 +150,7 @@ fn shapes_of_json() {
             "memory_search",
             "memory search 'a dog on a beach' --top 2 --json",
         ),
+        ("search", "search 'a boat on the water' . --top 2 --json"),
         ("memory_info", "memory info --json"),
         ("model_info", "model info --json"),
         (
@@ -244,6 +245,8 @@ fn messages_of_typical_mistakes() {
         "eval set.jsonl --resume",
         "eval set.jsonl --sweep beams=3",
         "eval set.jsonl --meteor missing.bin",
+        "search 'a boat' missing.jpg",
+        "search 'a boat' empty",
         // The rest.
         "import missing.pt --captions captions.txt --encoder tiny --out model",
         "import notes.txt --captions captions.txt --encoder tiny --out model",
