@@ -125,7 +125,7 @@ fn check_report(folder: &Path, command: &str) {
         let points = scores["sweeps"][0]["points"].as_array().unwrap();
         assert!(points.len() >= 2, "{command}");
         for point in points {
-            assert!(point["scores"][0]["value"].is_f64(), "{command}: {point}");
+            assert!(point["scores"]["CIDEr"].is_f64(), "{command}: {point}");
         }
     }
     assert!(read("report.html").contains("</html>"), "{command}");
