@@ -23,7 +23,7 @@ from safetensors.torch import save_file  # noqa: E402
 # clip.py imports this module, which setuptools no longer has, for a version number.
 sys.modules.setdefault("pkg_resources", types.SimpleNamespace(packaging=packaging))
 
-TINY = Path(__file__).parents[2] / "crates/decap/tests/data/clip"
+TINY = Path(__file__).parents[2] / "crates/decap-encoder/tests/data/clip"
 BYTES = 512  # a tiny vocabulary: the bytes inside and at the end of a word, start and end
 TINY_VOCAB = BYTES + 2
 FEW = 40  # where only ids go in

@@ -1,7 +1,7 @@
 """Writes what each library's own preprocessing makes of real photos, as hashes and samples.
 
     pip install torch==2.15.0 torchvision==0.29.2 transformers==5.23.0 open_clip_torch==3.3.0 clip-anytorch==2.6.0 pillow==13.0.0
-    python tools/reference/clip_preprocess_golden.py SHARED/data/pairs   # crates/decap/tests/data/clip_preprocess.json
+    python tools/reference/clip_preprocess_golden.py SHARED/data/pairs   # crates/decap-encoder/tests/data/clip_preprocess.json
 
 For each photo and library: the SHA-256 of the 8-bit square [size, size, 3] that the network's pixels
 stand for, and 8 evenly spread values of the pixels [3, size, size]. The photos are the examples and
@@ -88,7 +88,7 @@ def main(pairs):
             moved += 1
             continue
         largest, differing, total = max(largest, difference.max()), differing + (difference > 0).sum(), total + difference.size
-    (ROOT / "crates/decap/tests/data/clip_preprocess.json").write_text("{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(record)}" for name, record in records.items()) + "\n}\n")
+    (ROOT / "crates/decap-encoder/tests/data/clip_preprocess.json").write_text("{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(record)}" for name, record in records.items()) + "\n}\n")
     print(f"{len(photos)} photos; transformers' torchvision processor: {moved} cropped elsewhere, else {differing / total:.4%} of samples differ, by at most {largest}")
 
 

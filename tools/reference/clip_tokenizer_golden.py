@@ -21,7 +21,7 @@ sys.modules.setdefault("pkg_resources", types.SimpleNamespace(packaging=packagin
 from clip.simple_tokenizer import SimpleTokenizer  # noqa: E402
 
 assert ftfy.__version__ == "6.3.1", ftfy.__version__
-FIXTURE = Path(__file__).parents[2] / "crates/decap/tests/data/clip_tokenizer.jsonl"
+FIXTURE = Path(__file__).parents[2] / "crates/decap-encoder/tests/data/clip_tokenizer.jsonl"
 
 HARD = [
     "", " ", "\n", "a", "A photo of a cat.", "a" * 3000, "ab" * 700, "!" * 500, "1234567890", "3.14 x 10^8",

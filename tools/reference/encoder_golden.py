@@ -1,6 +1,6 @@
 """Writes the golden files of ONNX towers.
 
-    python encoder_golden.py committed --out crates/decap/tests/data/onnx
+    python encoder_golden.py committed --out crates/decap-encoder/tests/data/onnx
     python encoder_golden.py real --sentences FILE --photos FOLDER --out $DECAP_GOLDEN/towers
 
 `committed` makes an image tower and a text tower of random weights, a few KiB each, and what

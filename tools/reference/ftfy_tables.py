@@ -1,13 +1,12 @@
-"""Writes the character tables and patterns of ftfy 6.3.1 for crates/decap/src/tokenizer/clip.
+"""Writes the character tables and patterns of ftfy 6.3.1 for crates/decap-encoder/src/tokenizer/clip.
 
     pip install ftfy==6.3.1
     python tools/reference/ftfy_tables.py
 
-ftfy is Copyright Robyn Speer, Apache License 2.0. The entity table is Python's `html.entities.html5`.
+ftfy is Copyright Robyn Speer, Apache License 2.0.
 """
 
 import html
-import html.entities
 import re
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ftfy import badness, chardata, fixes
 
 assert ftfy.__version__ == "6.3.1", ftfy.__version__
 parser = re._parser
-OUT = Path(__file__).parents[2] / "crates/decap/src/tokenizer/clip"
+OUT = Path(__file__).parents[2] / "crates/decap-encoder/src/tokenizer/clip"
 
 # Python's str.isspace() and \w; the Rust regex crate means other characters by \s and \w.
 SPACE = r"\t-\r\x1c-\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
@@ -137,11 +136,3 @@ assert html._invalid_codepoints == (
     {*range(0x1, 0x9), *range(0xE, 0x20), *range(0x7F, 0xA0), *range(0xFDD0, 0xFDF0), 0xB}
     | {plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)}
 )
-
-# One entity a line: name (with its semicolon where it has one), a space, the characters in hex.
-# Those marked `!` are ftfy's own, in capitals.
-hexadecimal = lambda text: " ".join(f"{ord(c):x}" for c in text)
-rows = [f"{name} {hexadecimal(text)}" for name, text in sorted(html.entities.html5.items())]
-own = {name[1:]: text for name, text in chardata.HTML_ENTITIES.items() if name[1:] not in html.entities.html5}
-rows += [f"!{name} {hexadecimal(text)}" for name, text in sorted(own.items())]
-(OUT / "html_entities.txt").write_text("\n".join(rows) + "\n")

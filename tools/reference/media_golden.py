@@ -1,6 +1,6 @@
 """Writes the golden files of decoding and preprocessing.
 
-    python media_golden.py committed --photo PHOTO --out crates/decap/tests/data/media
+    python media_golden.py committed --photo PHOTO --out crates/decap-media/tests/data/media
     python media_golden.py photos --photos FOLDER [FOLDER ...] --out $DECAP_GOLDEN/media
 
 `committed` makes small pictures of every supported kind and what Pillow decodes from them.

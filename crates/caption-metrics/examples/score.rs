@@ -1,7 +1,12 @@
-//! Scores predictions: `score REFERENCES PREDICTIONS [METEOR_FILE]`; prints a JSON object with
-//! the corpus scores and those of each image.
+//! Scores predictions: `score REFERENCES PREDICTIONS [METEOR_FILE]`, the references
+//! `{"id": ["caption", ...]}`, the predictions `{"id": "caption"}`; prints a JSON object with the
+//! corpus scores and those of each image.
 
-use caption_metrics::{Meteor, MetricValues, MissingIds, Options};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+
+use caption_metrics::{Meteor, MetricValues, MissingIds, Options, Predictions, References};
 use serde_json::{Map, Value};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,8 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         meteor: rest.first().map(Meteor::open).transpose()?,
         ..Options::default()
     };
-    let references = caption_metrics::read_references(references)?;
-    let predictions = caption_metrics::read_predictions(predictions)?;
+    let open = |path: &String| File::open(path).map(BufReader::new);
+    let references: BTreeMap<String, Vec<String>> = serde_json::from_reader(open(references)?)?;
+    let predictions: BTreeMap<String, String> = serde_json::from_reader(open(predictions)?)?;
+    let references = References::new(references)?;
+    let predictions = Predictions::new(predictions)?;
     let scores = caption_metrics::score(&references, &predictions, &options)?;
     let images: Map<String, Value> = scores
         .images

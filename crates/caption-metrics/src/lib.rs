@@ -1,9 +1,8 @@
 //! Caption metrics without Java, equal to pycocoevalcap.
 //!
-//! Captions are read ([`read_references`], [`read_predictions`]), tokenized as the Penn
-//! Treebank is ([`PtbTokenizer`]) and scored ([`score`]): BLEU-1 to 4, ROUGE-L, CIDEr-D, and
-//! METEOR where its data has been prepared ([`meteor::prepare`], [`Meteor`]), for the corpus and
-//! for each image. [`intervals`] and [`compare`] say how sure scores and differences are,
+//! [`References`] and [`Predictions`] by image id are tokenized as the Penn Treebank is
+//! ([`PtbTokenizer`]) and scored ([`score`]): BLEU-1 to 4, ROUGE-L, CIDEr-D, and METEOR where its
+//! data has been prepared ([`meteor::prepare`], [`Meteor`]), for the corpus and for each image. [`intervals`] and [`compare`] say how sure scores and differences are,
 //! [`diversity`] and [`self_cider`] how varied the captions, [`clip_score`] how close to the
 //! image by a dual encoder. SPICE stays a Java program, which is called where it is installed
 //! ([`Spice`]).
@@ -21,12 +20,12 @@ mod error;
 pub mod meteor;
 mod ngrams;
 mod ptb;
-mod read;
 mod rouge;
 mod score;
 mod significance;
 mod spice;
 mod text;
+mod unpack;
 mod write;
 
 pub use captions::{ImageReferences, MissingIds, Predictions, References};
@@ -36,7 +35,6 @@ pub use document_frequencies::DocumentFrequencies;
 pub use error::{Error, Missing};
 pub use meteor::Meteor;
 pub use ptb::PtbTokenizer;
-pub use read::{read_predictions, read_references};
 pub use score::{ImageScores, MetricValues, Note, Options, Scores, Tokenization, score};
 pub use significance::{Bootstrap, Comparison, Interval, compare, interval_of_mean, intervals};
 pub use spice::Spice;

@@ -7,9 +7,10 @@
 
 use caption_metrics::{
     Meteor, MetricValues, Note, Options, Predictions, PtbTokenizer, References, Scores, meteor,
-    read_predictions, read_references, score,
+    score,
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The reference computes in doubles as we do; sums are taken in another order.
@@ -26,9 +27,20 @@ fn golden() -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
+fn references() -> References {
+    let text = std::fs::read_to_string(data("references.json")).expect("references");
+    let images: BTreeMap<String, Vec<String>> = serde_json::from_str(&text).expect("JSON");
+    References::new(images).expect("ids")
+}
+
+fn predictions() -> Predictions {
+    let text = std::fs::read_to_string(data("predictions.json")).expect("predictions");
+    let captions: BTreeMap<String, String> = serde_json::from_str(&text).expect("JSON");
+    Predictions::new(captions).expect("ids")
+}
+
 fn scores(options: &Options) -> Scores {
-    let references = read_references(data("references.json")).expect("references");
-    let predictions = read_predictions(data("predictions.json")).expect("predictions");
+    let (references, predictions) = (references(), predictions());
     score(&references, &predictions, options).expect("scores")
 }
 
@@ -72,7 +84,7 @@ fn corpus_and_image_scores_equal_the_reference() {
 #[test]
 fn tokens_equal_the_reference() {
     let golden = golden();
-    let references = read_references(data("references.json")).expect("references");
+    let references = references();
     let captions: Vec<&str> = references.captions().collect();
     let mut lines = PtbTokenizer::new().tokenize_all(&captions).into_iter();
     for image in references.images() {

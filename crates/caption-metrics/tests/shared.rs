@@ -9,10 +9,10 @@
 )]
 
 use caption_metrics::{
-    Meteor, MissingIds, Options, Predictions, PtbTokenizer, References, Scores, read_predictions,
-    read_references, score,
+    Meteor, MissingIds, Options, Predictions, PtbTokenizer, References, Scores, score,
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::panic::Location;
@@ -147,9 +147,16 @@ fn check_files(folder: &Path, golden: &Value, options: &Options) {
             "flickr30k_pred_magic.json.gz",
         ),
     ] {
-        let references = read_references(folder.join(references)).expect("references");
-        let predictions = read_predictions(folder.join(predictions)).expect("predictions");
-        let scores = score(&references, &predictions, options).expect("scores");
+        let references: BTreeMap<String, Vec<String>> =
+            serde_json::from_value(json(folder.join(references))).expect("captions by id");
+        let predictions: BTreeMap<String, String> =
+            serde_json::from_value(json(folder.join(predictions))).expect("captions by id");
+        let scores = score(
+            &References::new(references).expect("ids"),
+            &Predictions::new(predictions).expect("ids"),
+            options,
+        );
+        let scores = scores.expect("scores");
         check(&scores, golden, name);
     }
 }

@@ -9,6 +9,7 @@ use decap::{Error, Input};
 use serde_json::json;
 
 use crate::args::EmbedArgs;
+use crate::captions::read_captions;
 use crate::encoder::{encode_sentences, open_encoder};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
@@ -57,7 +58,7 @@ impl Format {
 }
 
 fn text_rows(encoder: &Encoder, path: &Path) -> Result<Vec<Row>, Failure> {
-    let texts = decap::dataset::read_captions(path)?.into_texts();
+    let texts = read_captions(path)?.into_texts();
     let embeddings = encode_sentences(encoder, &texts, &Stop::default())?;
     let rows = texts.into_iter().zip(embeddings.rows());
     Ok(rows

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use decap::encoder::{self, Encoder};
+use decap::encoder::{self, Encoder, EncoderFacts};
 use decap::memory::{EncodingProgress, Memory, MemoryOptions};
+use decap::model::{MODEL_FILE, ModelDescription};
 use decap::weights::Folder;
-use decap::{Embeddings, Error, OpenOptions, Places, Precision};
+use decap::{Captioner, Embeddings, Error, OpenOptions, Places, Precision};
 use decap_hub::{Hub, HubOptions, HubReference, find_with};
+use decap_train::CHECKPOINT_FILE;
 
+use crate::captions::read_captions;
 use crate::failure::Failure;
 use crate::progress;
 use crate::stop::Stop;
@@ -56,6 +59,64 @@ pub fn open_options(precision: Precision) -> OpenOptions {
 /// As [`encoder::open`].
 pub fn open_encoder(reference: &str, precision: Precision) -> Result<Arc<Encoder>, Failure> {
     Ok(encoder::open(reference, &open_options(precision))?)
+}
+
+/// The captioner that `--model` names.
+///
+/// # Errors
+/// As [`Captioner::open_folder`], with what to do about the usual slips: an encoder given for a
+/// captioner, a training that is not finished, an encoder that is no longer where the model says.
+pub fn open_captioner(reference: &str, precision: Precision) -> Result<Captioner, Failure> {
+    let is_file = Path::new(reference).is_file();
+    let folder = if is_file {
+        None
+    } else {
+        Some(find_folder(reference)?)
+    };
+    let Some(folder) = folder.filter(|folder| folder.contains(MODEL_FILE)) else {
+        return Err(no_captioner(reference));
+    };
+    Captioner::open_folder(&folder, &open_options(precision)).map_err(|error| {
+        let named = ModelDescription::read(&folder).map(|model| model.encoder);
+        match (&error, named) {
+            (Error::Io { path, .. }, Ok(encoder)) if !path.starts_with(folder.path("")) => {
+                let remedy = format!(
+                    "the model needs the encoder `{}`, which was at `{}`: put it back there",
+                    encoder.name, encoder.reference
+                );
+                Failure::WithRemedy(error, remedy.into())
+            }
+            _ => error.into(),
+        }
+    })
+}
+
+/// Why what `reference` names is no captioner, and what to do.
+fn no_captioner(reference: &str) -> Failure {
+    let path = Path::new(reference);
+    let wrong = |message: &str, remedy: String| {
+        Failure::WithRemedy(Error::model(path, message), remedy.into())
+    };
+    if path.join(CHECKPOINT_FILE).exists() {
+        return wrong(
+            "expected a captioner, got a training that is not finished",
+            format!(
+                "finish it: decap train CAPTIONS --out {reference} --resume, with the options it began with"
+            ),
+        );
+    }
+    if EncoderFacts::of(reference, &KnownPlaces).is_ok() {
+        return wrong(
+            "expected a captioner, got an encoder",
+            format!(
+                "make a captioner of it: decap train captions.txt --encoder {reference} --out my-model"
+            ),
+        );
+    }
+    wrong(
+        "expected a captioner (model.json), found none",
+        "`decap train` makes one; `tiny` is the bundled one".to_owned(),
+    )
 }
 
 /// The folder that `reference` names.
@@ -107,7 +168,7 @@ pub fn memory_for(
     if path.is_dir() {
         return Ok(Memory::open(&Folder::disk(path))?);
     }
-    let captions = decap::dataset::read_captions(path)?.into_texts();
+    let captions = read_captions(path)?.into_texts();
     let bar = progress::bar(captions.len() as u64, "sentences");
     let encoded = |encoding: EncodingProgress| bar.set_position(encoding.done as u64);
     let source = path.file_name().unwrap_or(path.as_os_str());

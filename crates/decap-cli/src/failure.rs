@@ -1,5 +1,6 @@
 //! What ends a run, with the remedy that the command line knows.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use decap::Error;
@@ -19,7 +20,7 @@ pub enum Failure {
     /// From the library.
     Library(Error),
     /// From the library, with a remedy that only the command knows.
-    WithRemedy(Error, &'static str),
+    WithRemedy(Error, Cow<'static, str>),
     /// Standard output or a file could not be written.
     Output(std::io::Error),
     /// The reader of standard output went away: nothing to say, nothing went wrong.
@@ -80,7 +81,9 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
         "too_large" => Some(
             "if you trust this file, raise --max-file-mib, --max-megapixels or --max-video-seconds",
         ),
-        "invalid_text" => Some("correct it; captions are UTF-8 text, one a line, or JSON"),
+        "invalid_text" => {
+            Some("correct it; captions are UTF-8 text: one a line, a table with a header, or JSON")
+        }
         "mismatch" => Some(
             "use parts that were made together: `decap memory build --encoder ...` builds a memory anew",
         ),
@@ -97,8 +100,8 @@ impl Failure {
     /// does not fit what it was to go on from.
     pub fn of_resumable(error: Error, to_resume: &'static str, to_fit: &'static str) -> Self {
         match &error {
-            Error::Interrupted => Self::WithRemedy(error, to_resume),
-            Error::Mismatch(_) => Self::WithRemedy(error, to_fit),
+            Error::Interrupted => Self::WithRemedy(error, to_resume.into()),
+            Error::Mismatch(_) => Self::WithRemedy(error, to_fit.into()),
             _ => Self::Library(error),
         }
     }

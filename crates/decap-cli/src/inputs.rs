@@ -1,17 +1,34 @@
 //! The paths that were typed, as a list of photos and videos.
 
-use std::collections::HashSet;
-use std::io::BufRead;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use decap::media::is_video;
+use decap::media::{HEAD_BYTES, PhotoKind, is_video, kind_of_head};
 use decap::{Error, InputFault};
 
 use crate::failure::Failure;
+use crate::name;
+use crate::print;
 
-/// Files that a folder is searched for.
+/// Endings of photos: what has one is a photo, though a damaged one.
 const PHOTO_EXTENSIONS: &[&str] = &[
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff",
+];
+
+/// Folders that other programs keep small copies and deleted photos in.
+const OTHERS_FOLDERS: &[&str] = &["@eaDir", ".@__thumb", ".thumbnails", "__MACOSX"];
+
+/// Pictures that are documents or drawings: in a folder of photos nobody misses them.
+const DOCUMENTS: &[&str] = &[
+    "PDF",
+    "SVG",
+    "PostScript",
+    "icon",
+    "cursor",
+    "Windows metafile",
+    "DjVu",
 ];
 
 /// Whether to look into folders within folders.
@@ -26,104 +43,224 @@ pub enum Depth {
 /// One thing to caption, or why there is none at a path that was typed.
 pub type Input = Result<PathBuf, Error>;
 
-/// Lists the inputs behind `paths`: files as they are, folders by extension in name order, globs
-/// where no such file exists, and for `-` the lines of standard input. Each file once.
+/// Lists the inputs behind `paths`: files as they are, the photos and videos of folders in name order,
+/// globs where no such file exists, and for `-` the paths that standard input lists. Each file once.
+/// Photos of folders that cannot be read are counted and told.
 ///
 /// # Errors
-/// Where standard input cannot be read. What is wrong with a single path stands in its place.
+/// Where standard input cannot be read, or holds no list. What is wrong with a single path stands in its
+/// place.
 pub fn expand(paths: &[PathBuf], depth: Depth) -> Result<Vec<Input>, Failure> {
-    let mut inputs = Vec::new();
+    let mut found = Found::default();
     for path in paths {
         if path.as_os_str() == "-" {
-            for line in std::io::stdin().lock().lines() {
-                let line = line?;
-                let line = line.trim_end_matches('\r');
-                if !line.is_empty() {
-                    expand_one(Path::new(line), depth, &mut inputs);
-                }
+            for path in list_from(io::stdin().lock())? {
+                found.expand_one(&path, depth);
             }
         } else {
-            expand_one(path, depth, &mut inputs);
+            found.expand_one(path, depth);
         }
     }
-    let mut seen = HashSet::new();
-    inputs.retain(|input| match input {
-        Ok(path) => seen.insert(path.clone()),
-        Err(_) => true,
-    });
-    Ok(inputs)
+    found.tell_passed_over();
+    Ok(found.inputs)
 }
 
-fn expand_one(path: &Path, depth: Depth, inputs: &mut Vec<Input>) {
-    let text = path.to_string_lossy();
-    if path.is_dir() {
-        expand_folder(path, depth, inputs);
-    } else if !path.exists() && text.contains(['*', '?', '[']) {
-        expand_glob(path, &text, inputs);
-    } else {
-        inputs.push(Ok(path.to_path_buf()));
+/// The paths that a list names: one a line, or with NUL between them, as `find -print0` writes it.
+/// Their bytes are taken as they are; a byte order mark is none of them.
+fn list_from(mut list: impl Read) -> Result<Vec<PathBuf>, Failure> {
+    /// A million long paths.
+    const MOST_BYTES: u64 = 1 << 28;
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let mut bytes = Vec::new();
+    let failed = |source| Failure::Library(Error::io("standard input", source));
+    list.by_ref()
+        .take(MOST_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+    if let Some(kind) = kind_of_head(head) {
+        return Err(Failure::Usage(format!(
+            "standard input: expected a list of paths, one a line, got a {} photo\n  write it to a file \
+             first, and give its path",
+            kind.name()
+        )));
     }
-}
-
-fn expand_folder(folder: &Path, depth: Depth, inputs: &mut Vec<Input>) {
-    let before = inputs.len();
-    let max_depth = match depth {
-        Depth::Flat => 1,
-        Depth::Recursive => usize::MAX,
-    };
-    let walk = walkdir::WalkDir::new(folder)
-        .max_depth(max_depth)
-        .follow_links(true)
-        .sort_by_file_name();
-    for entry in walk {
-        match entry {
-            Ok(entry) if entry.file_type().is_file() && wanted(entry.path()) => {
-                inputs.push(Ok(entry.into_path()));
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let path = error.path().unwrap_or(folder).to_path_buf();
-                let error = error.into_io_error().unwrap_or_else(|| {
-                    std::io::Error::other("this link leads back into a folder above it")
-                });
-                inputs.push(Err(Error::io(path, error)));
-            }
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    let separator = if bytes.contains(&0) { 0 } else { b'\n' };
+    let mut paths = Vec::new();
+    for line in bytes.split(|&byte| byte == separator) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if !line.is_empty() {
+            let unusable = || Failure::Usage("standard input: expected paths in UTF-8".to_owned());
+            paths.push(name::from_bytes(line).ok_or_else(unusable)?);
         }
     }
-    if inputs.len() == before {
-        let hint = match depth {
-            Depth::Flat => "; --recursive looks into folders within it",
-            Depth::Recursive => "",
+    Ok(paths)
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    inputs: Vec<Input>,
+    seen: HashSet<PathBuf>,
+    /// Kinds of photos that are not read, and how many of each the folders hold.
+    passed_over: BTreeMap<&'static str, usize>,
+}
+
+impl Found {
+    fn add(&mut self, path: PathBuf) {
+        // `./a.jpg` is `a.jpg`.
+        let plain = path.strip_prefix(".").unwrap_or(&path).to_path_buf();
+        if self.seen.insert(plain) {
+            self.inputs.push(Ok(path));
+        }
+    }
+
+    fn fail(&mut self, path: &Path, fault: InputFault) {
+        self.inputs.push(Err(Error::input(path, fault)));
+    }
+
+    fn expand_one(&mut self, path: &Path, depth: Depth) {
+        let has_pattern = path.to_string_lossy().contains(['*', '?', '[']);
+        if path.is_dir() {
+            self.expand_folder(path, depth);
+        } else if has_pattern && fs::symlink_metadata(path).is_err() {
+            self.expand_glob(path, depth);
+        } else {
+            self.add(path.to_path_buf());
+        }
+    }
+
+    fn expand_folder(&mut self, folder: &Path, depth: Depth) {
+        let before = (self.inputs.len(), self.passed_over.len());
+        let max_depth = match depth {
+            Depth::Flat => 1,
+            Depth::Recursive => usize::MAX,
         };
-        let message = format!("no photo in this folder{hint}");
-        inputs.push(Err(Error::input(folder, InputFault::Empty(message))));
-    }
-}
-
-fn expand_glob(path: &Path, pattern: &str, inputs: &mut Vec<Input>) {
-    let before = inputs.len();
-    match glob::glob(pattern) {
-        Ok(found) => {
-            for entry in found {
-                inputs.push(entry.map_err(|error| {
-                    let path = error.path().to_path_buf();
-                    Error::io(path, error.into())
-                }));
+        let walk = walkdir::WalkDir::new(folder)
+            .max_depth(max_depth)
+            .follow_links(true)
+            .sort_by_file_name()
+            .into_iter()
+            .filter_entry(|entry| entry.depth() == 0 || !is_others(entry));
+        for entry in walk {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => self.look_at(entry.into_path()),
+                Ok(_) => {}
+                Err(error) => {
+                    let path = error.path().unwrap_or(folder).to_path_buf();
+                    let error = error.into_io_error().unwrap_or_else(|| {
+                        io::Error::other("this link leads back into a folder above it")
+                    });
+                    self.inputs.push(Err(Error::io(path, error)));
+                }
             }
         }
-        Err(error) => {
-            let message = format!("not a pattern: {error}");
-            inputs.push(Err(Error::input(path, InputFault::Unsupported(message))));
+        if (self.inputs.len(), self.passed_over.len()) == before {
+            let hint = match depth {
+                Depth::Flat => "; --recursive looks into folders within it",
+                Depth::Recursive => "",
+            };
+            let message = format!("no photo or video in this folder{hint}");
+            self.fail(folder, InputFault::Empty(message));
         }
     }
-    if inputs.len() == before {
-        let message = "no file matches this pattern".to_owned();
-        inputs.push(Err(Error::input(path, InputFault::Empty(message))));
+
+    /// Takes a folder's file where it is a photo or a video: the content says so, or else the ending.
+    fn look_at(&mut self, path: PathBuf) {
+        match head_of(&path).as_deref().and_then(kind_of_head) {
+            Some(PhotoKind::Unreadable(kind)) if is_document(kind) => {}
+            Some(PhotoKind::Unreadable(kind)) => *self.passed_over.entry(kind).or_default() += 1,
+            Some(_) => self.add(path),
+            None if is_named_like_a_photo(&path) || is_video(&path) => self.add(path),
+            None => {}
+        }
+    }
+
+    fn expand_glob(&mut self, path: &Path, depth: Depth) {
+        let (folder, pattern) = existing_part(path);
+        // The names of folders that exist are no patterns, whatever they hold.
+        let pattern = folder.map_or_else(
+            || pattern.to_string_lossy().into_owned(),
+            |folder| {
+                let folder = glob::Pattern::escape(&folder.to_string_lossy());
+                format!(
+                    "{}/{}",
+                    folder.trim_end_matches('/'),
+                    pattern.to_string_lossy()
+                )
+            },
+        );
+        let found = match glob::glob(&pattern) {
+            Ok(found) => found,
+            Err(error) => {
+                let message = format!("not a pattern: {error}");
+                return self.fail(path, InputFault::Unsupported(message));
+            }
+        };
+        let before = self.inputs.len();
+        for entry in found {
+            match entry {
+                Ok(path) if path.is_dir() => {
+                    // As the shell would have named it.
+                    self.expand_folder(&path, depth);
+                }
+                Ok(path) => self.add(path),
+                Err(error) => {
+                    let path = error.path().to_path_buf();
+                    self.inputs.push(Err(Error::io(path, error.into())));
+                }
+            }
+        }
+        if self.inputs.len() == before {
+            let message = "no file matches this pattern".to_owned();
+            self.fail(path, InputFault::Empty(message));
+        }
+    }
+
+    fn tell_passed_over(&self) {
+        if self.passed_over.is_empty() {
+            return;
+        }
+        let kinds = self.passed_over.iter();
+        let kinds: Vec<String> = kinds
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        print::warn(format!(
+            "decap: passed over photos that are not read: {} (convert them to JPEG to include them)",
+            kinds.join(", ")
+        ));
     }
 }
 
-fn wanted(path: &Path) -> bool {
-    is_named_like_a_photo(path) || is_video(path)
+fn is_document(kind: &str) -> bool {
+    DOCUMENTS.iter().any(|document| kind.starts_with(document))
+}
+
+/// The longest part of `path` that exists, and the rest, which may be a pattern.
+fn existing_part(path: &Path) -> (Option<&Path>, &Path) {
+    let existing = path.ancestors().skip(1).find(|part| part.is_dir());
+    match existing.and_then(|part| Some((part, path.strip_prefix(part).ok()?))) {
+        Some((part, rest)) => (Some(part), rest),
+        None => (None, path),
+    }
+}
+
+/// Whether an entry of a folder is another program's own: macOS's `._` files, small copies, the bin.
+fn is_others(entry: &walkdir::DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    match entry.file_type().is_dir() {
+        true => OTHERS_FOLDERS.contains(&&*name) || name.starts_with(".Trash"),
+        false => name.starts_with("._"),
+    }
+}
+
+/// The first bytes of a regular file; nothing where they cannot be read.
+fn head_of(path: &Path) -> Option<Vec<u8>> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    let file = File::open(path).ok()?;
+    file.take(HEAD_BYTES as u64).read_to_end(&mut head).ok()?;
+    Some(head)
 }
 
 /// Whether `path` ends as photos do.
@@ -177,5 +314,48 @@ mod tests {
         assert_eq!(list(&[path("deep")], Depth::Flat), ["deep/c.webp"]);
         fs::remove_file(path("deep/c.webp")).unwrap();
         assert_eq!(list(&[path("deep")], Depth::Flat), ["empty"]);
+    }
+
+    #[test]
+    fn lists_are_bytes_with_line_feeds_or_nuls_between_paths() {
+        let list = |bytes: &[u8]| -> Vec<String> {
+            let paths = list_from(bytes).unwrap();
+            paths.iter().map(|path| name::of(path)).collect()
+        };
+        assert_eq!(list(b"a.jpg\r\n\nb c.jpg"), ["a.jpg", "b c.jpg"]);
+        assert_eq!(list(b"a\nb.jpg\0c.jpg\0"), [r"$'a\x0ab.jpg'", "c.jpg"]);
+        assert_eq!(list(b"\xef\xbb\xbfa.jpg\n"), ["a.jpg"]);
+        #[cfg(unix)]
+        assert_eq!(list(b"caf\xe9.jpg\n"), [r"$'caf\xe9.jpg'"]);
+        let error = list_from(&b"\xff\xd8\xff\xe0"[..]).unwrap_err();
+        assert!(error.to_string().contains("a JPEG photo"), "{error}");
+    }
+
+    #[test]
+    fn content_decides_and_what_others_keep_is_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        for folder in ["@eaDir", ".Trash-1000", "Photos [2019]"] {
+            fs::create_dir(path(folder)).unwrap();
+            fs::write(path(folder).join("a.jpg"), b"").unwrap();
+        }
+        fs::write(path("._b.jpg"), b"attributes").unwrap();
+        fs::write(path("no-ending"), b"\xff\xd8\xff\xe0").unwrap();
+        fs::write(path("c.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+        fs::write(path("paper.pdf"), b"%PDF-1.7").unwrap();
+        let mut found = Found::default();
+        found.expand_one(root.path(), Depth::Recursive);
+        let names: Vec<_> = found
+            .inputs
+            .iter()
+            .map(|it| it.as_ref().unwrap().clone())
+            .collect();
+        assert_eq!(names, [path("Photos [2019]/a.jpg"), path("no-ending")]);
+        assert_eq!(found.passed_over, BTreeMap::from([("HEIC", 1)]));
+
+        let mut found = Found::default();
+        found.expand_one(&path("Photos [2019]/*.jpg"), Depth::Flat);
+        assert_eq!(found.inputs.len(), 1);
+        assert!(found.inputs[0].is_ok());
     }
 }

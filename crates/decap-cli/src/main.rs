@@ -7,6 +7,7 @@ mod bench;
 mod bundled;
 mod cache;
 mod caption;
+mod captions;
 mod embed;
 mod encoder;
 mod eval;

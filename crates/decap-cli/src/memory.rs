@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use decap::dataset::read_captions;
 use decap::encoder::Encoder;
-use decap::media;
 use decap::memory::{Memory, MemoryOptions};
 use decap::model::MODEL_FILE;
 use decap::output::{FolderLock, check_folder_is_own, write_folder_atomically};
+use decap::pipeline::{ReadOptions, embed};
 use decap::weights::Folder;
 use serde_json::json;
 
 use crate::args::{MemoryBuildArgs, MemoryCommand};
 use crate::cache::cache_folder;
+use crate::captions::read_captions;
 use crate::encoder::{BUNDLED, encode_sentences, open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
 use crate::inputs;
@@ -177,8 +177,7 @@ fn search(
     memory.check_made_by(encoder)?;
     let path = Path::new(query);
     let embedding = if path.is_file() || inputs::is_named_like_a_photo(path) {
-        let image = media::image::open(path, &media::image::Limits::default())?;
-        encoder.encode_image(&image)?
+        embed(encoder, path, &ReadOptions::default())?
     } else {
         let embeddings = encoder.encode_texts(&[query])?;
         embeddings

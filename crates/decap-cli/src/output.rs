@@ -144,7 +144,7 @@ impl Output {
             Sink::Partial { file, partial, .. } => {
                 file.write_all(line.as_bytes()).map_err(|source| {
                     let remedy = "make room, then the same command with --resume does the rest";
-                    Failure::WithRemedy(Error::io(&*partial, source), remedy)
+                    Failure::WithRemedy(Error::io(&*partial, source), remedy.into())
                 })?;
             }
         }

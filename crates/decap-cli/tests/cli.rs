@@ -199,6 +199,10 @@ fn writing_is_as_asked() {
     let all = seen.len();
     seen.dedup();
     assert_eq!(seen.len(), all, "{plain}");
+    let snowman = decap(&["caption", &photo("bear.webp"), "--ban", "\u{2603}"]);
+    assert_eq!(snowman.status.code(), Some(0));
+    let message = "this model never writes `\u{2603}`";
+    assert!(stderr(&snowman).contains(message), "{}", stderr(&snowman));
 }
 
 #[test]
@@ -356,11 +360,11 @@ fn a_file_appears_when_it_is_whole_and_resume_does_the_rest() {
     let out = folder.path().join("captions.jsonl");
     let partial = folder.path().join("captions.jsonl.partial");
     let (cat, bear) = (photo("cat.webp"), photo("bear.webp"));
-    fs::write(
-        &partial,
-        format!("{{\"path\":{cat:?},\"caption\":\"kept\"}}\n{{\"path\":"),
-    )
-    .unwrap();
+    // Work is kept that the same model did with the same options.
+    let done = decap(&["caption", &cat, "--json"]);
+    let run = &json_lines(&stdout(&done))[0]["run"];
+    let kept = format!("{{\"path\":{cat:?},\"caption\":\"kept\",\"run\":{run}}}\n");
+    fs::write(&partial, format!("{kept}{{\"path\":")).unwrap();
     let args = [
         "caption",
         &cat,
@@ -751,7 +755,7 @@ fn a_model_says_what_it_is() {
 #[test]
 fn a_clip_and_a_model_made_with_it_say_what_they_are() {
     let folder = tempfile::tempdir().unwrap();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-encoder/tests/data");
     // A file is named relative to here, and found again from elsewhere.
     let here = folder.path().join("here");
     fs::create_dir(&here).unwrap();
@@ -825,7 +829,7 @@ fn a_clip_and_a_model_made_with_it_say_what_they_are() {
 
 /// The tiny CLIP of the library's tests, in the form of Hugging Face.
 fn clip() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data/clip/hugging_face")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-encoder/tests/data/clip/hugging_face")
 }
 
 #[test]
@@ -837,9 +841,11 @@ fn splits_of_a_file_are_chosen_by_name() {
         {"cocoid": 2, "filename": "b", "split": "test", "sentences": [{"raw": "a cat"}]},
         {"cocoid": 3, "filename": "c", "split": "restval", "sentences": [{"raw": "a bus"}]}]}"#;
     fs::write(&karpathy, json).unwrap();
-    let (out, cache) = (folder.path().join("memory"), folder.path().join("cache"));
+    let cache = folder.path().join("cache");
     let clip = clip();
+    let out = |split: &str| folder.path().join(format!("memory of {split}"));
     let build = |split: &str| {
+        let out = out(split);
         let args = [
             "memory",
             "build",
@@ -858,7 +864,7 @@ fn splits_of_a_file_are_chosen_by_name() {
     let output = build("train,restval");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(
-        fs::read_to_string(out.join("captions.txt")).unwrap(),
+        fs::read_to_string(out("train,restval").join("captions.txt")).unwrap(),
         "a dog\na bus\n"
     );
     let output = build("val");
@@ -919,7 +925,7 @@ fn training_and_memories_share_a_cache() {
 #[test]
 fn a_checkpoint_of_the_reference_is_imported_used_and_exported() {
     let folder = tempfile::tempdir().unwrap();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-encoder/tests/data");
     let (out, cache) = (folder.path().join("model"), folder.path().join("cache"));
     let import = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-train/tests/data/import");
     let (checkpoint, captions) = (import.join("decap.pt"), import.join("captions.json"));
@@ -940,7 +946,7 @@ fn a_checkpoint_of_the_reference_is_imported_used_and_exported() {
     ];
     let output = decap(&import);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let photo = data.join("media/photo.jpg");
+    let photo = data.join("../../../decap-media/tests/data/media/photo.jpg");
     let caption = [
         "caption",
         text(&photo),

@@ -99,6 +99,12 @@ fn a_report_has_scores_predictions_curves_and_a_page() {
         "JPEG in base64"
     );
     assert!(!page.contains("http-equiv=\"refresh\"") && !page.contains("src=\"http"));
+    // Who made it, and how, but not where.
+    assert!(page.contains(concat!("decap ", env!("CARGO_PKG_VERSION"))));
+    assert!(page.contains("<span>.../photos.jsonl</span>") && page.contains("tau=0.01,0.1"));
+    for place in [text(folder.path()), env!("CARGO_MANIFEST_DIR")] {
+        assert!(!page.contains(place), "{place}");
+    }
 
     // The predictions are in COCO's result form, and score as the report says.
     let references = read_references_of(&set, folder.path());
@@ -354,7 +360,7 @@ fn coco_files_photos_folders_and_published_rows() {
         text(&file(folder.path(), "t.txt", "a dog\n")),
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stderr(&output).contains("1 photos without references"));
+    assert!(stderr(&output).contains("left out 1 photo without references"));
     let predictions = read_json(&report.join("predictions.json"));
     assert_eq!(
         predictions[0]["image_id"], 7,

@@ -11,7 +11,7 @@ use super::EvalProgress;
 use super::kept::Kept;
 use decap::Captioner;
 use decap::Embeddings;
-use decap::digest::hexadecimal;
+use decap::hexadecimal;
 use decap::memory::Evidence;
 use decap::{Caption, CaptionOptions};
 use decap::{Error, Result};

@@ -65,6 +65,29 @@ pub struct EvalProgress<'a> {
     pub total: usize,
 }
 
+/// An error about a caption file as one of this crate.
+fn data_error(error: caption_data::Error) -> Error {
+    use caption_data::Error as Data;
+    use decap::InputFault;
+    let (path, fault) = match error {
+        Data::Io { path, source } => return Error::Io { path, source },
+        // Their messages name a conversion of their own.
+        Data::Unsupported { path, message } => return Error::Unsupported { path, message },
+        Data::Damaged { path, message } => (path, InputFault::Damaged(message)),
+        Data::TooLarge { path, message } => (path, InputFault::TooLarge(message)),
+        Data::Empty { path } => {
+            let message = "expected at least one caption, got none".to_owned();
+            (path, InputFault::Empty(message))
+        }
+        Data::Text { path, message } => (path, InputFault::Text(message)),
+        error => (
+            error.path().to_path_buf(),
+            InputFault::Text(error.to_string()),
+        ),
+    };
+    Error::Input { path, fault }
+}
+
 /// An error of the metrics as one of this crate.
 fn metrics_error(error: caption_metrics::Error) -> Error {
     match error {

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use caption_data::{CaptionFormat, CaptionedImage, Captions};
 use caption_metrics::References;
 
-use super::metrics_error;
 use super::published::Benchmark;
-use decap::dataset::{self, CaptionFormat, CaptionedImage};
+use super::{data_error, metrics_error};
 use decap::{Error, InputFault, Result};
 
 /// What a data set's folder is searched for, where no caption file is named.
@@ -82,7 +82,7 @@ impl EvalSet {
         }
     }
 
-    /// Reads caption files (every shape that [`dataset::read_captions`] knows and that names
+    /// Reads caption files (every shape that [`caption_data::read_captions`] knows and that names
     /// photos), one after the other; for a folder, its `manifest.jsonl`.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl EvalSet {
             true => manifest_of(path)?,
             false => path.to_path_buf(),
         };
-        let captions = dataset::read_captions(&file)?;
+        let captions = caption_data::read_captions(&file).map_err(data_error)?;
         let format = captions.format();
         if captions.images().is_empty() {
             let message = format!(
@@ -210,7 +210,7 @@ fn manifest_of(folder: &Path) -> Result<PathBuf> {
     Err(Error::input(folder, InputFault::Unsupported(message)))
 }
 
-fn no_such_part(part: &str, captions: &dataset::Captions) -> InputFault {
+fn no_such_part(part: &str, captions: &Captions) -> InputFault {
     let mut parts = captions.splits();
     for domain in captions.images().iter().filter_map(|i| i.domain.as_deref()) {
         if !parts.contains(&domain) {

@@ -61,7 +61,7 @@ impl SweepOver {
         match self {
             Self::Tau => "temperature tau of the projection",
             Self::Memory => "sentences in the memory",
-            Self::TrainingSentences => "sentences that the decoder learned",
+            Self::TrainingSentences => "sentences the decoder was trained on",
         }
     }
 }

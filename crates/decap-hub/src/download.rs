@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use ureq::http::HeaderMap;
 
 use super::{Hub, HubReference, Progress};
-use decap::digest::hexadecimal;
+use decap::hexadecimal;
 use decap::{Error, Result};
 
 /// Largest file that is downloaded.

@@ -362,7 +362,7 @@ use decap::weights::{Bytes, Tensors};
 #[path = "../../decap/src/decoder/golden.rs"]
 mod golden;
 #[cfg(test)]
-#[path = "../../decap/src/skipped.rs"]
+#[path = "../../decap-kernels/src/skipped.rs"]
 mod skipped;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use decap::memory::{EncodingProgress, Memory, MemoryOptions, TextEmbeddings};
 use decap::model::{
     EncoderReference, MODEL_FILE, ModelDescription, Provenance, TOKENIZER_FILE, Writing,
 };
-use decap::output::{check_folder_is_own, write_atomically};
+use decap::output::{check_folder_is_own, probe, write_atomically};
 use decap::tokenizer::Tokenizer;
 use decap::{Error, Result};
 
@@ -60,7 +60,17 @@ pub fn train_model(
     progress: &mut dyn Progress,
     stop: &AtomicBool,
 ) -> Result<TrainingReport> {
+    // What can be refused is refused before the work.
+    recipe.train.validate()?;
+    if !(recipe.tau > 0.0 && recipe.tau.is_finite()) {
+        return Err(Error::Usage(format!(
+            "tau: expected a number above 0, got {}",
+            recipe.tau
+        )));
+    }
     let start = start_in(folder, recipe.start)?;
+    probe(&folder.join(MODEL_FILE))?;
+    probe(&recipe.cache.join(MODEL_FILE))?;
     let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
     let tokenizer = encoder.tokenizer()?;
     let tokens = tokenizer.encode_batch(&texts)?;

@@ -267,6 +267,22 @@ impl TrainOptions {
                 return Err(Error::Usage(format!("{name}: expected at least 1, got 0")));
             }
         }
+        let sizes = [
+            ("width", self.width),
+            ("num_layers", self.num_layers),
+            ("num_heads", self.num_heads),
+        ];
+        for (name, size) in sizes {
+            if size == 0 {
+                return Err(Error::Usage(format!("{name}: expected at least 1, got 0")));
+            }
+        }
+        if !self.width.is_multiple_of(self.num_heads) {
+            return Err(Error::Usage(format!(
+                "num_heads: expected a divisor of width {}, got {}",
+                self.width, self.num_heads
+            )));
+        }
         if !(2..=self.num_positions).contains(&self.max_tokens) {
             return Err(Error::Usage(format!(
                 "max_tokens: expected 2 to num_positions {}, got {}",

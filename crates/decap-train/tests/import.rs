@@ -50,7 +50,7 @@ fn import(checkpoint: &Path, folder: &Path) -> decap::Result<()> {
     let reference = data("clip/hugging_face");
     let reference = reference.to_str().unwrap();
     let encoder = decap::encoder::open(reference, &exact()).unwrap();
-    let captions = decap::dataset::read_captions(data("import/captions.json")).unwrap();
+    let captions = caption_data::read_captions(data("import/captions.json")).unwrap();
     let recipe = ModelRecipe {
         name: "imported".to_owned(),
         encoder_reference: reference.to_owned(),

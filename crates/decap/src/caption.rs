@@ -1,8 +1,8 @@
 //! What comes out of a captioner, and what may be chosen about it.
 
 use crate::decoder::{Case, GenerateOptions};
-use crate::encoder::REFERENCE_TAU;
 use crate::memory::Evidence;
+use decap_encoder::encoder::REFERENCE_TAU;
 
 /// Memory sentences that are shown with a caption unless the caller says otherwise.
 const DEFAULT_EVIDENCE: usize = 3;

@@ -8,16 +8,16 @@ use sha2::{Digest, Sha256};
 
 use crate::caption::{Caption, CaptionOptions, Method, Timings};
 use crate::decoder::{CONFIG_FILE, Decoder, WEIGHTS_FILE, detokenise};
-use crate::digest::{RunKey, hexadecimal};
-use crate::embedding::{Embedding, Embeddings};
-use crate::encoder::{self, Encoder};
-use crate::error::{Error, Result};
 use crate::memory::{Evidence, Memory, MemoryOptions};
 use crate::model::{MODEL_FILE, ModelDescription, TOKENIZER_FILE};
-use crate::places::OpenOptions;
-use crate::precision::Precision;
-use crate::tokenizer::Tokenizer;
-use crate::weights::Folder;
+use decap_encoder::OpenOptions;
+use decap_encoder::Precision;
+use decap_encoder::encoder::{self, Encoder};
+use decap_encoder::tokenizer::Tokenizer;
+use decap_encoder::weights::Folder;
+use decap_encoder::{Embedding, Embeddings};
+use decap_encoder::{Error, Result};
+use decap_encoder::{RunKey, hexadecimal};
 
 /// Encoder, memory and decoder, ready to caption.
 pub struct Captioner {
@@ -68,6 +68,7 @@ impl Captioner {
         let (encoder, decoder) = (encoder?, decoder?);
         let memory = memory?.with_precision(precision);
         let tokenizer = tokenizer?;
+        let decoder = decoder.with_tokenizer(&tokenizer);
         memory.check_made_by(&encoder)?;
         check_width(&decoder, &encoder, folder)?;
         Ok(Self {

@@ -4,10 +4,10 @@ use std::sync::atomic::AtomicBool;
 
 use crate::caption::{Caption, CaptionOptions, Timings};
 use crate::captioner::Captioner;
-use crate::embedding::Embeddings;
-use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::pipeline::{ReadOptions, embed_batches};
+use decap_encoder::Embeddings;
+use decap_encoder::{Error, Result};
 
 /// One input's caption, or why there is none.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::media::RgbImage;
+use decap_media::RgbImage;
 
 /// A photo or a video: a path, the bytes of a file, or decoded pixels.
 ///
@@ -108,15 +108,30 @@ impl From<RgbImage> for Input {
 }
 
 #[cfg(feature = "image")]
-impl TryFrom<image::RgbImage> for Input {
-    type Error = crate::Error;
-
-    /// The pixels of the `image` crate.
-    ///
-    /// # Errors
-    /// [`Error::Usage`](crate::Error::Usage) where there are no pixels.
-    fn try_from(image: image::RgbImage) -> crate::Result<Self> {
+impl From<image::RgbImage> for Input {
+    /// The pixels of the `image` crate; one without pixels is told as an empty photo.
+    fn from(image: image::RgbImage) -> Self {
         let (width, height) = image.dimensions();
-        RgbImage::new(width, height, image.into_raw()).map(Self::from)
+        match RgbImage::new(width, height, image.into_raw()) {
+            Ok(image) => image.into(),
+            Err(_) => Vec::new().into(),
+        }
+    }
+}
+
+#[cfg(feature = "image")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_of_the_image_crate_are_taken() {
+        let image = image::RgbImage::from_pixel(2, 1, image::Rgb([1, 2, 3]));
+        let Input::Pixels { image, .. } = image.into() else {
+            panic!("expected pixels");
+        };
+        assert_eq!(image.pixels(), [1, 2, 3, 1, 2, 3]);
+        let empty = Input::from(image::RgbImage::new(0, 0));
+        assert!(matches!(empty, Input::Bytes { bytes, .. } if bytes.is_empty()));
     }
 }

@@ -29,38 +29,27 @@
 mod caption;
 mod captioner;
 mod captioning;
-mod embedding;
-mod error;
 mod input;
 mod machine;
 mod npy;
-mod places;
-mod precision;
 
-pub mod dataset;
 pub mod decoder;
-pub mod digest;
-pub mod encoder;
-pub mod media;
 pub mod memory;
 pub mod model;
-pub mod output;
 pub mod pipeline;
-pub mod random;
-pub mod tokenizer;
-pub mod weights;
 
 pub use caption::{Caption, CaptionOptions, Method, Timings};
 pub use captioner::Captioner;
 pub use captioning::Captioned;
-pub use digest::RunKey;
-pub use embedding::{Embedding, Embeddings};
-pub use error::{Error, InputFault, Result};
+pub use decap_encoder::{
+    Disk, Embedding, Embeddings, Error, InputFault, OpenOptions, Places, Precision, Result, RunKey,
+    encoder, hexadecimal, output, random, tokenizer, weights,
+};
+pub use decap_media as media;
 pub use input::Input;
 pub use machine::Machine;
 pub use npy::{NpyArray, read_npy, write_npy};
-pub use places::{Disk, OpenOptions, Places};
-pub use precision::Precision;
 
 #[cfg(test)]
+#[path = "../../decap-kernels/src/skipped.rs"]
 mod skipped;

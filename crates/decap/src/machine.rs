@@ -2,7 +2,7 @@
 
 use decap_kernels::KernelSet;
 
-use crate::error::{Error, Result};
+use decap_encoder::{Error, Result};
 
 /// The kernels in use and the threads that run them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

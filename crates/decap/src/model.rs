@@ -5,11 +5,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::decoder::{Case, GenerateOptions, Method};
-pub use crate::encoder::{EncoderReference, MODEL_FILE};
-use crate::encoder::{MODEL_FORMAT, MODEL_FORMAT_VERSION};
-use crate::error::{Error, Result};
-use crate::output::write_atomically;
-use crate::weights::Folder;
+pub use decap_encoder::encoder::{EncoderReference, MODEL_FILE};
+use decap_encoder::encoder::{MODEL_FORMAT, MODEL_FORMAT_VERSION};
+use decap_encoder::output::write_atomically;
+use decap_encoder::weights::Folder;
+use decap_encoder::{Error, Result};
 
 /// The decoder's tokenizer; where a model has none of its own, its encoder's is used.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";

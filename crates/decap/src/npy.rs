@@ -6,8 +6,8 @@ use std::path::Path;
 
 use half::f16;
 
-use crate::error::{Error, Result};
-use crate::weights::Bytes;
+use decap_encoder::weights::Bytes;
+use decap_encoder::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// Magic, version and length of the header in format 1.0.

@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::embedding::{Embedding, Embeddings};
-use crate::encoder::{Encoder, PreparedImage};
-use crate::error::{Error, Result};
 use crate::input::Input;
-use crate::media::{Limits, RgbImage, VideoOptions, image, is_video, video};
+use decap_encoder::encoder::{Encoder, PreparedImage};
+use decap_encoder::{Embedding, Embeddings};
+use decap_encoder::{Error, Result};
+use decap_media::{Limits, RgbImage, VideoOptions, image, is_video, video};
 
 /// How many inputs are read, and how each of them is.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +86,24 @@ pub fn embed_each<E: From<Error>>(
     consume: impl FnMut(Embedded) -> Result<(), E>,
 ) -> Result<(), E> {
     embed_each_seen(encoder, inputs, options, stop, |_| Ok(()), consume)
+}
+
+/// Embeds one photo or video.
+///
+/// # Errors
+/// What is wrong with it; [`Error::Model`] where the encoder cannot run.
+pub fn embed(
+    encoder: &Encoder,
+    input: impl Into<Input>,
+    options: &ReadOptions,
+) -> Result<Embedding> {
+    let mut embedding = None;
+    let stop = AtomicBool::new(false);
+    embed_each(encoder, [input.into()], options, &stop, |one| {
+        embedding = Some(one.result.map(|(embedding, ())| embedding));
+        Ok::<_, Error>(())
+    })?;
+    embedding.unwrap_or_else(|| Err(Error::Usage("expected an input, got none".into())))
 }
 
 /// As [`embed_each`]; `see` is shown the pixels of each input, a photo's or those of a video's frames,

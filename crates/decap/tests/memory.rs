@@ -5,7 +5,7 @@
     reason = "tests may unwrap, their helper functions too"
 )]
 
-#[path = "../src/skipped.rs"]
+#[path = "../../decap-kernels/src/skipped.rs"]
 mod skipped;
 
 use std::path::{Path, PathBuf};

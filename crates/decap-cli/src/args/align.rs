@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::count::at_least_one;
+use super::count::{at_least_one, positive};
 
 #[derive(Debug, Args)]
 #[command(
@@ -60,7 +60,7 @@ pub struct AlignArgs {
     #[arg(long, value_name = "N")]
     pub class_repeats: Option<usize>,
     /// Softmax temperature that the encoder recommends for projections.
-    #[arg(long, value_name = "TAU")]
+    #[arg(long, value_name = "TAU", value_parser = positive)]
     pub tau: Option<f32>,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0, value_name = "SEED")]

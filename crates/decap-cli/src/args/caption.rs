@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use decap::Method;
 
-use super::count::{at_least_one, frames};
+use super::count::{at_least_one, frames, positive};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
 
@@ -30,7 +30,7 @@ pub struct CaptionArgs {
     #[arg(long, value_enum, default_value_t = MethodArg::Projection)]
     pub method: MethodArg,
     /// Softmax temperature of the projection (default: the model's).
-    #[arg(long, value_name = "TAU")]
+    #[arg(long, value_name = "TAU", value_parser = positive)]
     pub tau: Option<f32>,
     /// Show this many memory sentences that each caption came from; 0 for none.
     #[arg(long, default_value_t = 3, value_name = "N")]
@@ -84,13 +84,13 @@ pub struct GenerateArgs {
     /// Sample at this temperature instead of taking the likeliest token.
     #[arg(long, value_name = "T")]
     pub temperature: Option<f32>,
-    /// Sample from the smallest set of tokens with this much probability.
+    /// Sample from the smallest set of tokens with this much probability (default: 0.8).
     #[arg(long, value_name = "P", requires = "temperature")]
     pub top_p: Option<f32>,
     /// Seed of the sampling.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub seed: u64,
-    /// Fewest tokens in a caption (default: none).
+    /// Fewest tokens in a caption, all within one sentence (default: none).
     #[arg(long, value_name = "N")]
     pub min_length: Option<usize>,
     /// Most tokens in a caption (default: the model's).
@@ -102,8 +102,8 @@ pub struct GenerateArgs {
     /// Never write the same N tokens in a row twice (0 = off; default: the model's).
     #[arg(long, value_name = "N")]
     pub no_repeat_ngram: Option<usize>,
-    /// Never write these words (may be given several times).
-    #[arg(long, value_name = "WORD")]
+    /// Never write this word or phrase, or its plural in s (may be given several times).
+    #[arg(long, value_name = "WORDS")]
     pub ban: Vec<String>,
     /// Start captions with a capital letter and end them with a full stop.
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! Counts that can be typed.
+//! Numbers that can be typed, checked as they are.
 
 use clap::builder::{RangedU64ValueParser, TypedValueParser};
 
@@ -13,5 +13,20 @@ pub fn at_least_one() -> impl TypedValueParser<Value = usize> {
 pub fn frames() -> impl TypedValueParser<Value = usize> {
     RangedU64ValueParser::<u64>::new()
         .range(1..=1024)
+        .map(|value| value as usize)
+}
+
+/// A number above 0, such as a temperature.
+pub fn positive(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err(format!("expected a number above 0, got `{text}`")),
+    }
+}
+
+/// Draws of a bootstrap: more only take longer.
+pub fn draws() -> impl TypedValueParser<Value = usize> {
+    RangedU64ValueParser::<u64>::new()
+        .range(0..=1_000_000)
         .map(|value| value as usize)
 }

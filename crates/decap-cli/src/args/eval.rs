@@ -11,7 +11,7 @@ use decap_eval::Benchmark;
 
 use super::caption::GenerateArgs;
 use super::caption::MethodArg;
-use super::count::{at_least_one, frames};
+use super::count::{at_least_one, draws, frames, positive};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
 
@@ -53,7 +53,7 @@ pub struct EvalArgs {
     )]
     pub methods: Vec<Methods>,
     /// Softmax temperature of the projection (default: the model's).
-    #[arg(long, value_name = "TAU")]
+    #[arg(long, value_name = "TAU", value_parser = positive)]
     pub tau: Option<f32>,
     /// Scores along a choice: tau=0.01,0.02, memory=1000,5000 or model=DIR,DIR (may be given several
     /// times).
@@ -122,7 +122,7 @@ pub struct MetricArgs {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub training_text: Vec<PathBuf>,
     /// Draws of the photos behind intervals and significance.
-    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = draws())]
     pub draws: usize,
 }
 

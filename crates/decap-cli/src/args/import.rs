@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::count::positive;
+
 use super::memory::MemoryBuildArgs;
 
 #[derive(Debug, Args)]
@@ -28,7 +30,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Softmax temperature of the projection (default: the encoder's).
-    #[arg(long, value_name = "TAU")]
+    #[arg(long, value_name = "TAU", value_parser = positive)]
     pub tau: Option<f32>,
     /// Seed of the draw from the captions.
     #[arg(long, default_value_t = 0, value_name = "SEED")]

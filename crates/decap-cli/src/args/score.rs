@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::count::draws;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "References: COCO JSON, {\"id\": [\"ref\", ...]}, JSONL, CSV or plain lines.\n\
@@ -47,7 +49,7 @@ pub struct ScoreArgs {
     #[arg(long)]
     pub tokenized: bool,
     /// Draws of the images behind intervals and significance; 0 for no intervals.
-    #[arg(long, default_value_t = 1000, value_name = "N")]
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = draws())]
     pub draws: usize,
     /// METEOR's data, as --prepare-meteor makes it; without it METEOR is left out.
     #[arg(long, value_name = "FILE", env = "DECAP_METEOR")]

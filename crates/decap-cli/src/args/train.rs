@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use decap::Precision;
 
-use super::count::at_least_one;
+use super::count::{at_least_one, positive};
 use super::memory::MemoryBuildArgs;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,7 +80,7 @@ pub struct TrainArgs {
     #[arg(long, default_value = "f32", value_name = "f32|f16|bf16|int8")]
     pub weights_dtype: String,
     /// Softmax temperature of the projection that the model will use.
-    #[arg(long, value_name = "TAU")]
+    #[arg(long, value_name = "TAU", value_parser = positive)]
     pub tau: Option<f32>,
     /// Folder that keeps text embeddings for the next run (default: the user's cache folder).
     #[arg(long, value_name = "DIR")]

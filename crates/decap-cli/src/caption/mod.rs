@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 
 use crate::args::{CaptionArgs, GenerateArgs};
 use crate::cache::cache_folder;
-use crate::encoder::{memory_for, open_options};
+use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
 use crate::name;
@@ -34,7 +34,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         Some(_) => Stop::on_ctrl_c(),
         None => Stop::default(),
     };
-    let mut captioner = Captioner::open_with(&args.model, &open_options(precision))?;
+    let mut captioner = open_captioner(&args.model, precision)?;
     if let Some(memory) = &args.memory {
         let memory = memory_for(captioner.encoder(), memory, &cache_folder(None), &stop)?;
         captioner.set_memory(memory)?;
@@ -125,7 +125,7 @@ impl Run<'_> {
         });
         outcome.map_err(|failure| match failure {
             Failure::Library(error @ Error::Interrupted) => {
-                Failure::WithRemedy(error, "the same command with --resume does the rest")
+                Failure::WithRemedy(error, "the same command with --resume does the rest".into())
             }
             failure => failure,
         })
@@ -185,10 +185,15 @@ fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionO
     Ok(options)
 }
 
+/// What `--temperature` draws from where `--top-p` is not given. Decoders are trained with label
+/// smoothing 0.1, which spreads a tenth of the probability over junk: a top-p of 0.9 still reaches
+/// it, 0.8 does not.
+const DEFAULT_TOP_P: f32 = 0.8;
+
 /// Puts what was typed about writing into `options`.
 ///
 /// # Errors
-/// Where a banned word cannot be tokenized.
+/// Where a banned phrase is blank or cannot be tokenized.
 pub fn apply_writing(
     captioner: &Captioner,
     typed: &GenerateArgs,
@@ -209,7 +214,7 @@ pub fn apply_writing(
         };
     }
     if let Some(temperature) = typed.temperature {
-        let top_p = typed.top_p.unwrap_or(1.0);
+        let top_p = typed.top_p.unwrap_or(DEFAULT_TOP_P);
         generate.method = Choice::Sample {
             temperature,
             top_p,
@@ -222,10 +227,17 @@ pub fn apply_writing(
         .repetition_penalty
         .unwrap_or(generate.repetition_penalty);
     generate.no_repeat_ngram = typed.no_repeat_ngram.unwrap_or(generate.no_repeat_ngram);
-    for word in &typed.ban {
-        generate
-            .banned_words
-            .push(captioner.tokenizer().encode(word)?);
+    if options.method == decap::Method::Retrieval && !typed.ban.is_empty() {
+        eprintln!("decap: --ban changes nothing with --method retrieval, which writes no words");
+    }
+    for phrase in &typed.ban {
+        let writings = captioner
+            .decoder()
+            .writings(captioner.tokenizer(), phrase)?;
+        if writings.is_empty() {
+            eprintln!("decap: --ban: this model never writes `{phrase}`: its vocabulary lacks it");
+        }
+        generate.banned_words.extend(writings);
     }
     if typed.sentence_case {
         options.case = Case::Sentence;

@@ -1,8 +1,10 @@
 //! `decap eval`: a data set's photos captioned, scored, and laid out as a report.
 
+mod command;
 mod table;
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use caption_metrics::{Bootstrap, Meteor, Spice, TrainingCaptions};
 use decap::pipeline::ReadOptions;
@@ -16,7 +18,7 @@ use indicatif::ProgressBar;
 use crate::args::{EvalArgs, SweepArg};
 use crate::cache::cache_folder;
 use crate::caption::apply_writing;
-use crate::encoder::{memory_for, open_options};
+use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
 use crate::print;
@@ -30,7 +32,7 @@ const KEPT_FOLDER: &str = "kept";
 pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
     let set = read_set(args)?;
-    let mut captioner = open_captioner(&args.model, args, &stop)?;
+    let mut captioner = captioner_with_memory(&args.model, args, &stop)?;
     let options = caption_options(&captioner, args)?;
     let metrics = metric_options(args)?;
     let kept = kept_folder(args)?;
@@ -60,7 +62,9 @@ pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
         curves: &curves,
         benchmark: args.report.published.or(set.benchmark),
         bootstrap: evaluator.metrics().bootstrap,
-        command: command_line(),
+        command: command::shown(),
+        program: format!("decap {}", env!("CARGO_PKG_VERSION")),
+        made_at: SystemTime::now(),
     };
     table::print(&report, args.report.json)?;
     if let Some(folder) = &args.report.report {
@@ -146,7 +150,7 @@ impl Run<'_> {
     ) -> Result<Curve, Failure> {
         let mut curve = Curve::new(SweepOver::TrainingSentences);
         for reference in models {
-            let other = open_captioner(reference, self.args, self.stop)?;
+            let other = captioner_with_memory(reference, self.args, self.stop)?;
             let options = caption_options(&other, self.args)?;
             let sentences = other.description().provenance.captions;
             if sentences == 0 {
@@ -195,19 +199,27 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
     if let Some(limit) = args.limit {
         set.limit(limit);
     }
-    print::tell(format!("{}: {} photos", set.name, set.items.len()));
+    print::tell(format!("{}: {}", set.name, photos(set.items.len())));
     if set.without_references > 0 {
-        print::tell(format!(
-            "left out {} photos without references",
-            set.without_references
-        ));
+        let left_out = photos(set.without_references);
+        print::tell(format!("left out {left_out} without references"));
     }
     Ok(set)
 }
 
-fn open_captioner(reference: &str, args: &EvalArgs, stop: &Stop) -> Result<Captioner, Failure> {
-    let options = open_options(args.precision.precision);
-    let mut captioner = Captioner::open_with(reference, &options)?;
+fn photos(count: usize) -> String {
+    match count {
+        1 => "1 photo".to_owned(),
+        count => format!("{count} photos"),
+    }
+}
+
+fn captioner_with_memory(
+    reference: &str,
+    args: &EvalArgs,
+    stop: &Stop,
+) -> Result<Captioner, Failure> {
+    let mut captioner = open_captioner(reference, args.precision.precision)?;
     if let Some(memory) = &args.memory {
         let cache = cache_folder(args.cache.as_deref());
         let memory = memory_for(captioner.encoder(), memory, &cache, stop)?;
@@ -285,20 +297,6 @@ fn kept_folder(args: &EvalArgs) -> Result<Option<PathBuf>, Failure> {
         std::fs::remove_dir_all(&kept)?;
     }
     Ok(Some(kept))
-}
-
-/// What was typed, for the report's reader; quoted where a shell wants it.
-fn command_line() -> String {
-    let mut words = vec!["decap".to_owned()];
-    for word in std::env::args_os().skip(1) {
-        let word = word.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-        words.push(match !word.is_empty() && word.chars().all(plain) {
-            true => word.into_owned(),
-            false => format!("'{}'", word.replace('\'', "'\\''")),
-        });
-    }
-    words.join(" ")
 }
 
 /// A progress bar that begins anew with each step.

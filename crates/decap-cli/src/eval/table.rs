@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::failure::Failure;
 use crate::print;
 
-/// Metrics of the table, by the field's name.
+/// Metrics of the table, by the field's name, in the order of the report's page.
 const METRICS: [&str; 8] = [
-    "Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr", "SPICE",
+    "CIDEr", "Bleu_4", "METEOR", "ROUGE_L", "SPICE", "Bleu_1", "Bleu_2", "Bleu_3",
 ];
 
 /// Prints a table, or one JSON object.

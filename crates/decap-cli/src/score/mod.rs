@@ -8,11 +8,12 @@ use std::path::Path;
 use caption_metrics::{
     Bootstrap, Comparison, Diversity, DocumentFrequencies, Error, Interval, Meteor, MissingIds,
     Options, Predictions, References, Scores, Tokenization, TrainingCaptions, compare, diversity,
-    intervals, read_predictions, read_references, score, self_cider,
+    intervals, score, self_cider,
 };
 use decap_eval::ClipScores;
 
 use crate::args::ScoreArgs;
+use crate::captions::{of_file, read_predictions, read_references};
 use crate::eval::find_spice;
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
@@ -50,11 +51,11 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
         references,
         predictions,
     };
-    let references = read_references(references).map_err(of_file(files.references))?;
+    let references = read_references(references)?;
     if let Some(path) = &args.write_df {
         DocumentFrequencies::of_references(&references).write(path)?;
     }
-    let predictions = read_predictions(predictions).map_err(of_file(files.predictions))?;
+    let predictions = read_predictions(predictions)?;
     let options = options(args)?;
     let bootstrap = bootstrap(args)?;
     let scores = score(&references, &predictions, &options).map_err(|error| files.blame(error))?;
@@ -165,7 +166,7 @@ fn measure_self_cider(args: &ScoreArgs, references: &References) -> Result<Optio
     let Some(path) = &args.several else {
         return Ok(None);
     };
-    let several = read_references(path).map_err(of_file(path))?;
+    let several = read_references(path)?;
     let captions: Vec<Vec<String>> = several
         .images()
         .iter()
@@ -197,7 +198,7 @@ fn compare_with(
     let Some(path) = &args.compare else {
         return Ok(None);
     };
-    let predictions = read_predictions(path).map_err(of_file(path))?;
+    let predictions = read_predictions(path)?;
     let files = Files {
         predictions: path,
         ..files
@@ -230,20 +231,6 @@ impl Files<'_> {
             )),
             error => of_file(self.predictions)(error),
         }
-    }
-}
-
-/// An error about what is in `path`, with what to do about it.
-fn of_file(path: &Path) -> impl Fn(Error) -> Failure {
-    move |error| {
-        let remedy = match &error {
-            Error::DuplicatePredictions(_) | Error::DuplicateIds(_) => "keep one entry of each id",
-            Error::EmptyReferences(_) => "add references, or take these ids out of both files",
-            // These name their file.
-            Error::Io { .. } | Error::Format { .. } => return error.into(),
-            _ => return Failure::Scoring(format!("{}: {error}", path.display())),
-        };
-        Failure::Scoring(format!("{}: {error}\n  {remedy}", path.display()))
     }
 }
 

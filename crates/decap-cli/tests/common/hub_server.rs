@@ -130,7 +130,7 @@ fn read_token(reader: &mut impl BufRead) -> std::io::Result<String> {
 
 /// The tiny CLIP of the library's tests, in the layout of Hugging Face.
 pub fn clip() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap/tests/data/clip/hugging_face")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-encoder/tests/data/clip/hugging_face")
 }
 
 /// The variables of this machine that the Hub's client looks at.

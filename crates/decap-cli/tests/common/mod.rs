@@ -8,7 +8,7 @@
 
 pub mod hub_server;
 pub mod markdown;
-#[path = "../../../decap/src/skipped.rs"]
+#[path = "../../../decap-kernels/src/skipped.rs"]
 pub mod skipped;
 
 use std::fs;

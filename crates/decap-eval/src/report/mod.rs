@@ -1,11 +1,25 @@
 //! The folder that an evaluation leaves: a page, predictions, scores, plots.
 
+mod curve_chart;
+mod date;
+mod escape;
+mod facts;
+mod histogram;
+mod interval_chart;
+mod metric;
+mod original;
 mod page;
-mod plot;
+mod photos;
 mod predictions;
+mod scale;
 mod scores;
+mod svg;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use caption_metrics::Bootstrap;
 
@@ -31,12 +45,16 @@ pub struct Report<'a> {
     pub systems: &'a [System],
     /// Scores along choices.
     pub curves: &'a [Curve],
-    /// Published figures to stand beside ours; [`EvalSet::benchmark`] where it is known.
+    /// Whose published results are shown below ours; [`EvalSet::benchmark`] where it is known.
     pub benchmark: Option<Benchmark>,
     /// How significance was found.
     pub bootstrap: Bootstrap,
-    /// The command that made the report, for people.
+    /// The command that made the report, for people; empty where there was none.
     pub command: String,
+    /// The program that made it, with its version: `decap 0.1.0`; empty for none.
+    pub program: String,
+    /// When it was made.
+    pub made_at: SystemTime,
 }
 
 /// What the report says of the model.
@@ -78,7 +96,8 @@ impl Report<'_> {
     /// Writes into `folder`: `report.html`, which opens without a server; `scores.json`;
     /// `predictions.json` of the first method in COCO's result form, and
     /// `predictions_METHOD.json` of each where there are several; `CURVE.svg` for each curve.
-    /// Each file appears whole or not at all, the page last.
+    /// Each file appears whole or not at all, the page last. The page names no absolute path; it
+    /// links to originals that lie near `folder`.
     ///
     /// # Errors
     /// [`Error::Io`](decap::Error::Io).
@@ -94,17 +113,19 @@ impl Report<'_> {
             }
         }
         let mut plots = Vec::new();
-        for curve in self.curves.iter().filter(|curve| !curve.points.is_empty()) {
+        for curve in self.curves {
+            let Some(svg) = curve_chart::draw(curve) else {
+                continue;
+            };
             let path = folder.join(format!("{}.svg", curve.over.name()));
-            let svg = plot::draw(curve, &path)?;
-            write_atomically(&path, |file| file.write_all(svg.as_bytes()))?;
+            write_atomically(&path, |file| file.write_all(svg.file().as_bytes()))?;
             plots.push((curve, svg));
         }
         let scores = serde_json::to_string_pretty(&self.scores(&comparisons)).unwrap_or_default();
         write_atomically(&folder.join("scores.json"), |file| {
             writeln!(file, "{scores}")
         })?;
-        let page = self.page(&comparisons, &plots);
+        let page = self.page(folder, &comparisons, &plots);
         write_atomically(&folder.join("report.html"), |file| {
             file.write_all(page.as_bytes())
         })

@@ -31,6 +31,7 @@ impl Report<'_> {
             },
             "model": self.model,
             "command": self.command,
+            "program": self.program,
             "confidence": self.bootstrap.confidence,
             "systems": self.systems.iter().map(|one| self.system(one)).collect::<Vec<_>>(),
             "comparisons": comparisons.iter().map(comparison).collect::<Vec<_>>(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use decap::digest::hexadecimal;
+use decap::hexadecimal;
 use decap::{Error, Result};
 
 /// What features are of: the hash of a photo's or a sentence's bytes, and of the view.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::Decoder;
 use super::constraints::Constraints;
 use super::forward::Session;
-use super::generate::Sentence;
+use super::sentence::Sentence;
 
 /// The best sentence for each of `prefixes` `[rows, prefix_width]`, `width` of them followed.
 ///

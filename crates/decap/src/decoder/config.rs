@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use decap_encoder::{Error, Result};
 
 /// No tensor and no sum of tensors may claim more values than this: 16 GiB of f32.
 const MAX_PARAMETERS: usize = 1 << 32;

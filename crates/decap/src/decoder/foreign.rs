@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::layout::ParameterLayout;
 use super::{DecoderConfig, DecoderWeights};
-use crate::error::{Error, Result};
-use crate::output::write_atomically;
-use crate::weights::Checkpoint;
+use decap_encoder::output::write_atomically;
+use decap_encoder::weights::Checkpoint;
+use decap_encoder::{Error, Result};
 use torch_state_dict::NewTensor;
 
 /// The tensor by which a DeCap checkpoint, and what stands before its names, is known.
@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::decoder::{Decoder, GenerateOptions, Vocabulary};
-    use crate::weights::{Bytes, Tensors};
+    use decap_encoder::weights::{Bytes, Tensors};
 
     fn data(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -7,8 +7,9 @@ use super::Decoder;
 use super::beam::search_beams;
 use super::constraints::Constraints;
 use super::forward::Session;
-use crate::error::{Error, Result};
-use crate::random::RandomStream;
+use super::sentence::Sentence;
+use decap_encoder::random::RandomStream;
+use decap_encoder::{Error, Result};
 
 /// Embeddings that are decoded side by side; more only cost memory.
 const GROUP: usize = 64;
@@ -26,9 +27,9 @@ pub struct GenerateOptions {
     pub repetition_penalty: f32,
     /// No run of this many tokens is written twice; 0 for no such rule.
     pub no_repeat_ngram: usize,
-    /// Words never to write, each as its tokenizer ids: where a word has several, its last is
-    /// forbidden after the others. A word with an id that the decoder does not know cannot be
-    /// written in any case.
+    /// Words and phrases never to write, each as its tokenizer ids: where one has several, its
+    /// last is forbidden after the others. [`Decoder::writings`] gives a phrase's ids. What has an
+    /// id that the decoder does not know cannot be written in any case.
     pub banned_words: Vec<Vec<u32>>,
 }
 
@@ -247,29 +248,6 @@ impl Decoder {
     }
 }
 
-/// Tokens written so far, in the decoder's ids.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Sentence {
-    pub tokens: Vec<u32>,
-    /// The sum over the tokens, before constraints.
-    pub log_probability: f64,
-    pub ended: bool,
-}
-
-impl Sentence {
-    fn with_capacity(tokens: usize) -> Self {
-        Self {
-            tokens: Vec::with_capacity(tokens),
-            ..Self::default()
-        }
-    }
-
-    pub fn push(&mut self, token: u32, log_probability: f32) {
-        self.tokens.push(token);
-        self.log_probability += f64::from(log_probability);
-    }
-}
-
 /// A token and its log-probability before constraints.
 #[derive(Debug, Clone, Copy)]
 struct Choice {
@@ -279,7 +257,7 @@ struct Choice {
 
 /// Chooses a token for each row of logits.
 struct Chooser<'a> {
-    constraints: &'a Constraints,
+    constraints: &'a Constraints<'a>,
     pick: &'a Pick,
     /// The token where all are forbidden.
     otherwise: u32,

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::{DecoderConfig, DecoderWeights};
-use crate::error::Result;
-use crate::random::RandomStream;
+use decap_encoder::Result;
+use decap_encoder::random::RandomStream;
 
 /// GPT-2's `initializer_range`.
 const STANDARD_DEVIATION: f64 = 0.02;

@@ -20,6 +20,7 @@ mod forward;
 mod generate;
 mod initialise;
 mod layout;
+mod sentence;
 mod text;
 mod vocabulary;
 mod weights;
@@ -36,10 +37,11 @@ pub use text::{Case, detokenise};
 pub use vocabulary::Vocabulary;
 pub use weights::{DecoderWeights, WeightsDtype};
 
-use crate::error::{Error, Result};
-use crate::output::write_atomically;
-use crate::precision::Precision;
-use crate::weights::{Folder, Tensors};
+use decap_encoder::Precision;
+use decap_encoder::output::write_atomically;
+use decap_encoder::tokenizer::{TokenShape, Tokenizer};
+use decap_encoder::weights::{Folder, Tensors};
+use decap_encoder::{Error, Result};
 use forward::{Network, Session};
 use vocabulary::VocabularyFile;
 
@@ -82,6 +84,8 @@ pub struct Decoder {
     config: DecoderConfig,
     vocabulary: Vocabulary,
     network: Network,
+    /// By the decoder's ids; empty where the tokenizer is unknown.
+    shapes: Vec<TokenShape>,
 }
 
 /// What [`CONFIG_FILE`] holds.
@@ -142,7 +146,22 @@ impl Decoder {
             network: Network::new(weights, precision.of_decoder()),
             config,
             vocabulary,
+            shapes: Vec::new(),
         })
+    }
+
+    /// This decoder, which now knows how the tokens of its tokenizer make up words: without that,
+    /// banned words and least lengths go by tokens alone.
+    #[must_use]
+    pub fn with_tokenizer(mut self, tokenizer: &Tokenizer) -> Self {
+        let ids = 0..u32::try_from(self.vocabulary.len()).unwrap_or(u32::MAX);
+        let shape = |id| {
+            self.vocabulary
+                .tokenizer_id(id)
+                .map(|id| tokenizer.shape(id))
+        };
+        self.shapes = ids.map(|id| shape(id).unwrap_or_default()).collect();
+        self
     }
 
     /// The decoder's shape.
@@ -248,7 +267,7 @@ fn read_config(folder: &Folder) -> Result<(DecoderConfig, Vocabulary)> {
 }
 
 #[cfg(test)]
-use crate::weights::Bytes;
+use decap_encoder::weights::Bytes;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::golden::Golden;
 use super::*;
-use crate::weights::{NewTensor, write_safetensors};
+use decap_encoder::weights::{NewTensor, write_safetensors};
 
 /// Logits are sums of `width` products of order one: f32 rounding in another order of summation
 /// stays well below this, a wrong formula does not.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use decap_encoder::{Error, Result};
 
 /// Which tokenizer id each of the decoder's ids stands for.
 ///

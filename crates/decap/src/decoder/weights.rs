@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::DecoderConfig;
 use super::layout::{ParameterLayout, TensorLayout};
-use crate::error::{Error, Result};
-use crate::weights::{Bytes, NewTensor, Tensors, write_safetensors};
+use decap_encoder::weights::{Bytes, NewTensor, Tensors, write_safetensors};
+use decap_encoder::{Error, Result};
 
 /// The reference's state dict repeats the token embedding under this name.
 const TIED_OUTPUT: &str = "decoder.lm_head.weight";

@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicBool;
 use sha2::{Digest, Sha256};
 
 use super::{Captions, EncodingProgress, Memory, MemoryDtype, MemoryInfo, Rows, TextEmbeddings};
-use crate::embedding::Embeddings;
-use crate::encoder::Encoder;
-use crate::error::{Error, Result};
+use decap_encoder::Embeddings;
+use decap_encoder::encoder::Encoder;
+use decap_encoder::{Error, Result};
 
 /// Which captions become rows, and how rows are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::weights::Bytes;
+use decap_encoder::weights::Bytes;
+use decap_encoder::{Error, Result};
 
 /// Sentences in order, kept as the bytes of a text file with one a line.
 #[derive(Debug, Clone)]

@@ -15,11 +15,11 @@ use sha2::{Digest, Sha256};
 
 use decap_kernels::{on_pool, project, project_with};
 
-use crate::digest::hexadecimal;
-use crate::embedding::{Embedding, Embeddings};
-use crate::encoder::Encoder;
-use crate::error::{Error, Result};
-use crate::precision::Precision;
+use decap_encoder::Precision;
+use decap_encoder::encoder::Encoder;
+use decap_encoder::hexadecimal;
+use decap_encoder::{Embedding, Embeddings};
+use decap_encoder::{Error, Result};
 
 /// N sentences and their embeddings under one encoder.
 ///

@@ -7,10 +7,10 @@ use decap_kernels::{ExactRows, MemoryRows, quantize_rows};
 use half::f16;
 use rayon::prelude::*;
 
-use crate::embedding::Embeddings;
-use crate::error::{Error, Result};
-use crate::random::RandomStream;
-use crate::weights::Bytes;
+use decap_encoder::Embeddings;
+use decap_encoder::random::RandomStream;
+use decap_encoder::weights::Bytes;
+use decap_encoder::{Error, Result};
 
 /// How a memory row is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

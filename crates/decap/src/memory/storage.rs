@@ -8,9 +8,9 @@ use safetensors::tensor::{Dtype, View, serialize};
 use serde::{Deserialize, Serialize};
 
 use super::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
-use crate::error::{Error, Result};
-use crate::output::write_atomically;
-use crate::weights::{Folder, Tensors};
+use decap_encoder::output::write_atomically;
+use decap_encoder::weights::{Folder, Tensors};
+use decap_encoder::{Error, Result};
 
 /// The rows' file: tensors `rows` `[rows, width]` and, for int8, `scales` `[rows]`.
 pub const ROWS_FILE: &str = "memory.safetensors";
@@ -110,7 +110,7 @@ impl Memory {
         Self::new(rows, captions, info)
     }
 
-    /// The files of a memory's folder, for [`crate::weights::write_folder_atomically`].
+    /// The files of a memory's folder, for [`decap_encoder::weights::write_folder_atomically`].
     pub const FILES: [&str; 2] = [ROWS_FILE, CAPTIONS_FILE];
 
     /// Writes the two files into `folder`, each whole or not at all.
@@ -225,8 +225,8 @@ impl View for Stored<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedding::Embeddings;
     use crate::memory::{MemoryBuilder, MemoryOptions};
+    use decap_encoder::Embeddings;
 
     fn memory(sentences: &[&str]) -> Memory {
         let options = MemoryOptions::default();

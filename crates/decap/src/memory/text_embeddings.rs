@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use safetensors::Dtype;
 use sha2::{Digest, Sha256};
 
-use crate::digest::hexadecimal;
-use crate::embedding::Embeddings;
-use crate::encoder::Encoder;
-use crate::error::{Error, Result};
-use crate::weights::{Bytes, NewTensor, Tensors, write_safetensors};
+use decap_encoder::Embeddings;
+use decap_encoder::encoder::Encoder;
+use decap_encoder::hexadecimal;
+use decap_encoder::weights::{Bytes, NewTensor, Tensors, write_safetensors};
+use decap_encoder::{Error, Result};
 
 /// Texts of one file of the cache: what an interrupted run loses at most.
-const SHARD_TEXTS: usize = 4096;
+const SHARD_TEXTS: usize = 1024;
 
 const TENSOR: &str = "embeddings";
 

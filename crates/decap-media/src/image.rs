@@ -1,0 +1,468 @@
+//! A photo's bytes to RGB pixels.
+
+use std::fs::File;
+use std::io::{self, Cursor, ErrorKind, Read};
+use std::path::Path;
+
+use ::image::metadata::Orientation;
+use ::image::{
+    ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader,
+    Limits as DecoderLimits,
+};
+
+use crate::error::{Error, InputFault, Result};
+use crate::kind::{PhotoKind, kind_of_head, unread};
+use crate::samples::{Channels, to_rgb};
+use crate::{bmp, gif, jpeg, orientation, png, tiff};
+use parser_guard::guarded;
+
+/// A decoded photo: 8-bit RGB, upright, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RgbImage {
+    width: u32,
+    height: u32,
+    pixels: Vec<u8>,
+}
+
+/// How much a photo may claim before it is refused; checked before memory is taken for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Size of the file, in bytes. Default 512 MiB.
+    pub file_bytes: u64,
+    /// Width times height. Default 256,000,000.
+    pub pixels: u64,
+    /// Width and height. Default 1,048,576: a resize filter spans a whole edge.
+    pub edge: u32,
+    /// Memory that one photo may take while it is decoded, in bytes: the decoder's samples and the
+    /// pixels made of them. Default 3 GiB: 256 megapixels of 16-bit samples with alpha.
+    pub decoder_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file_bytes: 512 << 20,
+            pixels: 256_000_000,
+            edge: 1 << 20,
+            decoder_bytes: 3 << 30,
+        }
+    }
+}
+
+/// Reads and decodes the photo at `path`; see [`decode`].
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read, else as [`decode`].
+pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<RgbImage> {
+    let path = path.as_ref();
+    let bytes = read_within(path, limits.file_bytes)?;
+    decode(&bytes, path, limits)
+}
+
+/// As [`open`], but a JPEG may come out at 1/2, 1/4 or 1/8 of its size, as long as its shorter side
+/// is at least `least_side` pixels: what a resize would average away is never computed.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_reduced(path: impl AsRef<Path>, limits: &Limits, least_side: u32) -> Result<RgbImage> {
+    let path = path.as_ref();
+    let bytes = read_within(path, limits.file_bytes)?;
+    decode_reduced(&bytes, path, limits, least_side)
+}
+
+/// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF; `name` stands for it in messages.
+///
+/// The format is told by the content, and the pixels are those that Pillow reads. The first frame
+/// of an animation is taken, EXIF or XMP orientation is applied, transparency is flattened on
+/// white. CMYK becomes RGB without a colour profile. Of integers of more than 8 bits the high byte
+/// is kept: so does Pillow for colour, while its grey 16-bit photos clip at 255 and come out white,
+/// which is not followed here. Float samples of a TIFF are 0 to 1 or, where most are above 1, 0 to
+/// 255.
+///
+/// # Errors
+/// [`Error::Input`]: empty, of no supported kind, damaged or cut short, over a limit. A picture of
+/// another kind, such as HEIC, is named in the message.
+///
+/// ```
+/// use decap_media::{image, Limits};
+///
+/// let bmp = [
+///     b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0".as_slice(),
+///     &[0; 24],
+///     &[30, 20, 10, 0], // blue, green, red, padding
+/// ]
+/// .concat();
+/// let photo = image::decode(&bmp, "pixel.bmp".as_ref(), &Limits::default())?;
+/// assert_eq!((photo.width(), photo.height(), photo.pixels()), (1, 1, [10, 20, 30].as_slice()));
+/// # Ok::<(), decap_media::Error>(())
+/// ```
+pub fn decode(bytes: &[u8], name: &Path, limits: &Limits) -> Result<RgbImage> {
+    decode_at(bytes, name, limits, None)
+}
+
+/// As [`decode`], or with a `least_side` as [`decode_reduced`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_to_fit(
+    bytes: &[u8],
+    name: &Path,
+    limits: &Limits,
+    least_side: Option<u32>,
+) -> Result<RgbImage> {
+    decode_at(bytes, name, limits, least_side)
+}
+
+/// As [`decode`], at the scale of [`open_reduced`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_reduced(
+    bytes: &[u8],
+    name: &Path,
+    limits: &Limits,
+    least_side: u32,
+) -> Result<RgbImage> {
+    decode_at(bytes, name, limits, Some(least_side))
+}
+
+fn decode_at(
+    bytes: &[u8],
+    name: &Path,
+    limits: &Limits,
+    least_side: Option<u32>,
+) -> Result<RgbImage> {
+    let fault = |fault| Error::input(name, fault);
+    check_file_size(bytes.len() as u64, limits).map_err(fault)?;
+    let kind = kind_of(bytes).map_err(fault)?;
+    // Decoders are other people's code and the bytes may be hostile: should one panic, that photo
+    // is reported and the next one is captioned.
+    guarded(
+        kind.name(),
+        || decode_as(bytes, kind, limits, least_side),
+        |message| InputFault::Unsupported(format!("{message}; convert it to JPEG or PNG")),
+    )
+    .map_err(fault)
+}
+
+impl RgbImage {
+    /// An image of `pixels` `[height, width, 3]`, u8.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the number of pixels is zero or does not fit the size.
+    pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Result<Self> {
+        let expected = u128::from(width) * u128::from(height) * 3;
+        if expected == 0 || pixels.len() as u128 != expected {
+            return Err(Error::Usage(format!(
+                "expected {width} x {height} pixels in {expected} bytes, got {}",
+                pixels.len()
+            )));
+        }
+        Ok(Self {
+            width,
+            height,
+            pixels,
+        })
+    }
+
+    /// Pixels across, at least one.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Pixels down, at least one.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// `[height, width, 3]`, u8.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The same photo seen in a mirror: left and right exchanged.
+    pub fn mirrored(&self) -> Self {
+        let row_bytes = self.width as usize * 3;
+        let mut pixels = Vec::with_capacity(self.pixels.len());
+        for row in self.pixels.chunks_exact(row_bytes) {
+            pixels.extend(row.rchunks_exact(3).flatten());
+        }
+        Self { pixels, ..*self }
+    }
+
+    /// The part of `width` by `height` pixels whose upper left corner is at (`left`, `top`).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it is empty or reaches beyond the photo.
+    pub fn cropped(&self, left: u32, top: u32, width: u32, height: u32) -> Result<Self> {
+        let fits = |start: u32, length: u32, whole: u32| {
+            length > 0 && start.checked_add(length).is_some_and(|end| end <= whole)
+        };
+        if !fits(left, width, self.width) || !fits(top, height, self.height) {
+            return Err(Error::Usage(format!(
+                "expected a part of {} x {} pixels, got {width} x {height} at ({left}, {top})",
+                self.width, self.height
+            )));
+        }
+        let (left, width_bytes) = (left as usize * 3, width as usize * 3);
+        let pixels = self
+            .pixels
+            .chunks_exact(self.width as usize * 3)
+            .skip(top as usize)
+            .take(height as usize)
+            .flat_map(|row| &row[left..left + width_bytes])
+            .copied()
+            .collect();
+        Ok(Self {
+            width,
+            height,
+            pixels,
+        })
+    }
+}
+
+/// The content of the regular file at `path`: never more than the limit is read. A pipe or a device
+/// is refused before it is opened, since opening it could wait for ever.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read or is no regular file, [`Error::Input`] where it is longer
+/// than `file_bytes`.
+pub fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
+    let failed = |source| Error::io(path, source);
+    let kind = path.metadata().map_err(failed)?.file_type();
+    if !kind.is_file() {
+        let what = if kind.is_dir() {
+            "a folder"
+        } else {
+            "a pipe or device"
+        };
+        let message = format!("expected a file, got {what}");
+        return Err(failed(io::Error::new(ErrorKind::InvalidInput, message)));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let declared = file.metadata().map_err(failed)?.len();
+    let mut bytes = Vec::new();
+    if declared <= file_bytes {
+        bytes.reserve_exact(usize::try_from(declared).unwrap_or(0));
+        file.take(file_bytes.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+    }
+    if declared.max(bytes.len() as u64) > file_bytes {
+        let message = format!("expected a file of at most {file_bytes} bytes, got more");
+        return Err(Error::input(path, InputFault::TooLarge(message)));
+    }
+    Ok(bytes)
+}
+
+fn check_file_size(length: u64, limits: &Limits) -> Result<(), InputFault> {
+    if length == 0 {
+        return Err(InputFault::Empty("expected a photo, got no bytes".into()));
+    }
+    if length > limits.file_bytes {
+        return Err(InputFault::TooLarge(format!(
+            "expected a file of at most {} bytes, got {length}",
+            limits.file_bytes
+        )));
+    }
+    Ok(())
+}
+
+fn kind_of(bytes: &[u8]) -> Result<PhotoKind, InputFault> {
+    match kind_of_head(bytes) {
+        Some(PhotoKind::Unreadable(name)) => Err(unread(name)),
+        Some(kind) => Ok(kind),
+        None => Err(InputFault::Unsupported(
+            "not a photo: expected a JPEG, PNG, WebP, GIF, BMP or TIFF".into(),
+        )),
+    }
+}
+
+/// Refuses a photo of more pixels, or a longer edge, than the limits allow.
+pub(super) fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(), InputFault> {
+    if width == 0 || height == 0 {
+        return Err(InputFault::Damaged(format!(
+            "expected pixels, got {width} x {height}"
+        )));
+    }
+    if u64::from(width) * u64::from(height) > limits.pixels {
+        return Err(InputFault::TooLarge(format!(
+            "expected at most {} pixels, got {width} x {height}",
+            limits.pixels
+        )));
+    }
+    if width.max(height) > limits.edge {
+        return Err(InputFault::TooLarge(format!(
+            "expected edges of at most {} pixels, got {width} x {height}",
+            limits.edge
+        )));
+    }
+    Ok(())
+}
+
+fn decode_as(
+    bytes: &[u8],
+    kind: PhotoKind,
+    limits: &Limits,
+    least_side: Option<u32>,
+) -> Result<RgbImage, InputFault> {
+    let (image, orientation) = match kind {
+        PhotoKind::Jpeg => jpeg::decode(bytes, limits, least_side)?,
+        PhotoKind::Tiff => tiff::decode(bytes, limits)?,
+        PhotoKind::Gif => (gif::decode(bytes, limits)?, None),
+        PhotoKind::Png => {
+            check_png_header(bytes, limits)?;
+            let pixels = png::pixels_alone(bytes);
+            let image = decode_with_image_crate(&pixels, ImageFormat::Png, limits)?.0;
+            (image, png::orientation(bytes))
+        }
+        PhotoKind::Bmp => {
+            decode_with_image_crate(&bmp::normalised(bytes)?, ImageFormat::Bmp, limits)?
+        }
+        PhotoKind::WebP => decode_with_image_crate(bytes, ImageFormat::WebP, limits)?,
+        PhotoKind::Unreadable(name) => return Err(unread(name)),
+    };
+    let mut image = DynamicImage::ImageRgb8(image);
+    if let Some(orientation) = orientation {
+        image.apply_orientation(orientation);
+    }
+    let (width, height) = (image.width(), image.height());
+    Ok(RgbImage {
+        width,
+        height,
+        pixels: image.into_bytes(),
+    })
+}
+
+/// Refuses a PNG by its header alone, whose decoder would first look for the data behind it.
+fn check_png_header(bytes: &[u8], limits: &Limits) -> Result<(), InputFault> {
+    let number = |at: usize| {
+        let four = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_be_bytes(four))
+    };
+    match number(16).zip(number(20)) {
+        Some((width, height)) => check_pixels(width, height, limits),
+        None => Ok(()),
+    }
+}
+
+fn decode_with_image_crate(
+    bytes: &[u8],
+    format: ImageFormat,
+    limits: &Limits,
+) -> Result<(::image::RgbImage, Option<Orientation>), InputFault> {
+    const RGB_BYTES: u64 = 3;
+    let mut decoder_limits = DecoderLimits::default();
+    decoder_limits.max_alloc = Some(limits.decoder_bytes);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(decoder_limits.clone());
+    let mut decoder = reader.into_decoder().map_err(fault_of)?;
+
+    let (width, height) = decoder.dimensions();
+    check_pixels(width, height, limits)?;
+    let pixels = u64::from(width) * u64::from(height);
+    let taken = decoder.total_bytes().saturating_add(RGB_BYTES * pixels);
+    decoder_limits.reserve(taken).map_err(fault_of)?;
+    decoder.set_limits(decoder_limits).map_err(fault_of)?;
+    let (channels, is_wide) = match decoder.color_type() {
+        ColorType::L8 => (Channels::Grey, false),
+        ColorType::La8 => (Channels::GreyAlpha, false),
+        ColorType::Rgb8 => (Channels::Rgb, false),
+        ColorType::Rgba8 => (Channels::RgbAlpha, false),
+        ColorType::L16 => (Channels::Grey, true),
+        ColorType::La16 => (Channels::GreyAlpha, true),
+        ColorType::Rgb16 => (Channels::Rgb, true),
+        ColorType::Rgba16 => (Channels::RgbAlpha, true),
+        other => return Err(unread(&format!("{other:?}"))),
+    };
+    // A broken EXIF block is no reason to refuse the photo that it describes.
+    let exif = decoder.exif_metadata().ok().flatten();
+    let xmp = decoder.xmp_metadata().ok().flatten();
+    let orientation = exif
+        .and_then(|exif| orientation::of_exif(&exif))
+        .or_else(|| orientation::of_xmp(&xmp?));
+
+    let length = usize::try_from(decoder.total_bytes()).map_err(|_| {
+        InputFault::TooLarge(format!("expected pixels that fit memory, got {pixels}"))
+    })?;
+    let mut samples = vec![0; length];
+    decoder.read_image(&mut samples).map_err(fault_of)?;
+    if is_wide {
+        keep_high_bytes(&mut samples);
+    }
+    if format == ImageFormat::Bmp && channels == Channels::RgbAlpha {
+        bmp::drop_unset_alpha(&mut samples);
+    }
+    ::image::RgbImage::from_raw(width, height, to_rgb(samples, channels))
+        .map(|image| (image, orientation))
+        .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
+}
+
+fn fault_of(error: ImageError) -> InputFault {
+    match error {
+        ImageError::Limits(error) => InputFault::TooLarge(error.to_string()),
+        ImageError::Unsupported(error) => {
+            InputFault::Unsupported(format!("{error}; convert it to JPEG or PNG"))
+        }
+        error => InputFault::Damaged(error.to_string()),
+    }
+}
+
+/// Of samples of 16 bits in the machine's order, the upper eight; in place.
+fn keep_high_bytes(samples: &mut Vec<u8>) {
+    let count = samples.len() / 2;
+    for at in 0..count {
+        let wide = u16::from_ne_bytes([samples[2 * at], samples[2 * at + 1]]);
+        samples[at] = (wide >> 8) as u8;
+    }
+    samples.truncate(count);
+}
+
+#[cfg(test)]
+mod tests {
+    use ::image::{ImageBuffer, Rgb, Rgba};
+
+    use super::*;
+
+    fn decoded(image: DynamicImage, format: ImageFormat) -> RgbImage {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        decode(bytes.get_ref(), "photo".as_ref(), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn sixteen_bits_keep_the_high_byte() {
+        let pixels = vec![0, 255, 256, 0x1234, 0x80FF, 0xFFFF];
+        let image: ImageBuffer<Rgb<u16>, _> = ImageBuffer::from_raw(2, 1, pixels).unwrap();
+        let image = decoded(DynamicImage::ImageRgb16(image), ImageFormat::Png);
+        assert_eq!(image.pixels(), [0, 0, 1, 0x12, 0x80, 0xFF]);
+        let pixels = vec![
+            0x1234, 0x5678, 0x9ABC, 0xFFFF, 0x1234, 0x5678, 0x9ABC, 0x00FF,
+        ];
+        let image: ImageBuffer<Rgba<u16>, _> = ImageBuffer::from_raw(2, 1, pixels).unwrap();
+        let image = decoded(DynamicImage::ImageRgba16(image), ImageFormat::Png);
+        assert_eq!(image.pixels(), [0x12, 0x56, 0x9A, 255, 255, 255]);
+    }
+
+    #[test]
+    fn mirror_and_crop() {
+        let image = RgbImage::new(3, 2, (0..18).collect()).unwrap();
+        let mirrored = [6, 7, 8, 3, 4, 5, 0, 1, 2, 15, 16, 17, 12, 13, 14, 9, 10, 11];
+        assert_eq!(image.mirrored().pixels(), mirrored);
+        assert_eq!(
+            image.cropped(1, 1, 2, 1).unwrap().pixels(),
+            [12, 13, 14, 15, 16, 17]
+        );
+        for (left, top, width, height) in [(2, 0, 2, 1), (0, 2, 1, 1), (0, 0, 0, 1), (4, 0, 1, 1)] {
+            assert!(image.cropped(left, top, width, height).is_err());
+        }
+        assert!(image.cropped(u32::MAX, 0, 2, 1).is_err());
+    }
+
+    #[test]
+    fn pixels_must_fit_the_size() {
+        for (width, height, bytes) in [(0, 0, 0), (1, 1, 4), (2, 2, 11), (u32::MAX, u32::MAX, 3)] {
+            assert!(RgbImage::new(width, height, vec![0; bytes]).is_err());
+        }
+    }
+}

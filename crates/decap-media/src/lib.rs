@@ -1,0 +1,21 @@
+//! Photos and videos: bytes to pixels, within limits.
+
+mod bmp;
+mod error;
+mod gif;
+pub mod image;
+mod jpeg;
+mod jpeg_components;
+mod kind;
+mod orientation;
+mod png;
+pub mod resize;
+mod samples;
+mod tiff;
+pub mod video;
+
+pub use error::{Error, InputFault, Result};
+pub use image::{Limits, RgbImage};
+pub use kind::{HEAD_BYTES, PhotoKind, kind_of_head};
+pub use resize::Filter;
+pub use video::{SampledFrames, VideoOptions, is_video, is_video_head};
