@@ -209,8 +209,8 @@ fn lines_to_keep(
             source.display()
         )))
     };
-    if is_begun {
-        let known = fs::read_to_string(run_file(partial)).unwrap_or_default();
+    // Where the key is not beside the lines, they carry it themselves.
+    if is_begun && let Ok(known) = fs::read_to_string(run_file(partial)) {
         if known.trim() != to.run_key.as_str() {
             return Err(other_run("begun by another model or with other options"));
         }

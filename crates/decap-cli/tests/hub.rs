@@ -5,136 +5,24 @@
     reason = "tests may unwrap, their helper functions too"
 )]
 
+mod common;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
 
-const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+use common::hub_server::{COMMIT, Server, VARIABLES, clip};
+
 const REPOSITORY: &str = "openai/tiny-clip";
-
-/// A repository behind the Hub's interface; it notes the first line and the token of each request.
-/// It answers requests to a proxy (`GET http://host/path`) just the same.
-struct Server {
-    address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    /// Serves the files of `folder` until the test ends.
-    fn start(folder: PathBuf) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&requests);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (folder, noted) = (folder.clone(), Arc::clone(&noted));
-                // A client that went away is the client's business.
-                std::thread::spawn(move || drop(answer(stream, &folder, &noted)));
-            }
-        });
-        Self { address, requests }
-    }
-
-    fn requests(&self) -> Vec<String> {
-        std::mem::take(&mut *self.requests.lock().unwrap())
-    }
-}
-
-/// Answers the requests of one connection; a `CONNECT` leads to this server itself.
-fn answer(mut stream: TcpStream, folder: &Path, noted: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    loop {
-        let mut request = String::new();
-        if reader.read_line(&mut request)? == 0 {
-            return Ok(());
-        }
-        let mut token = String::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            let line = line.trim();
-            if line.is_empty() {
-                break;
-            }
-            if line.to_ascii_lowercase().starts_with("authorization:") {
-                token = line.to_owned();
-            }
-        }
-        noted
-            .lock()
-            .unwrap()
-            .push(format!("{} {token}", request.trim()));
-        let mut words = request.split_whitespace();
-        let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-        if method == "CONNECT" {
-            write!(stream, "HTTP/1.1 200 OK\r\n\r\n")?;
-            continue;
-        }
-        let path = target
-            .strip_prefix("http://")
-            .and_then(|rest| rest.find('/').map(|start| &rest[start..]))
-            .unwrap_or(target);
-        let mut body = Vec::new();
-        let mut status = "200 OK";
-        if path == format!("/api/models/{REPOSITORY}/revision/main") {
-            let names = fs::read_dir(folder)?.flatten().map(|entry| {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                format!("{{\"rfilename\": \"{name}\"}}")
-            });
-            let names: Vec<String> = names.collect();
-            body = format!(
-                "{{\"sha\": \"{COMMIT}\", \"siblings\": [{}]}}",
-                names.join(", ")
-            )
-            .into_bytes();
-        } else if let Some(name) = path.strip_prefix(&format!("/{REPOSITORY}/resolve/{COMMIT}/")) {
-            fs::File::open(folder.join(name))?.read_to_end(&mut body)?;
-        } else if path.contains("private") {
-            status = "401 Unauthorized";
-        } else {
-            status = "404 Not Found";
-        }
-        let etag = format!("{:040x}", path.len() * 7919 + body.len());
-        write!(
-            stream,
-            "HTTP/1.1 {status}\r\netag: \"{etag}\"\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        )?;
-        if method != "HEAD" {
-            stream.write_all(&body)?;
-        }
-    }
-}
-
-fn clip() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../decap-encoder/tests/data/clip/hugging_face")
-}
 
 /// The program without any variable of this machine that the Hub's client looks at.
 fn decap(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_decap"));
-    command.args(args).stdin(Stdio::null()).env("HF_HOME", home);
-    for name in [
-        "HF_HUB_CACHE",
-        "HF_ENDPOINT",
-        "HF_TOKEN",
-        "HF_TOKEN_PATH",
-        "HF_HUB_OFFLINE",
-        "ALL_PROXY",
-        "HTTPS_PROXY",
-        "HTTP_PROXY",
-        "NO_PROXY",
-        "all_proxy",
-        "https_proxy",
-        "http_proxy",
-        "no_proxy",
-    ] {
+    command.args(args).stdin(Stdio::null());
+    for name in VARIABLES {
         command.env_remove(name);
     }
+    command.env("HF_HOME", home);
     command
 }
 
@@ -147,7 +35,7 @@ fn run(command: &mut Command) -> (Output, String, String) {
 
 #[test]
 fn an_encoder_is_pulled_once_and_used_offline() {
-    let server = Server::start(clip());
+    let server = Server::start(REPOSITORY, clip());
     let endpoint = format!("http://{}/", server.address);
     let home = tempfile::tempdir().unwrap();
     let (output, stdout, stderr) = run(decap(home.path(), &["model", "pull", REPOSITORY])
@@ -196,7 +84,7 @@ fn an_encoder_is_pulled_once_and_used_offline() {
 
 #[test]
 fn the_token_may_lie_where_other_clients_keep_it() {
-    let server = Server::start(clip());
+    let server = Server::start(REPOSITORY, clip());
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("token"), "hf_from_file\n").unwrap();
     let (output, _, stderr) = run(decap(home.path(), &["model", "pull", REPOSITORY])
@@ -213,7 +101,7 @@ fn the_token_may_lie_where_other_clients_keep_it() {
 
 #[test]
 fn a_proxy_is_followed() {
-    let proxy = Server::start(clip());
+    let proxy = Server::start(REPOSITORY, clip());
     let home = tempfile::tempdir().unwrap();
     // No such host: only the proxy can answer.
     let (output, _, stderr) = run(decap(home.path(), &["model", "pull", REPOSITORY])
@@ -230,7 +118,7 @@ fn a_proxy_is_followed() {
 
 #[test]
 fn wrong_ids_and_no_network_are_said_clearly() {
-    let server = Server::start(clip());
+    let server = Server::start(REPOSITORY, clip());
     let endpoint = format!("http://{}", server.address);
     let nobody = "http://127.0.0.1:9".to_owned();
     let cases = [

@@ -67,7 +67,7 @@ fn a_folder_with_other_files_is_never_written_into() {
         "dear"
     );
 
-    // A memory may take the place of a memory.
+    // Nor is a memory replaced by another.
     let out = folder.path().join("memory");
     let build = [
         "memory",
@@ -79,7 +79,10 @@ fn a_folder_with_other_files_is_never_written_into() {
         text(&cache),
     ];
     decap_well(&build);
-    decap_well(&build);
+    let output = decap(&build);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let message = "there is a memory already";
+    assert!(stderr(&output).contains(message), "{}", stderr(&output));
     let found = decap_well(&[
         "memory",
         "search",
@@ -288,7 +291,7 @@ fn an_input_that_cannot_be_embedded_is_a_failure() {
     let output = decap(&["embed", &photo("cat"), text(&empty), "--output", text(&npy)]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(
-        stderr(&output).contains("no photo in this folder"),
+        stderr(&output).contains("no photo or video in this folder"),
         "{}",
         stderr(&output)
     );
@@ -309,10 +312,10 @@ fn a_line_of_json_has_the_keys_of_the_contract() {
     };
     let keys = |value: &serde_json::Value| value.as_object().unwrap().len();
     let order = [
-        "path", "caption", "score", "evidence", "text", "weight", "model", "ms",
+        "path", "caption", "score", "evidence", "text", "weight", "model", "run", "ms",
     ];
     places(&printed, &order);
-    assert_eq!(keys(&json(&printed)), 6);
+    assert_eq!(keys(&json(&printed)), 7);
     assert_eq!(keys(&json(&printed)["evidence"][0]), 2);
 
     let output = decap(&["caption", "missing.jpg", "--json"]);

@@ -26,3 +26,7 @@ pub use encoder::Encoder;
 pub use error::{Error, InputFault, Result};
 pub use places::{Disk, OpenOptions, Places};
 pub use precision::Precision;
+
+#[cfg(test)]
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
 
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -151,9 +154,7 @@ fn recipes(recipes: &[(&str, &str)]) -> BTreeMap<String, Preprocess> {
 /// Twenty real photos, from the file and from Pillow's pixels.
 #[test]
 fn real_photos_are_preprocessed_as_in_python() {
-    let folder = std::env::var_os("DECAP_GOLDEN").map(|path| PathBuf::from(path).join("media"));
-    let Some(folder) = folder.filter(|folder| folder.is_dir()) else {
-        println!("skipped: DECAP_GOLDEN names no folder with golden files of photos");
+    let Some(folder) = skipped::golden("media") else {
         return;
     };
     let recipes = recipes(&[

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
 
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -301,12 +304,9 @@ struct Inputs {
     photos: Vec<PathBuf>,
 }
 
+#[track_caller]
 fn real() -> Option<(PathBuf, Inputs)> {
-    let folder = std::env::var_os("DECAP_GOLDEN").map(|path| PathBuf::from(path).join("towers"));
-    let Some(folder) = folder.filter(|folder| folder.is_dir()) else {
-        println!("skipped: DECAP_GOLDEN names no folder with golden files of towers");
-        return None;
-    };
+    let folder = skipped::golden("towers")?;
     let inputs = serde_json::from_slice(&fs::read(folder.join("inputs.json")).unwrap()).unwrap();
     Some((folder, inputs))
 }

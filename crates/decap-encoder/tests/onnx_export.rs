@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
 
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,15 +91,10 @@ fn exports_of_the_hub_open_as_they_are() {
 /// `tools/reference/clip_onnx_golden.py --real $DECAP_GOLDEN/clip_onnx`
 #[test]
 fn exports_of_real_shapes_open_as_they_are() {
-    let Some(folder) = std::env::var_os("DECAP_GOLDEN") else {
-        println!("skipped: DECAP_GOLDEN is not set");
+    let Some(folder) = skipped::golden("clip_onnx") else {
         return;
     };
-    let Ok(entries) = fs::read_dir(Path::new(&folder).join("clip_onnx")) else {
-        println!("skipped: no folder clip_onnx in DECAP_GOLDEN");
-        return;
-    };
-    for entry in entries {
+    for entry in fs::read_dir(folder).unwrap() {
         assert_equal(&entry.unwrap().path());
     }
 }

@@ -56,6 +56,8 @@ mod matrix_unit;
 mod parallel;
 mod projection;
 mod row_sums;
+#[cfg(test)]
+mod skipped;
 mod softmax;
 #[cfg(test)]
 mod testing;

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
 
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,10 +29,7 @@ fn ffmpeg(arguments: &[&str], out: &Path) -> bool {
         .status();
     let made = made.is_ok_and(|status| status.success());
     if !made {
-        println!(
-            "skipped: ffmpeg is not installed, or cannot make {}",
-            out.display()
-        );
+        skipped::skip(&format!("ffmpeg, which makes {}", out.display()));
     }
     made
 }
@@ -46,10 +46,11 @@ fn ffmpeg_through_pipe(arguments: &[&str], out: &Path) -> bool {
 }
 
 /// Whether ffmpeg is there at all; a clip that it cannot make is then a failure.
+#[track_caller]
 fn has_ffmpeg() -> bool {
     let found = Command::new("ffmpeg").arg("-version").output().is_ok();
     if !found {
-        println!("skipped: ffmpeg is not installed");
+        skipped::skip("ffmpeg");
     }
     found
 }
@@ -730,11 +731,11 @@ fn a_pipe_named_like_a_video_is_refused_at_once() {
 
 #[test]
 fn real_videos_give_their_frames() {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let shared = std::env::var_os("DECAP_SHARED").map_or(PathBuf::from(default), PathBuf::from);
-    let folder = shared.join("videos");
-    if !folder.is_dir() || Command::new("ffmpeg").arg("-version").output().is_err() {
-        println!("skipped: no videos in {}, or no ffmpeg", folder.display());
+    let Some(folder) = skipped::shared("videos") else {
+        return;
+    };
+    if Command::new("ffmpeg").arg("-version").output().is_err() {
+        skipped::skip("ffmpeg");
         return;
     }
     for entry in fs::read_dir(folder).unwrap() {

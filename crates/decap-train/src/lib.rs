@@ -360,4 +360,7 @@ use decap::weights::{Bytes, Tensors};
 #[path = "../../decap/src/decoder/golden.rs"]
 mod golden;
 #[cfg(test)]
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
+#[cfg(test)]
 mod tests;

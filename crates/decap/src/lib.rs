@@ -49,3 +49,7 @@ pub use decap_media as media;
 pub use input::Input;
 pub use machine::Machine;
 pub use npy::{NpyArray, read_npy, write_npy};
+
+#[cfg(test)]
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;

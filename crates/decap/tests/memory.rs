@@ -5,6 +5,9 @@
     reason = "tests may unwrap, their helper functions too"
 )]
 
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
+
 use std::path::{Path, PathBuf};
 
 use decap::memory::{Captions, Memory, MemoryDtype, MemoryInfo, Projection, Rows};
@@ -48,18 +51,6 @@ fn memory(embeddings: &Embeddings, dtype: MemoryDtype) -> Memory {
         source: "test".into(),
     };
     Memory::new(Rows::quantise(embeddings, dtype), captions, info).unwrap()
-}
-
-/// Real data beside the repository, where it is.
-fn shared(name: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let root = std::env::var_os("DECAP_SHARED").map_or(beside, PathBuf::from);
-    let path = root.join(name);
-    if !path.exists() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
 }
 
 #[test]
@@ -212,7 +203,7 @@ fn a_memory_grows_without_touching_its_rows() {
 /// Real CLIP ViT-B/32 embeddings: 541 photos onto 17,069 words.
 #[test]
 fn real_clip_embeddings_project_as_in_numpy() {
-    let Some(folder) = shared("clip_vitb32") else {
+    let Some(folder) = skipped::shared("clip_vitb32") else {
         return;
     };
     let golden: ClipGolden = golden("projection_clip.json");
@@ -246,7 +237,7 @@ fn real_clip_embeddings_project_as_in_numpy() {
 /// The figures are kept in `docs/results.md`.
 #[test]
 fn the_projection_closes_the_modality_gap() {
-    let Some(folder) = shared("clip_vitb32/flickr8k_100") else {
+    let Some(folder) = skipped::shared("clip_vitb32/flickr8k_100") else {
         return;
     };
     let text = embeddings(&folder.join("text_emb.npy"));

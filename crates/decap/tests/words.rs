@@ -5,6 +5,9 @@
     reason = "tests may unwrap, their helper functions too"
 )]
 
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
+
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -98,13 +101,9 @@ fn phrases_come_back_as_they_were() {
 
 #[test]
 fn captions_of_people_come_back_as_they_were() {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("DECAP_SHARED").map_or(beside, PathBuf::from);
-    let folder = folder.join("text");
-    if !folder.exists() {
-        println!("skipped: {} is not there", folder.display());
+    let Some(folder) = skipped::shared("text") else {
         return;
-    }
+    };
     let files: Vec<String> = WRITTEN
         .iter()
         .map(|name| std::fs::read_to_string(folder.join(name)).unwrap())

@@ -6,6 +6,11 @@
     reason = "tests may unwrap; each test file uses some of these"
 )]
 
+pub mod hub_server;
+pub mod markdown;
+#[path = "../../../decap-kernels/src/skipped.rs"]
+pub mod skipped;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -37,6 +42,12 @@ pub fn photo(name: &str) -> String {
     let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/photos");
     let path = photos.canonicalize().unwrap().join(format!("{name}.webp"));
     path.to_str().unwrap().to_owned()
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().unwrap()
 }
 
 pub fn text(path: &Path) -> &str {

@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn the_matrix_unit_agrees_with_its_twin() {
         if !is_supported() {
-            println!("skipped: this processor or system has no AMX");
+            crate::skipped::skip("a processor and a system with AMX");
             return;
         }
         for steps in [16, 64, 256] {

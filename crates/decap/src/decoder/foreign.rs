@@ -320,15 +320,9 @@ mod tests {
     /// `tools/reference/torch_golden.py --decap $DECAP_GOLDEN SHARED_DATA`
     #[test]
     fn five_hundred_captions_equal_the_reference_token_for_token() {
-        let Some(folder) = std::env::var_os("DECAP_GOLDEN").map(PathBuf::from) else {
-            println!("skipped: DECAP_GOLDEN is not set");
+        let Some(path) = crate::skipped::golden("decap_full.safetensors") else {
             return;
         };
-        let path = folder.join("decap_full.safetensors");
-        if !path.exists() {
-            println!("skipped: {} is not there", path.display());
-            return;
-        }
         let golden = Tensors::read(&path, Bytes::map(&path).unwrap()).unwrap();
         let prefixes = golden.f32("prefixes", &[500, 512]).unwrap();
         let (tokens, _) = golden.get("tokens").unwrap().bytes.as_chunks::<8>();
@@ -337,8 +331,7 @@ mod tests {
             .map(|&token| i64::from_le_bytes(token))
             .collect();
         let weights =
-            DecoderWeights::import(&folder.join("decap_full.pt"), &ImportOptions::default())
-                .unwrap();
+            DecoderWeights::import(&path.with_extension("pt"), &ImportOptions::default()).unwrap();
         let vocabulary = Vocabulary::identity(weights.config().vocabulary_size);
         let decoder = Decoder::new(&weights, vocabulary).unwrap();
         let captions = decoder

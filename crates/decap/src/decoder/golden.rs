@@ -22,16 +22,9 @@ impl Golden {
     }
 
     /// The golden file of the reference's size, where DECAP_GOLDEN names its folder.
+    #[track_caller]
     pub fn full() -> Option<Self> {
-        let path = std::env::var_os("DECAP_GOLDEN")
-            .map(|it| PathBuf::from(it).join("decoder_full.safetensors"));
-        match path.filter(|path| path.is_file()) {
-            Some(path) => Some(Self::open(&path)),
-            None => {
-                println!("skipped: DECAP_GOLDEN names no folder with decoder_full.safetensors");
-                None
-            }
-        }
+        crate::skipped::golden("decoder_full.safetensors").map(|path| Self::open(&path))
     }
 
     fn open(path: &Path) -> Self {

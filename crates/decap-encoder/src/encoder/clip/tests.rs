@@ -210,15 +210,10 @@ fn every_stage_of_every_form_equals_its_library() {
 /// `tools/reference/clip_golden.py --real $DECAP_GOLDEN/clip`
 #[test]
 fn every_stage_of_real_shapes_equals_its_library() {
-    let Some(folder) = std::env::var_os("DECAP_GOLDEN") else {
-        println!("skipped: DECAP_GOLDEN is not set");
+    let Some(folder) = crate::skipped::golden("clip") else {
         return;
     };
-    let Ok(entries) = fs::read_dir(Path::new(&folder).join("clip")) else {
-        println!("skipped: no folder clip in DECAP_GOLDEN");
-        return;
-    };
-    for entry in entries {
+    for entry in fs::read_dir(folder).unwrap() {
         let folder = entry.unwrap().path();
         print_parity(&folder, compare(&folder));
     }
