@@ -91,19 +91,12 @@ impl Output {
         }
         let partial = with_ending(to.path, ".partial");
         let mut file = open_locked(&partial)?;
-        let lines = match to.start {
-            Start::Fresh => {
-                refuse_foreign(to.path, form)?;
-                if file.metadata().map_err(failed)?.len() > 0 {
-                    return Err(Failure::Usage(format!(
-                        "{}: an interrupted run is here already\n  {OTHERWISE}",
-                        partial.display()
-                    )));
-                }
-                Vec::new()
+        let lines = lines_to_begin_with(to, form, &partial, &file).inspect_err(|_| {
+            // Nothing was begun, so nothing is left.
+            if file.metadata().is_ok_and(|found| found.len() == 0) {
+                let _removed = fs::remove_file(&partial);
             }
-            Start::Resume => lines_to_keep(to, form, &partial, &file)?,
-        };
+        })?;
         let mut kept = HashSet::new();
         let mut text = String::new();
         for line in lines {
@@ -177,6 +170,27 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// The lines that the file begins with.
+fn lines_to_begin_with(
+    to: &Destination<'_>,
+    form: &Form<'_>,
+    partial: &Path,
+    growing: &File,
+) -> Result<Vec<String>, Failure> {
+    if to.start == Start::Resume {
+        return lines_to_keep(to, form, partial, growing);
+    }
+    refuse_foreign(to.path, form)?;
+    let length = growing.metadata().map(|found| found.len());
+    if length.map_err(|source| Error::io(partial, source))? > 0 {
+        return Err(Failure::Usage(format!(
+            "{}: an interrupted run is here already\n  {OTHERWISE}",
+            partial.display()
+        )));
+    }
+    Ok(Vec::new())
 }
 
 /// The lines of the run to go on with, whole ones alone.
@@ -363,5 +377,10 @@ mod tests {
             assert!(matches!(open(&path, start, "one"), Err(Failure::Usage(_))));
         }
         assert_eq!(fs::read(&path).unwrap(), b"\xff\xd8\xff\xe0 a photo");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no leftovers"
+        );
     }
 }

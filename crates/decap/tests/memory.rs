@@ -8,7 +8,7 @@
 #[path = "../../decap-kernels/src/skipped.rs"]
 mod skipped;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use decap::memory::{Captions, Memory, MemoryDtype, MemoryInfo, Projection, Rows};
 use decap::{Embedding, Embeddings, Precision, read_npy};

@@ -114,7 +114,8 @@ pub fn key(line: &str) -> Option<String> {
 /// Whether this is a line of `caption --json`.
 pub fn is_own(line: &str) -> bool {
     let record: Value = serde_json::from_str(line).unwrap_or_default();
-    let is_caption = record.get("caption").is_some() && record.get("model").is_some();
+    let has_maker = record.get("run").or_else(|| record.get("model")).is_some();
+    let is_caption = record.get("caption").is_some() && has_maker;
     record.get("path").is_some() && (is_caption || record.get("error").is_some())
 }
 
