@@ -143,7 +143,7 @@ impl Captioner {
     /// Captions one embedding of this captioner's encoder.
     ///
     /// # Errors
-    /// As [`Captioner::caption_image`].
+    /// [`Error::Model`] where a network cannot run, [`Error::Usage`] for options that make no sense.
     pub fn caption_embedding(
         &self,
         embedding: &Embedding,
@@ -157,7 +157,7 @@ impl Captioner {
     /// Captions embeddings `[rows, width]` together, in order; and where the time went.
     ///
     /// # Errors
-    /// As [`Captioner::caption_image`].
+    /// As [`Captioner::caption_embedding`].
     pub fn caption_embeddings(
         &self,
         embeddings: &Embeddings,

@@ -126,7 +126,7 @@ impl Tokenizer {
     }
 
     /// The text of `ids`, without start and end and other special tokens. Tokenizers that set
-    /// punctuation apart leave it so: [`detokenise`](crate::decoder::detokenise) joins it.
+    /// punctuation apart leave it so: `decap::decoder::detokenise` joins it.
     ///
     /// # Errors
     /// [`Error::Usage`] where the tokenizer refuses the ids.

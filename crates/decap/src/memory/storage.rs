@@ -110,7 +110,7 @@ impl Memory {
         Self::new(rows, captions, info)
     }
 
-    /// The files of a memory's folder, for [`decap_encoder::weights::write_folder_atomically`].
+    /// The files of a memory's folder, for [`decap_encoder::output::write_folder_atomically`].
     pub const FILES: [&str; 2] = [ROWS_FILE, CAPTIONS_FILE];
 
     /// Writes the two files into `folder`, each whole or not at all.

@@ -222,7 +222,7 @@ static WORD: LazyLock<Regex> = LazyLock::new(|| {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use serde::Deserialize;
 
