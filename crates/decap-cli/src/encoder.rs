@@ -31,16 +31,7 @@ impl Places for KnownPlaces {
         if reference == BUNDLED && !Path::new(reference).is_dir() {
             return bundled();
         }
-        find_with(reference, pull).map_err(|error| match error {
-            Error::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
-                Error::Usage(format!(
-                    "{}: expected a folder, a file, `{BUNDLED}`, or an id of the Hugging Face Hub \
-                     (OWNER/NAME), found none",
-                    path.display()
-                ))
-            }
-            error => error,
-        })
+        find_with(reference, pull)
     }
 }
 
@@ -67,7 +58,7 @@ pub fn open_options(precision: Precision) -> OpenOptions {
 /// # Errors
 /// As [`encoder::open`].
 pub fn open_encoder(reference: &str, precision: Precision) -> Result<Arc<Encoder>, Failure> {
-    Ok(encoder::open(reference, &open_options(precision))?)
+    encoder::open(reference, &open_options(precision)).map_err(|error| of_typed(reference, error))
 }
 
 /// The captioner that `--model` names.
@@ -133,7 +124,24 @@ fn no_captioner(reference: &str) -> Failure {
 /// # Errors
 /// As [`find_with`].
 pub fn find_folder(reference: &str) -> Result<Folder, Failure> {
-    Ok(KnownPlaces.find(reference)?)
+    KnownPlaces
+        .find(reference)
+        .map_err(|error| of_typed(reference, error))
+}
+
+/// `error` where what was typed is nowhere: wrong usage then, with what could have been typed.
+fn of_typed(reference: &str, error: Error) -> Failure {
+    match error {
+        Error::Io { path, source }
+            if path == Path::new(reference) && source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Failure::Usage(format!(
+                "{reference}: expected a folder, a file, `{BUNDLED}`, or an id of the Hugging Face Hub \
+                 (OWNER/NAME), found none"
+            ))
+        }
+        error => error.into(),
+    }
 }
 
 /// The folder in the cache of what `reference` names, downloaded with a progress bar.
