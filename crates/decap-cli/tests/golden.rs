@@ -349,6 +349,7 @@ fn shape(line: &str) -> String {
             _ if is_number && numbers > 4 => {}
             _ if is_number && numbers == 4 => shown += "...",
             _ if is_number && token.contains(['.', 'e']) => shown += "0.5",
+            _ if token.trim_matches('"') == PROGRAM => shown += "\"decap <version>\"",
             // A run's key depends on the kernels.
             _ if is_run_key(token) => shown += "\"<run key>\"",
             _ => shown += token,
@@ -356,6 +357,9 @@ fn shape(line: &str) -> String {
     }
     shown + "\n"
 }
+
+/// As reports name it.
+const PROGRAM: &str = concat!("decap ", env!("CARGO_PKG_VERSION"));
 
 /// Whether a token is a string of 32 hexadecimal digits.
 fn is_run_key(token: &str) -> bool {
