@@ -14,12 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [references, predictions, rest @ ..] = arguments.as_slice() else {
         return Err("expected the references and the predictions".into());
     };
-    let options = {
-        let mut options = Options::default();
-        options.missing_ids = MissingIds::LeaveOut;
-        options.meteor = rest.first().map(Meteor::open).transpose()?;
-        options
-    };
+    let mut options = Options::default();
+    options.missing_ids = MissingIds::LeaveOut;
+    options.meteor = rest.first().map(Meteor::open).transpose()?;
     let open = |path: &String| File::open(path).map(BufReader::new);
     let references: BTreeMap<String, Vec<String>> = serde_json::from_reader(open(references)?)?;
     let predictions: BTreeMap<String, String> = serde_json::from_reader(open(predictions)?)?;

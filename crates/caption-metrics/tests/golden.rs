@@ -67,11 +67,8 @@ fn small_meteor() -> Meteor {
 
 #[test]
 fn corpus_and_image_scores_equal_the_reference() {
-    let options = {
-        let mut options = Options::default();
-        options.meteor = Some(small_meteor());
-        options
-    };
+    let mut options = Options::default();
+    options.meteor = Some(small_meteor());
     let (golden, scores) = (golden(), scores(&options));
     assert_eq!(scores.corpus.named().count(), 7);
     assert_equal(&scores.corpus, &golden["corpus"], "the corpus");
@@ -134,11 +131,8 @@ fn meteor_cuts_captions_of_100_000_words_and_says_so() {
     ]);
     let predictions =
         Predictions::new([("1".to_owned(), long), ("2".to_owned(), "a cat".to_owned())]);
-    let options = {
-        let mut options = Options::default();
-        options.meteor = Some(small_meteor());
-        options
-    };
+    let mut options = Options::default();
+    options.meteor = Some(small_meteor());
     let scores = score(
         &references.expect("ids"),
         &predictions.expect("ids"),

@@ -70,12 +70,10 @@ fn json(path: PathBuf) -> Value {
 }
 
 fn options(meteor: Option<Meteor>) -> Options {
-    {
-        let mut options = Options::default();
-        options.missing_ids = MissingIds::LeaveOut;
-        options.meteor = meteor;
-        options
-    }
+    let mut options = Options::default();
+    options.missing_ids = MissingIds::LeaveOut;
+    options.meteor = meteor;
+    options
 }
 
 /// Compares with the facts of the system `name` in the golden file.

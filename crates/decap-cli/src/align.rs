@@ -44,27 +44,25 @@ pub fn run(args: &AlignArgs) -> Result<Outcome, Failure> {
 
 fn options(args: &AlignArgs) -> AlignOptions {
     let default = AlignOptions::default();
-    {
-        let mut options = default.clone();
-        options.name = args.name.clone();
-        options.width = args.width.unwrap_or(default.width);
-        options.image_hidden = args.hidden.unwrap_or(default.image_hidden);
-        options.views = args.views.unwrap_or(default.views);
-        options.image_views = if args.mirror {
-            ImageViews::Mirrored
-        } else {
-            ImageViews::Plain
-        };
-        options.batch = args.batch.unwrap_or(default.batch);
-        options.negatives = args.negatives.unwrap_or(default.negatives);
-        options.epochs = args.epochs.unwrap_or(default.epochs);
-        options.learning_rate = args.learning_rate.unwrap_or(default.learning_rate);
-        options.dropout = args.dropout.unwrap_or(default.dropout);
-        options.class_repeats = args.class_repeats.unwrap_or(default.class_repeats);
-        options.tau = args.tau.unwrap_or(default.tau);
-        options.seed = args.seed;
-        options
-    }
+    let mut options = default.clone();
+    options.name = args.name.clone();
+    options.width = args.width.unwrap_or(default.width);
+    options.image_hidden = args.hidden.unwrap_or(default.image_hidden);
+    options.views = args.views.unwrap_or(default.views);
+    options.image_views = if args.mirror {
+        ImageViews::Mirrored
+    } else {
+        ImageViews::Plain
+    };
+    options.batch = args.batch.unwrap_or(default.batch);
+    options.negatives = args.negatives.unwrap_or(default.negatives);
+    options.epochs = args.epochs.unwrap_or(default.epochs);
+    options.learning_rate = args.learning_rate.unwrap_or(default.learning_rate);
+    options.dropout = args.dropout.unwrap_or(default.dropout);
+    options.class_repeats = args.class_repeats.unwrap_or(default.class_repeats);
+    options.tau = args.tau.unwrap_or(default.tau);
+    options.seed = args.seed;
+    options
 }
 
 fn print_report(report: &AlignReport) -> Result<(), Failure> {

@@ -83,13 +83,10 @@ fn build(
     let stop = Stop::on_ctrl_c();
     refuse_memory(out)?;
     check_folder_is_own(out, &[])?;
-    let options = {
-        let mut options = MemoryOptions::default();
-        options.max_rows = args.memory_rows;
-        options.seed = seed;
-        options.dtype = args.memory_dtype.parse()?;
-        options
-    };
+    let mut options = MemoryOptions::default();
+    options.max_rows = args.memory_rows;
+    options.seed = seed;
+    options.dtype = args.memory_dtype.parse()?;
     let captions = read_all(source.files, source.splits)?;
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let memory = Memory::build(

@@ -30,16 +30,15 @@ pub fn run(args: &SearchArgs) -> Result<Outcome, Failure> {
     let encoder = open_encoder(&args.encoder, args.precision.precision)?;
     let (paths, mut outcome) = list(args)?;
     let query = encoder.encode_texts(&[args.words.trim()])?;
+    let no_words = || Failure::Usage("expected words to search for, got none".to_owned());
+    let query = query.get(0).ok_or_else(no_words)?;
     let mut read = ReadOptions::default();
     read.batch = args.batch;
     read.limits = args.limits.limits();
     read.video.frames = args.frames;
-    let options = {
-        let mut options = PhotoOptions::default();
-        options.read = read;
-        options.thumbnail_pixels = 0;
-        options
-    };
+    let mut options = PhotoOptions::default();
+    options.read = read;
+    options.thumbnail_pixels = 0;
     let set = EvalSet {
         name: "photos".to_owned(),
         items: paths.iter().map(item).collect(),
@@ -62,11 +61,11 @@ pub fn run(args: &SearchArgs) -> Result<Outcome, Failure> {
         outcome = Outcome::SomeFailed;
         print::warn(format!("decap: {}", failure.message));
     }
-    let scores = photos
-        .embeddings
-        .rows()
-        .map(|row| dot(row, query.as_slice()));
-    let mut found: Vec<(usize, f32)> = photos.items.iter().copied().zip(scores).collect();
+    let mut found: Vec<(usize, f32)> = Vec::with_capacity(photos.items.len());
+    for (row, &item) in photos.items.iter().enumerate() {
+        let photo = photos.embeddings.get(row);
+        found.extend(photo.map(|photo| (item, photo.cosine(&query))));
+    }
     // Best first; among equals the first that was given.
     found.sort_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
     for (place, score) in found.into_iter().take(args.top) {
@@ -119,9 +118,4 @@ fn show_one(path: &Path, score: f32, args: &SearchArgs) -> Result<(), Failure> {
         print::warn(complaint(&decap::Error::io(path, source)));
     }
     Ok(())
-}
-
-/// The cosine of two unit vectors.
-fn dot(one: &[f32], other: &[f32]) -> f32 {
-    one.iter().zip(other).map(|(a, b)| a * b).sum()
 }

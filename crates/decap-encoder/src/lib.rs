@@ -10,6 +10,7 @@
 mod digest;
 mod embedding;
 mod error;
+mod grouped;
 mod places;
 mod precision;
 
@@ -24,6 +25,7 @@ pub use digest::{RunKey, hexadecimal};
 pub use embedding::{Embedding, Embeddings};
 pub use encoder::Encoder;
 pub use error::{Error, InputFault, Result};
+pub use grouped::grouped;
 pub use places::{Disk, OpenOptions, Places};
 pub use precision::Precision;
 

@@ -103,11 +103,8 @@ fn number(frame: &RgbImage) -> usize {
 }
 
 fn numbers(path: &Path, frames: usize) -> Vec<usize> {
-    let options = {
-        let mut options = VideoOptions::default();
-        options.frames = frames;
-        options
-    };
+    let mut options = VideoOptions::default();
+    options.frames = frames;
     let frames = sample_frames(path, &options).unwrap();
     frames.iter().map(number).collect()
 }
@@ -134,11 +131,8 @@ fn frames_are_spread_evenly() {
             (2, vec!["red", "blue"]),
             (5, vec!["red", "red", "blue", "blue", "blue"]),
         ] {
-            let options = {
-                let mut options = VideoOptions::default();
-                options.frames = count;
-                options
-            };
+            let mut options = VideoOptions::default();
+            options.frames = count;
             let frames = sample_frames(&path, &options).unwrap();
             let found: Vec<_> = frames.iter().map(middle).collect();
             assert_eq!(found, expected, "{name}");
@@ -357,11 +351,8 @@ fn sound_that_goes_on_shows_nothing() {
         if !ffmpeg(&arguments, &path) {
             return;
         }
-        let options = {
-            let mut options = VideoOptions::default();
-            options.frames = 4;
-            options
-        };
+        let mut options = VideoOptions::default();
+        options.frames = 4;
         let sampled = sample(&path, &options).unwrap();
         assert_eq!(
             colours(&sampled.images),
@@ -563,12 +554,9 @@ fn large_frames_come_scaled_and_upright() {
         (&large, 448, (796, 448)),
         (&large, 5000, (2560, 1440)),
     ] {
-        let options = {
-            let mut options = VideoOptions::default();
-            options.frames = 2;
-            options.shortest_side = side;
-            options
-        };
+        let mut options = VideoOptions::default();
+        options.frames = 2;
+        options.shortest_side = side;
         let frames = sample_frames(path, &options).unwrap();
         let found: Vec<_> = frames
             .iter()
@@ -660,12 +648,9 @@ fn an_ffmpeg_of_before_5_1_is_spoken_to_in_its_own_words() {
     let old = "case \"$*\" in *fps_mode*)\n\
         echo \"[error] Unrecognized option 'fps_mode'.\" >&2; exit 1;;\n\
         esac\nexec ffmpeg \"$@\"";
-    let options = {
-        let mut options = VideoOptions::default();
-        options.frames = 2;
-        options.ffmpeg = script(folder.path(), "old", old);
-        options
-    };
+    let mut options = VideoOptions::default();
+    options.frames = 2;
+    options.ffmpeg = script(folder.path(), "old", old);
     let sampled = sample(&path, &options).unwrap();
     assert_eq!(colours(&sampled.images), ["red", "blue"]);
     assert_eq!(sampled.warnings, Vec::<String>::new());
@@ -680,16 +665,13 @@ fn a_program_that_hangs_is_killed_with_all_it_started() {
     let path = folder.path().join("a.mp4");
     fs::write(&path, b"anything").unwrap();
     let pid_file = folder.path().join("pid");
-    let options = {
-        let mut options = VideoOptions::default();
-        options.timeout = Duration::from_secs(1);
-        options.ffprobe = script(
-            folder.path(),
-            "hanging",
-            &format!("sleep 600 & echo $! > '{}'; wait", pid_file.display()),
-        );
-        options
-    };
+    let mut options = VideoOptions::default();
+    options.timeout = Duration::from_secs(1);
+    options.ffprobe = script(
+        folder.path(),
+        "hanging",
+        &format!("sleep 600 & echo $! > '{}'; wait", pid_file.display()),
+    );
     let error = sample(&path, &options).unwrap_err();
     assert_eq!(error.kind(), "too_large");
     assert!(

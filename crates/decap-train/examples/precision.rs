@@ -100,17 +100,14 @@ fn train_decoder(data: &Path, folder: &Path) -> Result<()> {
         start_token: tokenizer.start(),
         end_token: tokenizer.end(),
     };
-    let options = {
-        let mut options = TrainOptions::paper();
-        options.vocabulary = VocabularyChoice::Corpus;
-        options.learning_rate = 3e-4;
-        options.warmup_steps = 50;
-        options.max_steps = Some(STEPS);
-        options.precision = TrainOptions::fast().precision;
-        options.checkpoint_every = 100;
-        options.held_out = 0.0;
-        options
-    };
+    let mut options = TrainOptions::paper();
+    options.vocabulary = VocabularyChoice::Corpus;
+    options.learning_rate = 3e-4;
+    options.warmup_steps = 50;
+    options.max_steps = Some(STEPS);
+    options.precision = TrainOptions::fast().precision;
+    options.checkpoint_every = 100;
+    options.held_out = 0.0;
     struct Watch;
     impl Progress for Watch {
         fn stepped(&mut self, report: &StepReport) {

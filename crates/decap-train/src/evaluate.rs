@@ -51,11 +51,8 @@ pub(super) fn evaluate(
     let (loss, token_accuracy) = score(text, corpus, weights, scored);
     let written = &scored[..scored.len().min(MAX_WRITTEN)];
     let decoder = Decoder::new(weights, corpus.vocabulary.clone())?;
-    let options = {
-        let mut options = GenerateOptions::default();
-        options.max_tokens = max_tokens.min(weights.config().num_positions);
-        options
-    };
+    let mut options = GenerateOptions::default();
+    options.max_tokens = max_tokens.min(weights.config().num_positions);
     let mut prefixes = vec![0.0; written.len() * text.embeddings.width()];
     for (&index, prefix) in written
         .iter()

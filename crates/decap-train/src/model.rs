@@ -123,12 +123,9 @@ pub fn import_model(
     refuse_finished(folder)?;
     check_folder_is_own(folder, &[])?;
     let tokenizer = encoder.tokenizer()?;
-    let options = {
-        let mut options = ImportOptions::default();
-        options.start_token = Some(tokenizer.start());
-        options.end_token = tokenizer.end();
-        options
-    };
+    let mut options = ImportOptions::default();
+    options.start_token = Some(tokenizer.start());
+    options.end_token = tokenizer.end();
     let weights = DecoderWeights::import(checkpoint, &options)?;
     let config = weights.config();
     if config.prefix_width != encoder.width() {

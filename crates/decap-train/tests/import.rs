@@ -136,12 +136,9 @@ fn what_was_imported_is_exported_unchanged() {
     assert!(!vocabulary.is_compact());
     let path = folder.path().join("again.pt");
     weights.export_torch(&path).unwrap();
-    let options = {
-        let mut options = ImportOptions::default();
-        options.start_token = Some(512);
-        options.end_token = 513;
-        options
-    };
+    let mut options = ImportOptions::default();
+    options.start_token = Some(512);
+    options.end_token = 513;
     let again = DecoderWeights::import(&path, &options).unwrap();
     let original = DecoderWeights::import(&data("import/decap.pt"), &options).unwrap();
     assert!(again.tensors().eq(original.tensors()));

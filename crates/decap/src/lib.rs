@@ -43,7 +43,7 @@ pub use captioner::Captioner;
 pub use captioning::Captioned;
 pub use decap_encoder::{
     Disk, Embedding, Embeddings, Error, InputFault, OpenOptions, Places, Precision, Result, RunKey,
-    encoder, hexadecimal, output, random, tokenizer, weights,
+    encoder, grouped, hexadecimal, output, random, tokenizer, weights,
 };
 pub use decap_media as media;
 pub use input::Input;

@@ -4,10 +4,12 @@
 //! them, so that a program such as `ffmpeg` is never waited for on the compute pool. What cannot be read
 //! is told in its place and stops nothing.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -163,6 +165,10 @@ fn load<T>(
     let loaded = (|| {
         let least_side = encoder.least_side();
         let mut warnings = Vec::new();
+        let photo = |bytes: &[u8], name: &Path| -> Result<Cow<'_, [RgbImage]>> {
+            let photo = image::decode_to_fit(bytes, name, &options.limits, least_side)?;
+            Ok(Cow::Owned(vec![photo]))
+        };
         let frames = match input {
             Input::Path(path) if is_video(path) => {
                 let mut video = options.video.clone();
@@ -170,26 +176,13 @@ fn load<T>(
                 video.shortest_side = video.shortest_side.max(least_side.unwrap_or(0));
                 let sampled = video::sample(path, &video)?;
                 warnings = sampled.warnings;
-                sampled.images
+                Cow::Owned(sampled.images)
             }
             Input::Path(path) => {
-                let bytes = image::read_within(path, options.limits.file_bytes)?;
-                vec![image::decode_to_fit(
-                    &bytes,
-                    path,
-                    &options.limits,
-                    least_side,
-                )?]
+                photo(&image::read_within(path, options.limits.file_bytes)?, path)?
             }
-            Input::Bytes { name, bytes } => {
-                vec![image::decode_to_fit(
-                    bytes,
-                    name,
-                    &options.limits,
-                    least_side,
-                )?]
-            }
-            Input::Pixels { image, .. } => vec![image.clone()],
+            Input::Bytes { name, bytes } => photo(bytes, name)?,
+            Input::Pixels { image, .. } => Cow::Borrowed(std::slice::from_ref(image)),
         };
         Ok(Loaded {
             seen: see(&frames)?,
@@ -274,25 +267,16 @@ pub fn for_each_batch<I: Send, T: Send, E>(
     let inputs = Mutex::new(inputs.into_iter().enumerate());
     // Loaders stay within a window ahead of the consumer, whatever single inputs take.
     let window = batch + loaders * READY_PER_LOADER;
-    let consumed = AtomicUsize::new(0);
-    let gone = AtomicBool::new(false);
-    let wake = (Mutex::new(()), std::sync::Condvar::new());
+    let ahead = Ahead::default();
     thread::scope(|scope| {
         for _ in 0..loaders {
             let (sender, load, inputs) = (sender.clone(), &load, &inputs);
-            let (consumed, gone, wake) = (&consumed, &gone, &wake);
+            let ahead = &ahead;
             scope.spawn(move || {
                 loop {
                     let next = inputs.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((place, input)) = next else { break };
-                    let mut waiting = wake.0.lock().unwrap_or_else(PoisonError::into_inner);
-                    while place >= consumed.load(Ordering::Acquire) + window
-                        && !gone.load(Ordering::Acquire)
-                    {
-                        waiting = wake.1.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-                    }
-                    drop(waiting);
-                    if gone.load(Ordering::Acquire) {
+                    if !ahead.wait_until_near(place, window) {
                         break;
                     }
                     let value = load(&input);
@@ -304,17 +288,55 @@ pub fn for_each_batch<I: Send, T: Send, E>(
             });
         }
         drop(sender);
-        let told = |count: usize| {
-            let _held = wake.0.lock().unwrap_or_else(PoisonError::into_inner);
-            consumed.store(count, Ordering::Release);
-            wake.1.notify_all();
-        };
-        let outcome = in_order(receiver.into_iter(), batch, &told, &mut consume);
-        let _held = wake.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gone.store(true, Ordering::Release);
-        wake.1.notify_all();
-        outcome
+        // Told on the way out, a panic's too: the scope waits for loaders that wait for this.
+        let _gone = ConsumerGone(&ahead);
+        let told = |count| ahead.tell(Some(count));
+        in_order(receiver.into_iter(), batch, &told, &mut consume)
     })
+}
+
+/// How far the consumer is, so that loaders stay near it.
+#[derive(Default)]
+struct Ahead {
+    consumed: Mutex<Progress>,
+    changed: Condvar,
+}
+
+/// How many inputs were consumed, and whether more will be.
+#[derive(Default)]
+struct Progress {
+    count: usize,
+    is_over: bool,
+}
+
+impl Ahead {
+    /// Waits until the input at `place` is fewer than `window` ahead; false when nothing more is wanted.
+    fn wait_until_near(&self, place: usize, window: usize) -> bool {
+        let held = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_far =
+            |progress: &mut Progress| !progress.is_over && place >= progress.count + window;
+        let waited = self.changed.wait_while(held, is_far);
+        !waited.unwrap_or_else(PoisonError::into_inner).is_over
+    }
+
+    /// Notes how many were consumed, or that the consumer has gone.
+    fn tell(&self, consumed: Option<usize>) {
+        let mut held = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+        match consumed {
+            Some(count) => held.count = count,
+            None => held.is_over = true,
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// Tells the loaders when the consumer returns or panics.
+struct ConsumerGone<'a>(&'a Ahead);
+
+impl Drop for ConsumerGone<'_> {
+    fn drop(&mut self) {
+        self.0.tell(None);
+    }
 }
 
 /// Brings what arrives into the order of its places and hands it on, `batch` at a time.
@@ -346,7 +368,22 @@ fn in_order<I, T, E>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
+
+    #[test]
+    fn a_panic_of_the_consumer_does_not_leave_loaders_waiting() {
+        let run = || {
+            for_each_batch(
+                0..10_000,
+                1,
+                |_| (),
+                |_| -> Result<(), ()> { panic!("consumer") },
+            )
+        };
+        assert!(std::panic::catch_unwind(run).is_err());
+    }
 
     #[test]
     fn a_failing_consumer_stops_the_loading() {

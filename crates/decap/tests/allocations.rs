@@ -36,11 +36,8 @@ fn a_longer_caption_takes_no_more_allocations() {
         let decoder = Decoder::with_precision(&weights, vocabulary, precision).unwrap();
         let prefixes: Vec<f32> = (0..4 * 64).map(|n| ((n * 37) as f32).sin()).collect();
         let allocations = |max_tokens: usize| {
-            let options = {
-                let mut options = GenerateOptions::default();
-                options.max_tokens = max_tokens;
-                options
-            };
+            let mut options = GenerateOptions::default();
+            options.max_tokens = max_tokens;
             let before = ALLOCATOR.stats();
             let captions = decoder.generate(&prefixes, &options).unwrap();
             let after = ALLOCATOR.stats();

@@ -17,11 +17,9 @@ pub struct LimitArgs {
 impl LimitArgs {
     /// These limits as the library takes them.
     pub fn limits(&self) -> Limits {
-        {
-            let mut options = Limits::default();
-            options.file_bytes = self.max_file_mib.saturating_mul(1 << 20);
-            options.pixels = self.max_megapixels.saturating_mul(1_000_000);
-            options
-        }
+        let mut options = Limits::default();
+        options.file_bytes = self.max_file_mib.saturating_mul(1 << 20);
+        options.pixels = self.max_megapixels.saturating_mul(1_000_000);
+        options
     }
 }

@@ -112,11 +112,8 @@ fn text_tower(batch: usize, tokens: usize, precision: Precision) -> Result<Run, 
 fn decode(tokens: usize, batch: usize, precision: Precision) -> Result<Run, Failure> {
     let decoder = random_decoder(precision)?;
     let prefixes = random_rows(batch, WIDTH)?;
-    let options = {
-        let mut options = GenerateOptions::default();
-        options.max_tokens = tokens;
-        options
-    };
+    let mut options = GenerateOptions::default();
+    options.max_tokens = tokens;
     Ok(Box::new(move || {
         let captions = decoder.generate(prefixes.as_slice(), &options)?;
         full_length(
@@ -137,18 +134,15 @@ fn full_length(mut lengths: impl Iterator<Item = usize>, expected: usize) -> Res
 }
 
 fn train_step(batch: usize, tokens: usize, precision: Precision) -> Result<Run, Failure> {
-    let options = {
-        let mut options = TrainOptions::paper();
-        options.precision = match precision {
-            Precision::F32 => TrainingPrecision::F32,
-            _ => TrainingPrecision::Bf16,
-        };
-        options.dropout = Dropout {
-            embedding: 0.0,
-            attention: 0.0,
-            residual: 0.0,
-        };
-        options
+    let mut options = TrainOptions::paper();
+    options.precision = match precision {
+        Precision::F32 => TrainingPrecision::F32,
+        _ => TrainingPrecision::Bf16,
+    };
+    options.dropout = Dropout {
+        embedding: 0.0,
+        attention: 0.0,
+        residual: 0.0,
     };
     let mut timer = StepTimer::new(&DecoderConfig::default(), options, batch, tokens)?;
     Ok(Box::new(move || Ok(timer.step() as f32)))

@@ -187,15 +187,12 @@ impl Run<'_> {
 }
 
 fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
-    let options = {
-        let mut options = SetOptions::default();
-        options.photos = args.photos.clone();
-        options.part = match args.split.as_deref() {
-            None => Part::TestOrAll,
-            Some("all") => Part::All,
-            Some(name) => Part::Named(name.to_owned()),
-        };
-        options
+    let mut options = SetOptions::default();
+    options.photos = args.photos.clone();
+    options.part = match args.split.as_deref() {
+        None => Part::TestOrAll,
+        Some("all") => Part::All,
+        Some(name) => Part::Named(name.to_owned()),
     };
     let mut set = EvalSet::read(&args.dataset, &options)?;
     if let Some(limit) = args.limit {
@@ -245,12 +242,10 @@ fn photo_options(args: &EvalArgs) -> PhotoOptions {
     read.video.frames = args.frames;
     read.video.limits = limits.clone();
     read.limits = limits;
-    {
-        let mut options = PhotoOptions::default();
-        options.read = read;
-        options.thumbnail_pixels = args.report.thumbnails;
-        options
-    }
+    let mut options = PhotoOptions::default();
+    options.read = read;
+    options.thumbnail_pixels = args.report.thumbnails;
+    options
 }
 
 fn metric_options(args: &EvalArgs) -> Result<MetricOptions, Failure> {

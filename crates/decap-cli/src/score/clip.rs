@@ -45,11 +45,8 @@ pub fn scores(
     });
     let set = EvalSet::new("photos", items.collect())?;
     let bar = progress::bar(set.items.len() as u64, "photos");
-    let options = {
-        let mut options = PhotoOptions::default();
-        options.thumbnail_pixels = 0;
-        options
-    };
+    let mut options = PhotoOptions::default();
+    options.thumbnail_pixels = 0;
     let stop = Stop::on_ctrl_c();
     let mut show = |progress: decap_eval::EvalProgress<'_>| bar.set_position(progress.done as u64);
     let photos = encode_photos(&encoder, &set, &options, None, &mut show, stop.flag())?;
@@ -76,12 +73,9 @@ pub fn scores(
 
 /// Where the references name photos, their paths by id; else nothing.
 fn paths_in(references: &Path, folder: &Path) -> HashMap<String, PathBuf> {
-    let options = {
-        let mut options = SetOptions::default();
-        options.photos = Some(folder.to_path_buf());
-        options.part = Part::All;
-        options
-    };
+    let mut options = SetOptions::default();
+    options.photos = Some(folder.to_path_buf());
+    options.part = Part::All;
     match EvalSet::read(&[references.to_path_buf()], &options) {
         Ok(set) => set
             .items

@@ -8,6 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::Tokenizer;
 use crate::error::Result;
+use crate::grouped::grouped;
 
 /// Losses that the sentence of [`Unwritable`] names.
 const NAMED: usize = 5;
@@ -189,19 +190,6 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// `12,345`.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -291,7 +279,5 @@ mod tests {
             "12 of 5,000 captions have characters that this vocabulary cannot write: `\\u{1b}` \
              x 1,234, `b` x 1,234, `c` x 1,234, `d` x 1,234, `e` x 1,234 and 2 others"
         );
-        assert_eq!(grouped(1_000_000), "1,000,000");
-        assert_eq!(grouped(12), "12");
     }
 }

@@ -1,5 +1,6 @@
 //! What the report was made of, when, and by which command.
 
+use decap::grouped;
 use std::fmt::Write as _;
 
 use super::Report;
@@ -99,19 +100,6 @@ fn counted(count: usize, noun: &str) -> String {
         1 => format!("1 {noun}"),
         count => format!("{} {noun}s", grouped(count)),
     }
-}
-
-/// `90,100`.
-fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// `7 sentences from captions.txt`.

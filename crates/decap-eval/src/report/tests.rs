@@ -135,11 +135,9 @@ impl Parts {
 }
 
 fn bootstrap() -> Bootstrap {
-    {
-        let mut options = Bootstrap::default();
-        options.num_samples = 20;
-        options
-    }
+    let mut options = Bootstrap::default();
+    options.num_samples = 20;
+    options
 }
 
 fn system(set: &EvalSet, method: Method, captions: [String; 3], sentence: String) -> System {

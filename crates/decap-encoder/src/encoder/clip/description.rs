@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::config::TransformerConfig;
 use super::{Clip, ClipForm};
 use crate::encoder::Preprocess;
-use crate::encoder::facts::grouped;
 use crate::error::Result;
+use crate::grouped::grouped;
 use crate::weights::CheckpointForm;
 
 /// The facts of a CLIP.
