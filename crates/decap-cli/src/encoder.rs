@@ -11,6 +11,7 @@ use decap::{Captioner, Embeddings, Error, OpenOptions, Places, Precision};
 use decap_hub::{Hub, HubOptions, HubReference, find_with};
 use decap_train::CHECKPOINT_FILE;
 
+use crate::bundled::{self, BUNDLED};
 use crate::captions::read_captions;
 use crate::failure::Failure;
 use crate::progress;
@@ -19,9 +20,6 @@ use crate::stop::Stop;
 /// Sentences encoded at a time: long enough to keep the cores busy, short enough for the bar.
 const SENTENCES_AT_A_TIME: usize = 512;
 
-/// The name of the bundled model and of its encoder.
-pub const BUNDLED: &str = "tiny";
-
 /// All that a model or an encoder may be called on the command line: a path, `tiny`, an id of the Hub.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownPlaces;
@@ -29,21 +27,10 @@ pub struct KnownPlaces;
 impl Places for KnownPlaces {
     fn find(&self, reference: &str) -> decap::Result<Folder> {
         if reference == BUNDLED && !Path::new(reference).is_dir() {
-            return bundled();
+            return bundled::folder();
         }
         find_with(reference, pull)
     }
-}
-
-#[cfg(feature = "bundled")]
-fn bundled() -> decap::Result<Folder> {
-    Ok(crate::bundled::model())
-}
-
-#[cfg(not(feature = "bundled"))]
-fn bundled() -> decap::Result<Folder> {
-    let message = "this build carries no bundled model: name a model folder";
-    Err(Error::Unavailable(message.to_owned()))
 }
 
 /// How models and encoders are opened on the command line.

@@ -3,7 +3,6 @@
 mod align;
 mod args;
 mod bench;
-#[cfg(feature = "bundled")]
 mod bundled;
 mod cache;
 mod caption;

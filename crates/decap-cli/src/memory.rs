@@ -11,9 +11,10 @@ use decap::weights::Folder;
 use serde_json::json;
 
 use crate::args::{MemoryBuildArgs, MemoryCommand};
+use crate::bundled::BUNDLED;
 use crate::cache::cache_folder;
 use crate::captions::read_captions;
-use crate::encoder::{BUNDLED, encode_sentences, open_encoder, open_memory};
+use crate::encoder::{encode_sentences, open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
 use crate::inputs;
 use crate::print;

@@ -12,6 +12,7 @@ use indicatif::HumanCount;
 use serde::Serialize;
 
 use crate::args::ModelCommand;
+use crate::bundled::BUNDLED;
 use crate::encoder::{KnownPlaces, find_folder, open_options};
 use crate::failure::{Failure, Outcome};
 use crate::print;
@@ -26,6 +27,10 @@ pub fn run(command: &ModelCommand) -> Result<Outcome, Failure> {
 }
 
 fn pull(reference: &str) -> Result<(), Failure> {
+    if reference == BUNDLED {
+        print::line(crate::bundled::pull()?.display())?;
+        return Ok(());
+    }
     let id = HubReference::parse(reference).ok_or_else(|| {
         Failure::Usage(format!(
             "{reference}: expected an id of the Hugging Face Hub: OWNER/NAME or OWNER/NAME@REVISION"

@@ -175,3 +175,59 @@ fn wrong_ids_and_no_network_are_said_clearly() {
         "{stderr}"
     );
 }
+
+/// Whoever changes the model packs it anew, and writes down in `src/bundled` what came out.
+#[cfg(unix)]
+#[test]
+fn the_bundled_model_comes_once_from_the_release_and_is_the_repositorys() {
+    let tar = Command::new("tar").arg("--version").output();
+    if !tar.is_ok_and(|tar| String::from_utf8_lossy(&tar.stdout).contains("GNU tar")) {
+        common::skipped::skip("GNU tar");
+        return;
+    }
+    let release = tempfile::tempdir().unwrap();
+    let packed = Command::new(common::root().join("tools/pack-model.sh"))
+        .arg(common::root().join("models/tiny"))
+        .arg(release.path())
+        .output()
+        .unwrap();
+    assert!(packed.status.success(), "{packed:?}");
+    let server = Server::start("decap/decap", release.path().to_owned());
+    let address = format!("http://{}/decap/decap/resolve/{COMMIT}", server.address);
+    let home = tempfile::tempdir().unwrap();
+    let pull = || {
+        run(decap(home.path(), &["model", "pull", "tiny"])
+            .env("XDG_CACHE_HOME", home.path())
+            .env("HF_TOKEN", "hf_secret")
+            .env("DECAP_RELEASE", &address))
+    };
+    let (output, stdout, stderr) = pull();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("fetching 41 MB once"), "{stderr}");
+    let requests = server.requests();
+    assert!(
+        !requests.iter().any(|line| line.contains("hf_secret")),
+        "the Hub's token is not for others: {requests:?}"
+    );
+    let folder = Path::new(stdout.trim());
+    for file in ["model.json", "captions.txt", "encoder/image_tower.onnx"] {
+        let ours = fs::read(common::root().join("models/tiny").join(file)).unwrap();
+        assert!(fs::read(folder.join(file)).unwrap() == ours, "{file}");
+    }
+    let (_, again, stderr) = pull();
+    assert_eq!((again, stderr), (stdout, String::new()));
+    assert_eq!(server.requests(), Vec::<String>::new());
+}
+
+#[test]
+fn a_release_that_cannot_be_reached_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let (output, _, stderr) = run(decap(home.path(), &["model", "pull", "tiny"])
+        .env("XDG_CACHE_HOME", home.path())
+        .env("DECAP_RELEASE", "http://127.0.0.1:1/nothing"));
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("http://127.0.0.1:1/nothing/tiny.tar"),
+        "{stderr}"
+    );
+}

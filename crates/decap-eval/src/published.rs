@@ -1,6 +1,7 @@
 //! Published results, to compare ours with where the photos are the same.
 
-use super::set::{EvalSet, Part};
+use std::path::Path;
+
 use caption_data::CaptionFormat;
 
 /// Photos with references on which results have been published.
@@ -188,18 +189,23 @@ impl Benchmark {
         }
     }
 
-    /// The benchmark that `set` is, by the number of its photos and their names.
-    pub(super) fn recognise(set: &EvalSet, format: CaptionFormat, part: &Part) -> Option<Self> {
+    /// The benchmark that `photos` are, by their number and names; `part` is the split or domain
+    /// that was asked for by name.
+    pub(super) fn recognise(
+        photos: &[&Path],
+        format: CaptionFormat,
+        part: Option<&str>,
+    ) -> Option<Self> {
         let all = |holds: fn(&str) -> bool| {
-            set.items.iter().all(|item| {
-                item.path
+            photos.iter().all(|photo| {
+                photo
                     .file_stem()
                     .is_some_and(|name| holds(&name.to_string_lossy()))
             })
         };
         let digits = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
-        match (set.items.len(), part) {
-            (_, Part::Named(domain)) if format == CaptionFormat::Nocaps => match domain.as_str() {
+        match (photos.len(), part) {
+            (_, Some(domain)) if format == CaptionFormat::Nocaps => match domain {
                 "in-domain" => Some(Self::NocapsIn),
                 "near-domain" => Some(Self::NocapsNear),
                 "out-domain" => Some(Self::NocapsOut),
@@ -218,37 +224,30 @@ impl Benchmark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EvalItem;
 
-    fn set(names: impl Iterator<Item = String>) -> EvalSet {
-        EvalSet {
-            name: String::new(),
-            items: names
-                .map(|name| EvalItem {
-                    id: name.clone(),
-                    path: name.into(),
-                    references: vec!["a dog".into()],
-                })
-                .collect(),
-            without_references: 0,
-            benchmark: None,
-        }
+    fn recognised(
+        names: impl Iterator<Item = String>,
+        format: CaptionFormat,
+        part: Option<&str>,
+    ) -> Option<Benchmark> {
+        let names: Vec<String> = names.collect();
+        let photos: Vec<&Path> = names.iter().map(Path::new).collect();
+        Benchmark::recognise(&photos, format, part)
     }
 
     #[test]
     fn a_benchmark_is_known_by_its_photos() {
-        let coco = |count: usize| set((0..count).map(|i| format!("COCO_val2014_{i:012}.jpg")));
-        let flickr = |name: fn(usize) -> String| set((0..1000).map(name));
-        let recognise =
-            |set: &EvalSet| Benchmark::recognise(set, CaptionFormat::JsonLines, &Part::All);
-        assert_eq!(recognise(&coco(5000)), Some(Benchmark::Coco));
-        assert_eq!(recognise(&coco(4999)), None, "another part of COCO");
+        let coco = |count: usize| (0..count).map(|i| format!("COCO_val2014_{i:012}.jpg"));
+        let flickr = |name: fn(usize) -> String| (0..1000).map(name);
+        let recognise = |names| recognised(names, CaptionFormat::JsonLines, None);
+        let coco_photos = |count| recognised(coco(count), CaptionFormat::JsonLines, None);
+        assert_eq!(coco_photos(5000), Some(Benchmark::Coco));
+        assert_eq!(coco_photos(4999), None, "another part of COCO");
         let thirty = flickr(|i| format!("{i}.jpg"));
-        assert_eq!(recognise(&thirty), Some(Benchmark::Flickr30k));
+        assert_eq!(recognise(thirty), Some(Benchmark::Flickr30k));
         let eight = flickr(|i| format!("{i}_1f2e.jpg"));
-        assert_eq!(recognise(&eight), None, "Flickr8k");
-        let out = Part::Named("out-domain".into());
-        let nocaps = Benchmark::recognise(&coco(9), CaptionFormat::Nocaps, &out);
+        assert_eq!(recognise(eight), None, "Flickr8k");
+        let nocaps = recognised(coco(9), CaptionFormat::Nocaps, Some("out-domain"));
         assert_eq!(nocaps, Some(Benchmark::NocapsOut));
     }
 

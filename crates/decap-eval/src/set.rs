@@ -100,7 +100,12 @@ impl EvalSet {
         for path in paths {
             let format = set.add(path, options, &mut ids)?;
             if let [_] = paths {
-                set.benchmark = Benchmark::recognise(&set, format, &options.part);
+                let photos: Vec<&Path> = set.items.iter().map(|item| &*item.path).collect();
+                let part = match &options.part {
+                    Part::Named(name) => Some(name.as_str()),
+                    Part::TestOrAll | Part::All => None,
+                };
+                set.benchmark = Benchmark::recognise(&photos, format, part);
             }
         }
         if set.items.is_empty() {

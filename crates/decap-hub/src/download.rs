@@ -17,10 +17,11 @@ const MAX_FILE_BYTES: u64 = 64 << 30;
 
 /// What the server says of a file before it sends it.
 #[derive(Debug)]
-struct Announcement {
-    url: String,
-    etag: String,
-    size: Option<u64>,
+pub(super) struct Announcement {
+    pub(super) url: String,
+    /// Names the file; where it is a SHA-256, the file is compared with it.
+    pub(super) etag: String,
+    pub(super) size: Option<u64>,
 }
 
 /// How an attempt at the rest of a file ended.
@@ -111,7 +112,8 @@ impl Hub {
         Ok(Announcement { url, etag, size })
     }
 
-    fn fill_blob(
+    /// Fills the file `blob`, which another process may be filling too.
+    pub(super) fn fill_blob(
         &self,
         announced: &Announcement,
         blob: &Path,

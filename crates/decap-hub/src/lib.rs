@@ -13,6 +13,7 @@
 //! everywhere, without the system's store. Behind a proxy that signs with a root of its own, point
 //! `HF_ENDPOINT` at a mirror or fetch the folder with another tool: the cache is shared.
 
+mod archive;
 mod download;
 mod files;
 mod options;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use archive::ModelArchive;
 pub use options::{HubOptions, Network, ProxyChoice};
 pub use places::{HubPlaces, find_with};
 pub use reference::HubReference;
@@ -89,7 +91,7 @@ impl Hub {
         if self.options.network == Network::Offline {
             return self.cached(reference).ok_or_else(|| {
                 Error::Unavailable(format!(
-                    "`{}` (revision {}) is not in the cache {}, and HF_HUB_OFFLINE forbids to fetch it",
+                    "`{}` (revision {}) is not in the cache {}, and HF_HUB_OFFLINE forbids fetching it",
                     reference.repository,
                     reference.revision,
                     self.options.cache.display()

@@ -142,7 +142,9 @@ impl State {
         if path == format!("/api/models/{REPOSITORY}/revision/main") {
             return self.send_listing(&mut stream);
         }
-        let file = path.strip_prefix(&format!("/{REPOSITORY}/resolve/{COMMIT}/"));
+        let file = path
+            .strip_prefix(&format!("/{REPOSITORY}/resolve/{COMMIT}/"))
+            .or(path.strip_prefix("/releases/"));
         match file.and_then(|file| self.files.get_key_value(file)) {
             Some((&name, content)) if method == "HEAD" => self.announce(&mut stream, name, content),
             Some((&name, content)) => self.send(&mut stream, name, content, from),
@@ -168,7 +170,7 @@ impl State {
     }
 
     fn fault_of(&self, name: &str) -> Fault {
-        if name == "model.safetensors" {
+        if matches!(name, "model.safetensors" | "small.tar") {
             *self.weights_fault.lock().unwrap()
         } else {
             Fault::None
@@ -599,4 +601,103 @@ fn a_model_comes_with_its_memory_and_its_encoder() {
     let files = fetched(cache.path());
     assert_eq!(files.len(), 8, "{files:?}");
     assert!(!files.contains(&"training.log".to_owned()));
+}
+
+/// A tar of these files, as `tools/pack-model.sh` makes it.
+fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        // Set by hand: the library itself refuses names that leave the folder.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        tar.append(&header, *content).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// A server of `content` as `small.tar`, and what it is said to be.
+fn archive_of(content: Vec<u8>) -> (Server, ModelArchive) {
+    let (sha256, bytes) = (hexadecimal(&Sha256::digest(&content)), content.len() as u64);
+    let server = Server::with(HashMap::from([("small.tar", content)]));
+    let archive = ModelArchive {
+        name: "small".to_owned(),
+        url: format!("http://{}/releases/small.tar", server.address),
+        sha256,
+        bytes,
+    };
+    (server, archive)
+}
+
+#[test]
+fn an_archive_comes_once_and_without_the_token() {
+    let (server, archive) = archive_of(tar_of(&[
+        ("small/model.json", b"{}"),
+        ("small/encoder/encoder.json", &[7; 5000]),
+    ]));
+    let cache = tempfile::tempdir().unwrap();
+    let with_token = HubOptions {
+        token: Some("secret".to_owned()),
+        ..options(&server, cache.path())
+    };
+    // Cut twice, and taken up.
+    server.set(Fault::CutAfter(3000));
+    let pull = |options: &HubOptions| archive.pull(cache.path(), options.clone(), &mut |_| {});
+    let folder = pull(&with_token).unwrap();
+    assert_eq!(fs::read(folder.join("model.json")).unwrap(), b"{}");
+    assert_eq!(
+        fs::read(folder.join("encoder/encoder.json")).unwrap(),
+        [7; 5000]
+    );
+    assert_eq!(server.state.authorised.load(Ordering::SeqCst), 0);
+    let downloads = server.downloads();
+    assert!(downloads > 1, "it was cut");
+    let offline = HubOptions {
+        network: Network::Offline,
+        ..with_token
+    };
+    assert_eq!(pull(&offline).unwrap(), folder);
+    assert_eq!(server.downloads(), downloads);
+    let left: Vec<_> = fs::read_dir(cache.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "the archive itself is not kept: {left:?}");
+}
+
+#[test]
+fn another_archive_is_refused_and_nothing_is_kept_of_it() {
+    let (server, archive) = archive_of(tar_of(&[("small/model.json", &[1; 2000])]));
+    server.set(Fault::WrongByte);
+    let cache = tempfile::tempdir().unwrap();
+    let options = options(&server, cache.path());
+    let error = archive.pull(cache.path(), options.clone(), &mut |_| {});
+    let message = error.unwrap_err().to_string();
+    assert!(message.contains("expected SHA-256"), "{message}");
+    assert!(!archive.folder(cache.path()).exists());
+    let offline = HubOptions {
+        network: Network::Offline,
+        ..options.clone()
+    };
+    let message = archive
+        .pull(cache.path(), offline, &mut |_| {})
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("HF_HUB_OFFLINE"), "{message}");
+    server.set(Fault::None);
+    assert!(archive.pull(cache.path(), options, &mut |_| {}).is_ok());
+}
+
+#[test]
+fn an_archive_never_writes_elsewhere() {
+    for name in ["small/../../evil", "/tmp/evil", "evil", "small/a/../../b"] {
+        let (server, archive) = archive_of(tar_of(&[(name, b"evil")]));
+        let cache = tempfile::tempdir().unwrap();
+        let below = cache.path().join("below");
+        let error = archive.pull(&below, options(&server, &below), &mut |_| {});
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("expected files below small/"), "{message}");
+        let left: Vec<_> = fs::read_dir(cache.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert!(!archive.folder(&below).exists());
+    }
 }

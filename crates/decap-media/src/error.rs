@@ -99,3 +99,17 @@ impl InputFault {
         }
     }
 }
+
+/// A fault about a photo of a kind, such as "HEIC", that is sound but not read.
+pub(crate) fn unread(kind: &str) -> InputFault {
+    InputFault::Unsupported(format!(
+        "{kind} photos are not read; convert it to JPEG or PNG"
+    ))
+}
+
+/// A fault that says what about a TIFF is not read, and what to do.
+pub(crate) fn unread_tiff(what: &str) -> InputFault {
+    InputFault::Unsupported(format!(
+        "a TIFF with {what} is not read; convert it to JPEG or PNG"
+    ))
+}

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 
 use crate::error::InputFault;
-use crate::image::{Limits, check_pixels};
+use crate::limits::{Limits, check_pixels};
 use crate::samples::{Channels, to_rgb};
 
 /// Decodes the first frame to RGB. What it leaves of the screen is transparent or, in a GIF

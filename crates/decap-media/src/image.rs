@@ -10,8 +10,9 @@ use ::image::{
     Limits as DecoderLimits,
 };
 
-use crate::error::{Error, InputFault, Result};
-use crate::kind::{PhotoKind, kind_of_head, unread};
+use crate::error::{Error, InputFault, Result, unread};
+use crate::kind::{PhotoKind, kind_of_head};
+use crate::limits::{Limits, check_pixels};
 use crate::samples::{Channels, to_rgb};
 use crate::{bmp, gif, jpeg, orientation, png, tiff};
 use parser_guard::guarded;
@@ -22,32 +23,6 @@ pub struct RgbImage {
     width: u32,
     height: u32,
     pixels: Vec<u8>,
-}
-
-/// How much a photo may claim before it is refused; checked before memory is taken for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Size of the file, in bytes. Default 512 MiB.
-    pub file_bytes: u64,
-    /// Width times height. Default 256,000,000.
-    pub pixels: u64,
-    /// Width and height. Default 1,048,576: a resize filter spans a whole edge.
-    pub edge: u32,
-    /// Memory that one photo may take while it is decoded, in bytes: the decoder's samples and the
-    /// pixels made of them. Default 3 GiB: 256 megapixels of 16-bit samples with alpha.
-    pub decoder_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            file_bytes: 512 << 20,
-            pixels: 256_000_000,
-            edge: 1 << 20,
-            decoder_bytes: 3 << 30,
-        }
-    }
 }
 
 /// Reads and decodes the photo at `path`; see [`decode`].
@@ -277,28 +252,6 @@ fn kind_of(bytes: &[u8]) -> Result<PhotoKind, InputFault> {
             "not a photo: expected a JPEG, PNG, WebP, GIF, BMP or TIFF".into(),
         )),
     }
-}
-
-/// Refuses a photo of more pixels, or a longer edge, than the limits allow.
-pub(super) fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(), InputFault> {
-    if width == 0 || height == 0 {
-        return Err(InputFault::Damaged(format!(
-            "expected pixels, got {width} x {height}"
-        )));
-    }
-    if u64::from(width) * u64::from(height) > limits.pixels {
-        return Err(InputFault::TooLarge(format!(
-            "expected at most {} pixels, got {width} x {height}",
-            limits.pixels
-        )));
-    }
-    if width.max(height) > limits.edge {
-        return Err(InputFault::TooLarge(format!(
-            "expected edges of at most {} pixels, got {width} x {height}",
-            limits.edge
-        )));
-    }
-    Ok(())
 }
 
 fn decode_as(

@@ -9,8 +9,8 @@ use libjpeg_turbo_rs::{
 };
 
 use crate::error::InputFault;
-use crate::image::{Limits, check_pixels};
 use crate::jpeg_components::{interleaved, ycbcr_to_rgb, ycck_to_cmyk};
+use crate::limits::{Limits, check_pixels};
 use crate::orientation;
 use crate::samples::{Channels, to_rgb};
 

@@ -1,6 +1,5 @@
 //! What kind of photo a file is, told by its first bytes.
 
-use crate::error::InputFault;
 use crate::tiff;
 
 /// A kind of picture. [`kind_of_head`] tells it.
@@ -80,13 +79,6 @@ pub fn kind_of_head(head: &[u8]) -> Option<PhotoKind> {
         return Some(tiff::raw_kind(head).map_or(Tiff, Unreadable));
     }
     unreadable_kind(head).map(Unreadable)
-}
-
-/// A fault about a photo of a kind, such as "HEIC", that is sound but not read.
-pub(super) fn unread(kind: &str) -> InputFault {
-    InputFault::Unsupported(format!(
-        "{kind} photos are not read; convert it to JPEG or PNG"
-    ))
 }
 
 /// Many texts begin with BM: the size of a header that exists must follow.

@@ -1,12 +1,14 @@
 //! Photos and videos: bytes to pixels, within limits.
 
 mod bmp;
+mod directory;
 mod error;
 mod gif;
 pub mod image;
 mod jpeg;
 mod jpeg_components;
 mod kind;
+mod limits;
 mod orientation;
 mod png;
 pub mod resize;
@@ -15,7 +17,8 @@ mod tiff;
 pub mod video;
 
 pub use error::{Error, InputFault, Result};
-pub use image::{Limits, RgbImage};
+pub use image::RgbImage;
 pub use kind::{HEAD_BYTES, PhotoKind, kind_of_head};
+pub use limits::Limits;
 pub use resize::Filter;
 pub use video::{SampledFrames, VideoOptions, is_video, is_video_head};

@@ -6,7 +6,7 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 use image::metadata::Orientation;
 
-use crate::tiff::{Directory, tag};
+use crate::directory::{Directory, tag};
 
 /// The orientation in an EXIF block, with or without `Exif\0\0` before it, or in a whole TIFF.
 ///

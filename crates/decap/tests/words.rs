@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 use decap::decoder::{Case, detokenise};
 use decap::decoder::{GenerateOptions, Method};
-use decap::media::image::{Limits, open};
+use decap::media::Limits;
+use decap::media::image::open;
 use decap::tokenizer::Tokenizer;
 use decap::tokenizer::clip::ClipTokenizer;
 use decap::{Captioner, Embeddings};

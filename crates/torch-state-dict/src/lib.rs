@@ -21,7 +21,9 @@
 
 mod globals;
 mod machine;
+mod object;
 mod pickle;
+mod reduce;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -37,7 +39,8 @@ pub use stored::{StoredTensor, element_size, widen};
 pub use writer::{NewTensor, write};
 
 use globals::Global;
-use pickle::{Object, Pickle, Ref};
+use object::{Object, Ref};
+use pickle::Pickle;
 
 /// Largest pickle within an archive; those of the largest checkpoints have a few megabytes.
 const MAX_PICKLE_BYTES: usize = 64 << 20;

@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
-use super::globals::{Global, Reduced, reduce};
-use super::pickle::{Object, Ref};
+use super::globals::Global;
+use super::object::{Object, Ref};
+use super::reduce::{Reduced, reduce};
 
 /// Most values that one pickle may build; the largest checkpoints have some ten thousand.
 const MAX_OBJECTS: usize = 4 << 20;

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::metadata::Column;
 use super::runs::Runs;
 use super::thrift::{Thrift, WireType};
-use super::values::{self, Dictionary};
+use super::values::{self, Dictionary, DictionaryPage};
 use super::{damaged, unsupported};
 use crate::error::Fault;
 use crate::source::Budget;
@@ -21,13 +21,6 @@ pub(super) struct Pages<'a> {
 pub(super) enum Page<'a> {
     Dictionary(DictionaryPage),
     Data(DataPage<'a>),
-}
-
-/// The values that others refer to by number.
-pub(super) struct DictionaryPage {
-    pub(super) num_values: usize,
-    /// The page, unpacked.
-    pub(super) bytes: Vec<u8>,
 }
 
 /// Values, with levels that say which rows have none.

@@ -3,7 +3,6 @@
 //! <https://parquet.apache.org/docs/file-format/data-pages/encodings/>
 
 use super::delta;
-use super::pages::DictionaryPage;
 use super::runs::Runs;
 use super::{damaged, unsupported};
 use crate::error::Fault;
@@ -14,6 +13,13 @@ const PLAIN_DICTIONARY: i64 = 2;
 const DELTA_LENGTH: i64 = 6;
 const DELTA: i64 = 7;
 const DICTIONARY: i64 = 8;
+
+/// The values that others refer to by number.
+pub(super) struct DictionaryPage {
+    pub(super) num_values: usize,
+    /// The page, unpacked.
+    pub(super) bytes: Vec<u8>,
+}
 
 /// Values that others refer to by number.
 pub(super) struct Dictionary {

@@ -1,7 +1,7 @@
 //! How much a photo or video may claim.
 
 use clap::Args;
-use decap::media::image::Limits;
+use decap::media::Limits;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use decap::decoder::{Decoder, DecoderConfig, DecoderWeights, GenerateOptions, Vocabulary};
 use decap::encoder::clip::{ClipConfig, ClipImageTower, ClipTextTower};
 use decap::encoder::{Encoder, EncoderParts, Head, ImageTower, ImageViews, Preprocess};
-use decap::media::image::Limits;
+use decap::media::Limits;
 use decap::memory::{Captions, Memory, MemoryDtype, MemoryInfo, Rows};
 use decap::pipeline::for_each_batch;
 use decap::tokenizer::Tokenizer;

@@ -35,8 +35,9 @@ use rayon::prelude::*;
 use crate::digest::RunKey;
 use crate::embedding::{Embedding, Embeddings};
 use crate::error::{Error, Result};
+use crate::media::Limits;
 use crate::media::RgbImage;
-use crate::media::image::{Limits, decode_to_fit, read_within};
+use crate::media::image::{decode_to_fit, read_within};
 use crate::precision::Precision;
 use crate::tokenizer::Tokenizer;
 

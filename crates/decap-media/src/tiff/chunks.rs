@@ -7,45 +7,12 @@ use flate2::read::ZlibDecoder;
 use weezl::BitOrder;
 use weezl::decode::Configuration;
 
-use super::directory::{ByteOrder, Directory, tag};
-use super::fax::{self, FaxCoding};
-use super::layout::{Layout, Samples, unsupported};
-use crate::error::InputFault;
+use super::compression::Compression;
+use super::fax;
+use super::layout::{Layout, Samples};
+use crate::directory::{ByteOrder, Directory, tag};
+use crate::error::{InputFault, unread_tiff};
 use crate::jpeg;
-
-/// How the bytes of a strip or tile are packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
-    None,
-    Fax(FaxCoding),
-    Lzw,
-    Jpeg,
-    Deflate,
-    PackBits,
-}
-
-impl Compression {
-    pub(super) fn of(directory: &Directory) -> Result<Self, InputFault> {
-        let group_3_options = directory.integer(tag::T4_OPTIONS).unwrap_or(0);
-        Ok(match directory.integer(tag::COMPRESSION).unwrap_or(1) {
-            1 => Self::None,
-            2 => Self::Fax(FaxCoding::Rows),
-            3 if group_3_options & 1 == 1 => Self::Fax(FaxCoding::Group3TwoDimensional),
-            3 => Self::Fax(FaxCoding::Group3),
-            4 => Self::Fax(FaxCoding::Group4),
-            5 => Self::Lzw,
-            7 => Self::Jpeg,
-            8 | 32946 => Self::Deflate,
-            32773 => Self::PackBits,
-            6 => return Err(unsupported("old-style JPEG compression")),
-            33003 | 33005 | 34712 => return Err(unsupported("JPEG 2000 compression")),
-            34925 => return Err(unsupported("LZMA compression")),
-            50000 => return Err(unsupported("Zstandard compression")),
-            50001 => return Err(unsupported("WebP compression")),
-            other => return Err(unsupported(&format!("compression {other}"))),
-        })
-    }
-}
 
 /// Where the strips or tiles lie, and what undoes their packing.
 pub(super) struct Chunks<'a> {
@@ -67,7 +34,7 @@ impl<'a> Chunks<'a> {
         };
         let predictor = directory.integer(tag::PREDICTOR).unwrap_or(1);
         if !(1..=3).contains(&predictor) {
-            return Err(unsupported(&format!("predictor {predictor}")));
+            return Err(unread_tiff(&format!("predictor {predictor}")));
         }
         Ok(Self {
             bytes,
@@ -165,7 +132,7 @@ impl<'a> Chunks<'a> {
             || !matches!(bytes, 1 | 2 | 3 | 4 | 8)
             || (self.predictor == 3 && !is_float)
         {
-            return Err(unsupported(&format!(
+            return Err(unread_tiff(&format!(
                 "predictor {} with samples of {} bits",
                 self.predictor, layout.bits
             )));
@@ -204,7 +171,7 @@ impl<'a> Chunks<'a> {
 fn unpack_lzw(packed: &[u8], expected: usize) -> Result<Vec<u8>, InputFault> {
     // Files from before TIFF 6.0 have the bits of their codes the other way round.
     if packed.len() > 1 && packed[0] == 0 && packed[1] & 1 == 1 {
-        return Err(unsupported("old-style LZW compression"));
+        return Err(unread_tiff("old-style LZW compression"));
     }
     let mut unpacked = vec![0; expected];
     let mut decoder = Configuration::with_tiff_size_switch(BitOrder::Msb, 8).build();

@@ -1,9 +1,9 @@
 //! How a TIFF's samples are arranged, from the tags of its directory.
 
-use super::chunks::Compression;
-use super::directory::{Directory, tag};
-use crate::error::InputFault;
-use crate::image::{Limits, check_pixels};
+use super::compression::Compression;
+use crate::directory::{Directory, tag};
+use crate::error::{InputFault, unread_tiff};
+use crate::limits::{Limits, check_pixels};
 
 /// What the number in a sample means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +56,6 @@ pub(super) struct Layout {
     pub(super) decoder_bytes: u64,
 }
 
-/// A fault that says what about a TIFF is not read, and what to do.
-pub(super) fn unsupported(what: &str) -> InputFault {
-    InputFault::Unsupported(format!(
-        "a TIFF with {what} is not read; convert it to JPEG or PNG"
-    ))
-}
-
 impl Layout {
     /// The arrangement that `directory` describes, as Pillow's table of modes and libtiff read it.
     ///
@@ -92,7 +85,7 @@ impl Layout {
             None => 1,
         };
         if !(1..=8).contains(&samples_per_pixel) {
-            return Err(unsupported(&format!("{samples_per_pixel} samples a pixel")));
+            return Err(unread_tiff(&format!("{samples_per_pixel} samples a pixel")));
         }
         let samples_per_pixel = samples_per_pixel as usize;
         let bits = bits_per_sample(directory, samples_per_pixel)?;
@@ -100,15 +93,15 @@ impl Layout {
         let colour = colour_of(directory, photometric, samples_per_pixel, bits, samples)?;
         let extra = samples_per_pixel
             .checked_sub(colour.samples())
-            .ok_or_else(|| unsupported(&format!("{samples_per_pixel} samples for its colours")))?;
+            .ok_or_else(|| unread_tiff(&format!("{samples_per_pixel} samples for its colours")))?;
         let alpha = alpha_of(directory, extra, &colour)?;
         let is_planar = match directory.integer(tag::PLANAR_CONFIGURATION).unwrap_or(1) {
             1 => false,
             2 => samples_per_pixel > 1,
-            other => return Err(unsupported(&format!("planar configuration {other}"))),
+            other => return Err(unread_tiff(&format!("planar configuration {other}"))),
         };
         if colour == Colour::YCbCr && (is_planar || bits != 8 || samples_per_pixel != 3) {
-            return Err(unsupported(
+            return Err(unread_tiff(
                 "YCbCr in separate planes or of more than 8 bits",
             ));
         }
@@ -119,10 +112,10 @@ impl Layout {
             _ => (1, 1),
         };
         if matches!(compression, Compression::Fax(_)) && (bits, samples_per_pixel) != (1, 1) {
-            return Err(unsupported("fax compression of more than black and white"));
+            return Err(unread_tiff("fax compression of more than black and white"));
         }
         if compression == Compression::Jpeg && bits != 8 {
-            return Err(unsupported("JPEG compression of more than 8 bits"));
+            return Err(unread_tiff("JPEG compression of more than 8 bits"));
         }
 
         let is_tiled = directory.has(tag::TILE_OFFSETS);
@@ -234,7 +227,7 @@ fn bits_per_sample(directory: &Directory, samples: usize) -> Result<usize, Input
     bits.truncate(samples);
     match bits.first() {
         Some(&first @ 1..=64) if bits.iter().all(|&it| it == first) => Ok(first as usize),
-        _ => Err(unsupported(&format!("samples of {bits:?} bits"))),
+        _ => Err(unread_tiff(&format!("samples of {bits:?} bits"))),
     }
 }
 
@@ -244,14 +237,14 @@ fn sample_format(directory: &Directory, bits: usize) -> Result<Samples, InputFau
     let first = formats[0];
     match (first, bits) {
         _ if formats.iter().any(|&it| it != first) => {
-            Err(unsupported(&format!("sample formats {formats:?}")))
+            Err(unread_tiff(&format!("sample formats {formats:?}")))
         }
         // "Undefined" is what old programs say of bytes; signed bytes are taken as unsigned by
         // Pillow, since that is what they are in practice.
         (1 | 4, _) | (2, 8) => Ok(Samples::Uint),
         (3, 16 | 32 | 64) => Ok(Samples::Float),
-        (2, _) => Err(unsupported("signed samples")),
-        _ => Err(unsupported(&format!(
+        (2, _) => Err(unread_tiff("signed samples")),
+        _ => Err(unread_tiff(&format!(
             "sample format {first} of {bits} bits"
         ))),
     }
@@ -272,10 +265,10 @@ fn colour_of(
         5 if samples == Samples::Uint => Colour::Cmyk,
         6 if samples_per_pixel == 1 => Colour::BlackIsZero,
         6 if samples == Samples::Uint => Colour::YCbCr,
-        8..=10 => return Err(unsupported("Lab colours")),
-        32844 | 32845 => return Err(unsupported("LogLuv colours")),
+        8..=10 => return Err(unread_tiff("Lab colours")),
+        32844 | 32845 => return Err(unread_tiff("LogLuv colours")),
         other => {
-            return Err(unsupported(&format!(
+            return Err(unread_tiff(&format!(
                 "photometric interpretation {other} of {bits} bits"
             )));
         }
@@ -309,7 +302,7 @@ fn alpha_of(directory: &Directory, extra: usize, colour: &Colour) -> Result<Alph
         (_, Some(2 | 999)) => Alpha::Straight,
         // A single sample that the file does not explain is taken for transparency by all readers.
         (1, None) => Alpha::Straight,
-        _ => return Err(unsupported(&format!("{extra} extra samples a pixel"))),
+        _ => return Err(unread_tiff(&format!("{extra} extra samples a pixel"))),
     };
     let has_more = kinds.iter().skip(1).any(|&kind| kind != 0);
     let is_odd = match colour {
@@ -318,7 +311,7 @@ fn alpha_of(directory: &Directory, extra: usize, colour: &Colour) -> Result<Alph
         _ => false,
     };
     match has_more || is_odd {
-        true => Err(unsupported("this kind of transparency")),
+        true => Err(unread_tiff("this kind of transparency")),
         false => Ok(alpha),
     }
 }
@@ -338,7 +331,7 @@ fn subsampling_of(
         .fold(0, |sum, it| sum.saturating_add(*it));
     match given.as_deref() {
         Some(&[across @ (1 | 2 | 4), down @ (1 | 2 | 4)]) => Ok((across as usize, down as usize)),
-        Some(other) => Err(unsupported(&format!("colour sampling {other:?}"))),
+        Some(other) => Err(unread_tiff(&format!("colour sampling {other:?}"))),
         None if u128::from(bytes) == width as u128 * height as u128 * 3 => Ok((1, 1)),
         None => Ok((2, 2)),
     }

@@ -1,22 +1,22 @@
 //! TIFF and BigTIFF, as libtiff and Pillow read them: the first page of a photo, scan or fax.
 
 mod chunks;
-mod directory;
+mod compression;
 mod fax;
 mod layout;
 
 use half::f16;
 use image::metadata::Orientation;
 
-use self::chunks::{Chunks, Compression};
-use self::directory::ByteOrder;
-pub(super) use self::directory::{Directory, tag};
-use self::layout::{Alpha, Colour, Layout, Samples, unsupported};
-use super::image::Limits;
+use self::chunks::Chunks;
+use self::compression::Compression;
+use self::layout::{Alpha, Colour, Layout, Samples};
 use super::jpeg_components::ycbcr_to_rgb;
 use super::orientation;
 use super::samples::{Channels, to_rgb, unmultiplied};
-use crate::error::InputFault;
+use crate::directory::{ByteOrder, Directory, tag};
+use crate::error::{InputFault, unread_tiff};
+use crate::limits::Limits;
 
 /// Decodes the first page to RGB. Of integers the high byte is kept; floats are 0 to 1 or, where
 /// most are above 1, 0 to 255, as Pillow writes them.
@@ -42,7 +42,7 @@ pub(super) fn decode(
         reader.full_intensity = 255.0;
         read = reader.read()?;
         if read.floats_above_one > read.floats / 2 {
-            return Err(unsupported("floating-point samples far above 255"));
+            return Err(unread_tiff("floating-point samples far above 255"));
         }
     }
     let pixels = rgb_of(read.samples, &layout, &directory);

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::RgbImage;
-use super::image::{Limits, check_pixels};
 use crate::error::{Error, InputFault, Result};
+use crate::limits::{Limits, check_pixels};
 pub use container::{HEAD_BYTES, is_video, is_video_head};
 use container::{playlist_kind, read_head};
 use decode::{Decoded, Source, decode, scaled_size};

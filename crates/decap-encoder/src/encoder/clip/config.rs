@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use decap_kernels::Activation;
 
-use super::names::Naming;
 use crate::error::{Error, Result};
 use crate::weights::{Checkpoint, Folder};
 
@@ -223,22 +222,5 @@ impl ClipConfig {
         let text_sum = text_width * (tables + 2 + self.width)
             + text.transformer.layers * block(&text.transformer);
         image_sum + text_sum + 1
-    }
-
-    /// The form that a checkpoint's names tell, or a message that names what is missing.
-    pub(super) fn naming_of(checkpoint: &Checkpoint) -> Result<Naming> {
-        Naming::of(checkpoint).ok_or_else(|| {
-            let is_decoder = checkpoint
-                .names()
-                .any(|name| name.ends_with("clip_project.model.0.weight"));
-            let message = if is_decoder {
-                "expected the tensors of a CLIP, got a DeCap decoder: it becomes a model by being \
-                 imported together with the CLIP that it was trained with"
-            } else {
-                "expected the tensors of a CLIP (`visual.conv1.weight` or \
-                 `vision_model.embeddings.patch_embedding.weight`), got neither"
-            };
-            Error::unsupported(checkpoint.path(), message)
-        })
     }
 }

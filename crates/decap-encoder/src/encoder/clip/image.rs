@@ -3,7 +3,8 @@
 use decap_kernels::{Epilogue, Mask, MatrixView, PackedMatrix, linear, on_pool};
 
 use super::config::{ClipConfig, ImageConfig};
-use super::names::{TensorReader, Tower};
+use super::names::Tower;
+use super::tensors::TensorReader;
 use super::transformer::{LayerNorm, Stage, Transformer};
 use crate::encoder::{ImageTower, Preprocess};
 use crate::error::{Error, Result};

@@ -11,6 +11,7 @@ mod image;
 mod names;
 mod random;
 mod recipe;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -24,7 +25,8 @@ pub use description::{ClipDescription, TowerDescription};
 pub use image::ClipImageTower;
 pub use text::ClipTextTower;
 
-use names::{Naming, Source, TensorReader};
+use names::Naming;
+use tensors::{Source, TensorReader};
 
 use super::deferred::DeferredImageTower;
 use super::{
@@ -125,7 +127,7 @@ impl Clip {
             && let Some(file) = weights(HUGGING_FACE_WEIGHTS)
         {
             let checkpoint = Checkpoint::open(&path.join(file))?;
-            if ClipConfig::naming_of(&checkpoint).ok() != Some(Naming::OpenAi)
+            if Naming::of(&checkpoint).ok() != Some(Naming::OpenAi)
                 || !folder.contains("open_clip_config.json")
             {
                 let config = ClipConfig::read_hugging_face(&folder)?;
@@ -145,7 +147,7 @@ impl Clip {
     fn open_file(path: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(path)?.renamed(openai_name);
         let folder = Folder::disk(path.parent().unwrap_or_else(|| Path::new("")));
-        if ClipConfig::naming_of(&checkpoint)? == Naming::HuggingFace {
+        if Naming::of(&checkpoint)? == Naming::HuggingFace {
             let config = ClipConfig::read_hugging_face(&folder)?;
             return Self::new(ClipForm::HuggingFace, config, checkpoint, folder);
         }
@@ -163,7 +165,7 @@ impl Clip {
         checkpoint: Checkpoint,
         folder: Folder,
     ) -> Result<Self> {
-        let naming = ClipConfig::naming_of(&checkpoint)?;
+        let naming = Naming::of(&checkpoint)?;
         let preprocess = match form {
             ClipForm::HuggingFace => recipe::hugging_face(&folder, &config.image)?,
             ClipForm::OpenClip => recipe::open_clip(&folder, &config.image)?,

@@ -1,11 +1,8 @@
-//! The two ways in which CLIP's tensors are called, and their reading into layers.
+//! The two ways in which CLIP's tensors are called.
 
 use std::borrow::Cow;
 
-use decap_kernels::{MatrixView, PackedMatrix, Precision};
-
-use super::config::{ClipConfig, TransformerConfig};
-use super::transformer::{Block, LayerNorm, Linear, Transformer, Workspaces};
+use super::config::ClipConfig;
 use crate::error::{Error, Result};
 use crate::weights::Checkpoint;
 
@@ -25,44 +22,26 @@ pub(super) enum Tower {
     Text,
 }
 
-/// Reads the tensors of one tower; keeps count of the names that it took.
-pub(super) struct TensorReader<'a> {
-    pub(super) source: Source<'a>,
-    pub(super) naming: Naming,
-    pub(super) precision: Precision,
-}
-
-/// Where tensors come from.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Source<'a> {
-    Checkpoint(&'a Checkpoint),
-    /// Made up from this seed.
-    Random(u64),
-}
-
-impl<'a> Source<'a> {
-    fn f32(self, name: &str, shape: &[usize]) -> Result<Cow<'a, [f32]>> {
-        match self {
-            Self::Checkpoint(checkpoint) => checkpoint.f32(name, shape),
-            Self::Random(seed) => Ok(super::random::tensor(seed, name, shape)),
-        }
-    }
-
-    /// Lets go of a tensor that has been copied.
-    pub(super) fn release(self, name: &str) {
-        if let Self::Checkpoint(checkpoint) = self {
-            checkpoint.release(name);
-        }
-    }
-}
-
 impl Naming {
-    pub(super) fn of(checkpoint: &Checkpoint) -> Option<Self> {
+    /// The form that a checkpoint's names tell, or a message that names what is missing.
+    pub(super) fn of(checkpoint: &Checkpoint) -> Result<Self> {
         if checkpoint.contains("vision_model.embeddings.patch_embedding.weight") {
-            return Some(Self::HuggingFace);
+            return Ok(Self::HuggingFace);
         }
-        let is_openai = checkpoint.contains("visual.conv1.weight");
-        is_openai.then_some(Self::OpenAi)
+        if checkpoint.contains("visual.conv1.weight") {
+            return Ok(Self::OpenAi);
+        }
+        let is_decoder = checkpoint
+            .names()
+            .any(|name| name.ends_with("clip_project.model.0.weight"));
+        let message = if is_decoder {
+            "expected the tensors of a CLIP, got a DeCap decoder: it becomes a model by being \
+             imported together with the CLIP that it was trained with"
+        } else {
+            "expected the tensors of a CLIP (`visual.conv1.weight` or \
+             `vision_model.embeddings.patch_embedding.weight`), got neither"
+        };
+        Err(Error::unsupported(checkpoint.path(), message))
     }
 
     /// What the tensors of a tower's blocks and norms begin with.
@@ -75,7 +54,7 @@ impl Naming {
         }
     }
 
-    fn block(self, tower: Tower, layer: usize) -> String {
+    pub(super) fn block(self, tower: Tower, layer: usize) -> String {
         let prefix = self.prefix(tower);
         match self {
             Self::HuggingFace => format!("{prefix}encoder.layers.{layer}."),
@@ -163,137 +142,5 @@ impl Naming {
                 names.extend([format!("{block}{part}weight"), format!("{block}{part}bias")]);
             }
         }
-    }
-}
-
-impl<'a> TensorReader<'a> {
-    /// The tensor that OpenAI calls `name`, of exactly `shape`.
-    pub(super) fn outer(&self, name: &str, shape: &[usize]) -> Result<Cow<'a, [f32]>> {
-        self.source.f32(&self.naming.outer(name), shape)
-    }
-
-    /// The layer norm that OpenAI calls `name`.
-    pub(super) fn layer_norm(&self, name: &str, width: usize, epsilon: f32) -> Result<LayerNorm> {
-        self.layer_norm_at(&format!("{}.", self.naming.outer(name)), width, epsilon)
-    }
-
-    /// The projection into the shared space, `[tower width, width]` for OpenAI and transposed for
-    /// Hugging Face.
-    pub(super) fn projection(&self, name: &str, from: usize, to: usize) -> Result<PackedMatrix> {
-        let packed = match self.naming {
-            Naming::OpenAi => {
-                let weight = self.outer(name, &[from, to])?;
-                PackedMatrix::pack(MatrixView::row_major(&weight, from, to), self.precision)
-            }
-            Naming::HuggingFace => {
-                let weight = self.outer(name, &[to, from])?;
-                let view = MatrixView::row_major(&weight, to, from).transposed();
-                PackedMatrix::pack(view, self.precision)
-            }
-        };
-        self.source.release(&self.naming.outer(name));
-        Ok(packed)
-    }
-
-    /// All blocks of a tower.
-    pub(super) fn transformer(
-        &self,
-        tower: Tower,
-        config: &TransformerConfig,
-    ) -> Result<Transformer> {
-        let blocks = (0..config.layers).map(|layer| self.block(tower, layer, config));
-        let blocks: Vec<Block> = blocks.collect::<Result<_>>()?;
-        let extra = format!("{}ln_1.weight", self.naming.block(tower, config.layers));
-        let extra = match self.naming {
-            Naming::OpenAi => extra,
-            Naming::HuggingFace => extra.replace("ln_1", "layer_norm1"),
-        };
-        if let Source::Checkpoint(checkpoint) = self.source
-            && checkpoint.contains(&extra)
-        {
-            return Err(Error::model(
-                checkpoint.path(),
-                format!(
-                    "expected {} layers, got more: tensor `{extra}`",
-                    config.layers
-                ),
-            ));
-        }
-        Ok(Transformer {
-            config: config.clone(),
-            blocks,
-            workspaces: Workspaces::default(),
-        })
-    }
-
-    fn block(&self, tower: Tower, layer: usize, config: &TransformerConfig) -> Result<Block> {
-        let block = self.naming.block(tower, layer);
-        let at = |part: &str| format!("{block}{part}");
-        let (width, hidden, epsilon) =
-            (config.width, config.hidden_width, config.layer_norm_epsilon);
-        Ok(match self.naming {
-            Naming::HuggingFace => Block {
-                norm_1: self.layer_norm_at(&at("layer_norm1."), width, epsilon)?,
-                queries_keys_values: self.joined(&block, width)?,
-                output: self.linear(&at("self_attn.out_proj."), width, width)?,
-                norm_2: self.layer_norm_at(&at("layer_norm2."), width, epsilon)?,
-                hidden: self.linear(&at("mlp.fc1."), width, hidden)?,
-                hidden_output: self.linear(&at("mlp.fc2."), hidden, width)?,
-            },
-            Naming::OpenAi => Block {
-                norm_1: self.layer_norm_at(&at("ln_1."), width, epsilon)?,
-                queries_keys_values: self.linear(&at("attn.in_proj_"), width, 3 * width)?,
-                output: self.linear(&at("attn.out_proj."), width, width)?,
-                norm_2: self.layer_norm_at(&at("ln_2."), width, epsilon)?,
-                hidden: self.linear(&at("mlp.c_fc."), width, hidden)?,
-                hidden_output: self.linear(&at("mlp.c_proj."), hidden, width)?,
-            },
-        })
-    }
-
-    fn layer_norm_at(&self, prefix: &str, width: usize, epsilon: f32) -> Result<LayerNorm> {
-        Ok(LayerNorm {
-            weight: self
-                .source
-                .f32(&format!("{prefix}weight"), &[width])?
-                .into_owned(),
-            bias: self
-                .source
-                .f32(&format!("{prefix}bias"), &[width])?
-                .into_owned(),
-            epsilon,
-        })
-    }
-
-    /// A linear layer whose weight is `[outputs, inputs]`, as PyTorch keeps it.
-    fn linear(&self, prefix: &str, inputs: usize, outputs: usize) -> Result<Linear> {
-        let name = format!("{prefix}weight");
-        let weight = self.source.f32(&name, &[outputs, inputs])?;
-        let view = MatrixView::row_major(&weight, outputs, inputs).transposed();
-        let weight = PackedMatrix::pack(view, self.precision);
-        self.source.release(&name);
-        let bias = self
-            .source
-            .f32(&format!("{prefix}bias"), &[outputs])?
-            .into_owned();
-        Ok(Linear { weight, bias })
-    }
-
-    /// Queries, keys and values as one layer: three products at once.
-    fn joined(&self, block: &str, width: usize) -> Result<Linear> {
-        let mut weights = Vec::with_capacity(3 * width * width);
-        let mut bias = Vec::with_capacity(3 * width);
-        for part in ["q", "k", "v"] {
-            let prefix = format!("{block}self_attn.{part}_proj.");
-            let name = format!("{prefix}weight");
-            weights.extend_from_slice(&self.source.f32(&name, &[width, width])?);
-            self.source.release(&name);
-            bias.extend_from_slice(&self.source.f32(&format!("{prefix}bias"), &[width])?);
-        }
-        let view = MatrixView::row_major(&weights, 3 * width, width).transposed();
-        Ok(Linear {
-            weight: PackedMatrix::pack(view, self.precision),
-            bias,
-        })
     }
 }

@@ -1,19 +1,13 @@
 //! Towers of random weights, for benchmarks and tests: the right shapes, and no meaning.
 
-use std::borrow::Cow;
-
 use super::config::{ClipConfig, ImageConfig, TextConfig, TextPooling, TransformerConfig};
-use super::names::{Naming, Source, TensorReader};
+use super::names::Naming;
+use super::tensors::{Source, TensorReader};
 use super::{ClipImageTower, ClipTextTower};
 use crate::encoder::Preprocess;
 use crate::error::Result;
 use crate::precision::Precision;
-use crate::random::RandomStream;
 use crate::tokenizer::clip::ClipTokenizer;
-
-/// OpenAI initialises within a factor of two of this
-/// (<https://github.com/openai/CLIP/blob/main/clip/model.py>, `initialize_parameters`).
-const STANDARD_DEVIATION: f64 = 0.03;
 
 impl ClipConfig {
     /// The sizes of OpenAI's ViT-B/32.
@@ -69,22 +63,6 @@ fn reader(precision: Precision, seed: u64) -> TensorReader<'static> {
         naming: Naming::OpenAi,
         precision: precision.of_towers(),
     }
-}
-
-/// The tensor `name`: norms are the identity, biases and all else normal.
-pub(super) fn tensor(seed: u64, name: &str, shape: &[usize]) -> Cow<'static, [f32]> {
-    use rayon::prelude::*;
-    let len = shape.iter().product();
-    let is_norm = ["ln_", "norm"].iter().any(|part| name.contains(part));
-    if is_norm {
-        let value = if name.ends_with("weight") { 1.0 } else { 0.0 };
-        return Cow::Owned(vec![value; len]);
-    }
-    let mut key = vec![seed];
-    key.extend(name.bytes().map(u64::from));
-    let stream = RandomStream::new(&key);
-    let value = |index: usize| (STANDARD_DEVIATION * stream.gaussian(index as u64)) as f32;
-    Cow::Owned((0..len).into_par_iter().map(value).collect())
 }
 
 #[cfg(test)]

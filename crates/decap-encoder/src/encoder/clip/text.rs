@@ -3,7 +3,8 @@
 use decap_kernels::{Epilogue, Mask, PackedMatrix, linear, on_pool};
 
 use super::config::{ClipConfig, TextConfig, TextPooling};
-use super::names::{TensorReader, Tower};
+use super::names::Tower;
+use super::tensors::TensorReader;
 use super::transformer::{LayerNorm, Stage, Transformer};
 use crate::encoder::{TextTower, TooLong};
 use crate::error::{Error, Result};

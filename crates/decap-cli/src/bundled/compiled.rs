@@ -2,7 +2,7 @@
 
 use decap::weights::Folder;
 
-/// The folder of the bundled model.
+/// The bundled model within the program.
 pub fn model() -> Folder {
     Folder::Compiled {
         name: "tiny (bundled)",
@@ -19,7 +19,7 @@ macro_rules! files {
     ($($name:literal),* $(,)?) => {
         &[$(($name, {
             static FILE: &Aligned<[u8]> =
-                &Aligned(*include_bytes!(concat!("../../../models/tiny/", $name)));
+                &Aligned(*include_bytes!(concat!("../../../../models/tiny/", $name)));
             &FILE.0
         })),*]
     };
