@@ -26,6 +26,7 @@
 //! [`Memory::project`]: memory::Memory::project
 //! [`Decoder::generate`]: decoder::Decoder::generate
 
+mod budget;
 mod caption;
 mod captioner;
 mod captioning;

@@ -13,11 +13,12 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use crate::budget::Budget;
 use crate::input::Input;
 use decap_encoder::encoder::{Encoder, PreparedImage};
 use decap_encoder::{Embedding, Embeddings};
 use decap_encoder::{Error, Result};
-use decap_media::{Limits, RgbImage, VideoOptions, image, is_video, video};
+use decap_media::{Limits, RgbImage, VideoOptions, image, is_video, memory_to_decode, video};
 
 /// How many inputs are read, and how each of them is.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,9 @@ pub struct ReadOptions {
     pub limits: Limits,
     /// How a video is looked at.
     pub video: VideoOptions,
+    /// Most bytes that inputs take together while they are read and decoded, on however many cores;
+    /// one that takes more by itself is decoded alone. Default 1 GiB.
+    pub memory_bytes: u64,
 }
 
 impl Default for ReadOptions {
@@ -37,6 +41,7 @@ impl Default for ReadOptions {
             batch: 16,
             limits: Limits::default(),
             video: VideoOptions::default(),
+            memory_bytes: 1 << 30,
         }
     }
 }
@@ -135,7 +140,8 @@ pub(crate) fn embed_batches<T: Send, E: From<Error>>(
     see: impl Fn(&[RgbImage]) -> Result<T> + Sync,
     mut consume: impl FnMut(Vec<Embedded<T>>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let load = |input: &Input| load(input, encoder, options, &see);
+    let memory = Memory::new(options.memory_bytes);
+    let load = |input: &Input| load(input, encoder, options, &memory, &see);
     for_each_batch(inputs, options.batch, load, |batch| {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted.into());
@@ -155,22 +161,47 @@ struct Loaded<T> {
 /// An input, what became of it, and the milliseconds that it took.
 type Batch<T> = Vec<(Input, (Result<Loaded<T>>, f64))>;
 
+/// The memory of all that is being loaded. Who reads may wait for who decodes and never the other way
+/// round, so nobody waits for ever.
+struct Memory {
+    read: Budget,
+    decoded: Budget,
+}
+
+impl Memory {
+    fn new(bytes: u64) -> Self {
+        let read = bytes / 4;
+        Self {
+            read: Budget::new(read),
+            decoded: Budget::new(bytes - read),
+        }
+    }
+}
+
+/// What `ffmpeg` and the frames that it sends take, as far as it can be told before it starts.
+const VIDEO_BYTES: u64 = 256 << 20;
+
 fn load<T>(
     input: &Input,
     encoder: &Encoder,
     options: &ReadOptions,
+    memory: &Memory,
     see: &impl Fn(&[RgbImage]) -> Result<T>,
 ) -> (Result<Loaded<T>>, f64) {
     let started = Instant::now();
     let loaded = (|| {
         let least_side = encoder.least_side();
         let mut warnings = Vec::new();
-        let photo = |bytes: &[u8], name: &Path| -> Result<Cow<'_, [RgbImage]>> {
+        let mut decoding = None;
+        let mut held = None;
+        let mut photo = |bytes: &[u8], name: &Path| -> Result<Cow<'_, [RgbImage]>> {
+            decoding = Some(memory.decoded.take(memory_to_decode(bytes, least_side)));
             let photo = image::decode_to_fit(bytes, name, &options.limits, least_side)?;
             Ok(Cow::Owned(vec![photo]))
         };
         let frames = match input {
             Input::Path(path) if is_video(path) => {
+                held = Some(memory.decoded.take(VIDEO_BYTES));
                 let mut video = options.video.clone();
                 // ffmpeg leaves out what no tower would see.
                 video.shortest_side = video.shortest_side.max(least_side.unwrap_or(0));
@@ -179,16 +210,22 @@ fn load<T>(
                 Cow::Owned(sampled.images)
             }
             Input::Path(path) => {
+                // What is longer than the limit is refused before it is read.
+                let length = path.metadata().map_or(0, |file| file.len());
+                held = Some(memory.read.take(length.min(options.limits.file_bytes)));
                 photo(&image::read_within(path, options.limits.file_bytes)?, path)?
             }
             Input::Bytes { name, bytes } => photo(bytes, name)?,
             Input::Pixels { image, .. } => Cow::Borrowed(std::slice::from_ref(image)),
         };
-        Ok(Loaded {
+        let loaded = Loaded {
             seen: see(&frames)?,
             warnings,
             views: frames.iter().map(|frame| encoder.prepare(frame)).collect(),
-        })
+        };
+        // Not before: the frames are in memory up to here.
+        drop((frames, decoding, held));
+        Ok(loaded)
     })();
     (loaded, started.elapsed().as_secs_f64() * 1e3)
 }

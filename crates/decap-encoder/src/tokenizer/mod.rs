@@ -4,9 +4,11 @@ pub mod clip;
 mod shape;
 mod unwritable;
 
+use std::fmt::Display;
 use std::path::Path;
 
 use clip::ClipTokenizer;
+use parser_guard::guarded;
 use serde::{Deserialize, Serialize};
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::decoders::wordpiece::WordPiece;
@@ -26,6 +28,9 @@ pub enum TooLong {
     /// It is an error.
     Refuse,
 }
+
+/// What is guarded against panics here: its files come from outside.
+const PARSER: &str = "tokenizer.json";
 
 /// The names that start-of-text and end-of-text go by, in the order they are looked for.
 const START_TOKENS: &[&str] = &[
@@ -67,13 +72,18 @@ impl Tokenizer {
         if ClipTokenizer::is_json(json) {
             return ClipTokenizer::from_json(path, json).map(Self::from);
         }
-        let mut inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|error| Error::model(path, format!("not a valid tokenizer: {error}")))?;
+        let invalid =
+            |why: &dyn Display| Error::model(path, format!("not a valid tokenizer: {why}"));
+        let mut inner = guarded(
+            PARSER,
+            || tokenizers::Tokenizer::from_bytes(json).map_err(|error| invalid(&error)),
+            |message| invalid(&message),
+        )?;
         // Length is the caller's business: captions are not padded, and never cut in silence.
         inner.with_padding(None);
         inner
             .with_truncation(None)
-            .map_err(|error| Error::model(path, format!("not a valid tokenizer: {error}")))?;
+            .map_err(|error| invalid(&error))?;
         let find = |names: &[&str], what: &str| {
             names
                 .iter()
@@ -108,10 +118,13 @@ impl Tokenizer {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.encode(text)),
             Inner::HuggingFace { tokenizer, .. } => {
-                let encoding = tokenizer
-                    .encode_fast(text, false)
-                    .map_err(|error| Error::Usage(format!("cannot tokenise `{text}`: {error}")))?;
-                Ok(encoding.get_ids().to_vec())
+                let failed =
+                    |why: &dyn Display| Error::Usage(format!("cannot tokenise `{text}`: {why}"));
+                let encode = || {
+                    let encoding = tokenizer.encode_fast(text, false);
+                    Ok(encoding.map_err(|error| failed(&error))?.get_ids().to_vec())
+                };
+                guarded(PARSER, encode, |message| failed(&message))
             }
         }
     }
@@ -133,9 +146,12 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.decode(ids)),
-            Inner::HuggingFace { tokenizer, .. } => tokenizer
-                .decode(ids, true)
-                .map_err(|error| Error::Usage(format!("cannot decode {ids:?}: {error}"))),
+            Inner::HuggingFace { tokenizer, .. } => {
+                let failed =
+                    |why: &dyn Display| Error::Usage(format!("cannot decode {ids:?}: {why}"));
+                let decode = || tokenizer.decode(ids, true).map_err(|error| failed(&error));
+                guarded(PARSER, decode, |message| failed(&message))
+            }
         }
     }
 
