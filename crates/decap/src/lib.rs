@@ -31,6 +31,7 @@ mod caption;
 mod captioner;
 mod captioning;
 mod input;
+mod loading;
 mod machine;
 mod npy;
 

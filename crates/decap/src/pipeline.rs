@@ -4,7 +4,6 @@
 //! them, so that a program such as `ffmpeg` is never waited for on the compute pool. What cannot be read
 //! is told in its place and stops nothing.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +12,12 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::budget::Budget;
 use crate::input::Input;
+pub use crate::loading::LoadingMemory;
 use decap_encoder::encoder::{Encoder, PreparedImage};
 use decap_encoder::{Embedding, Embeddings};
 use decap_encoder::{Error, Result};
-use decap_media::{Limits, RgbImage, VideoOptions, image, is_video, memory_to_decode, video};
+use decap_media::{Limits, RgbImage, VideoOptions, is_video};
 
 /// How many inputs are read, and how each of them is.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,7 +139,7 @@ pub(crate) fn embed_batches<T: Send, E: From<Error>>(
     see: impl Fn(&[RgbImage]) -> Result<T> + Sync,
     mut consume: impl FnMut(Vec<Embedded<T>>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let memory = Memory::new(options.memory_bytes);
+    let memory = LoadingMemory::new(options.memory_bytes);
     let load = |input: &Input| load(input, encoder, options, &memory, &see);
     for_each_batch(inputs, options.batch, load, |batch| {
         if stop.load(Ordering::Relaxed) {
@@ -161,72 +160,41 @@ struct Loaded<T> {
 /// An input, what became of it, and the milliseconds that it took.
 type Batch<T> = Vec<(Input, (Result<Loaded<T>>, f64))>;
 
-/// The memory of all that is being loaded. Who reads may wait for who decodes and never the other way
-/// round, so nobody waits for ever.
-struct Memory {
-    read: Budget,
-    decoded: Budget,
-}
-
-impl Memory {
-    fn new(bytes: u64) -> Self {
-        let read = bytes / 4;
-        Self {
-            read: Budget::new(read),
-            decoded: Budget::new(bytes - read),
-        }
-    }
-}
-
-/// What `ffmpeg` and the frames that it sends take, as far as it can be told before it starts.
-const VIDEO_BYTES: u64 = 256 << 20;
-
 fn load<T>(
     input: &Input,
     encoder: &Encoder,
     options: &ReadOptions,
-    memory: &Memory,
+    memory: &LoadingMemory,
     see: &impl Fn(&[RgbImage]) -> Result<T>,
 ) -> (Result<Loaded<T>>, f64) {
     let started = Instant::now();
-    let loaded = (|| {
-        let least_side = encoder.least_side();
-        let mut warnings = Vec::new();
-        let mut decoding = None;
-        let mut held = None;
-        let mut photo = |bytes: &[u8], name: &Path| -> Result<Cow<'_, [RgbImage]>> {
-            decoding = Some(memory.decoded.take(memory_to_decode(bytes, least_side)));
-            let photo = image::decode_to_fit(bytes, name, &options.limits, least_side)?;
-            Ok(Cow::Owned(vec![photo]))
-        };
-        let frames = match input {
-            Input::Path(path) if is_video(path) => {
-                held = Some(memory.decoded.take(VIDEO_BYTES));
-                let mut video = options.video.clone();
-                // ffmpeg leaves out what no tower would see.
-                video.shortest_side = video.shortest_side.max(least_side.unwrap_or(0));
-                let sampled = video::sample(path, &video)?;
-                warnings = sampled.warnings;
-                Cow::Owned(sampled.images)
-            }
-            Input::Path(path) => {
-                // What is longer than the limit is refused before it is read.
-                let length = path.metadata().map_or(0, |file| file.len());
-                held = Some(memory.read.take(length.min(options.limits.file_bytes)));
-                photo(&image::read_within(path, options.limits.file_bytes)?, path)?
-            }
-            Input::Bytes { name, bytes } => photo(bytes, name)?,
-            Input::Pixels { image, .. } => Cow::Borrowed(std::slice::from_ref(image)),
-        };
-        let loaded = Loaded {
-            seen: see(&frames)?,
+    let least_side = encoder.least_side();
+    let limits = &options.limits;
+    let prepared = |frames: &[RgbImage], warnings| {
+        Ok(Loaded {
+            seen: see(frames)?,
             warnings,
             views: frames.iter().map(|frame| encoder.prepare(frame)).collect(),
-        };
-        // Not before: the frames are in memory up to here.
-        drop((frames, decoding, held));
-        Ok(loaded)
-    })();
+        })
+    };
+    let photo = |bytes: &[u8], name: &Path| {
+        memory.decode(bytes, name, limits, least_side, |photo| {
+            prepared(&[photo], Vec::new())
+        })
+    };
+    let loaded = match input {
+        Input::Path(path) if is_video(path) => {
+            let mut video = options.video.clone();
+            // ffmpeg leaves out what no tower would see.
+            video.shortest_side = video.shortest_side.max(least_side.unwrap_or(0));
+            memory.sample(path, &video, |sampled| {
+                prepared(&sampled.images, sampled.warnings)
+            })
+        }
+        Input::Path(path) => memory.read(path, limits, |bytes| photo(bytes, path)),
+        Input::Bytes { name, bytes } => photo(bytes, name),
+        Input::Pixels { image, .. } => prepared(std::slice::from_ref(image), Vec::new()),
+    };
     (loaded, started.elapsed().as_secs_f64() * 1e3)
 }
 
