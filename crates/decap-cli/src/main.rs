@@ -24,6 +24,7 @@ mod search;
 mod stop;
 mod train;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -33,8 +34,7 @@ use args::{Cli, Command};
 use failure::{Failure, Outcome};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    match parse().and_then(|cli| cli.map_or(Ok(Outcome::AllWell), run)) {
         Ok(Outcome::AllWell) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         Err(failure) => {
@@ -44,6 +44,20 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// What was typed; nothing where help or the version was asked for, which is told then.
+fn parse() -> Result<Option<Cli>, Failure> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(Some(cli)),
+        Err(error) => error,
+    };
+    if error.use_stderr() {
+        error.exit();
+    }
+    error.print()?;
+    std::io::stdout().flush()?;
+    Ok(None)
 }
 
 fn run(cli: Cli) -> Result<Outcome, Failure> {
