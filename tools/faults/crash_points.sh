@@ -18,8 +18,12 @@ calls=rename,renameat,renameat2,unlink,unlinkat,ftruncate,fsync,fdatasync,mkdir,
 killed_at() {
     local call=$1
     shift
-    # Calls are counted a thread and a kind at a time, so the numbers here are not those of a trace.
-    strace -f -qq -o /dev/null -e "trace=$calls" -e "inject=$calls:signal=SIGKILL:when=$call" "$@" >/dev/null 2>&1
+    # Calls are counted a thread and a kind at a time, so the numbers here are not those of a trace. The
+    # subshell keeps the shell from telling each kill.
+    (
+        strace -f -qq -o /dev/null -e "trace=$calls" -e "inject=$calls:signal=SIGKILL:when=$call" "$@"
+        exit
+    ) >/dev/null 2>&1
 }
 
 # Whether the memory $1 opens and holds $2 or $3 rows.
