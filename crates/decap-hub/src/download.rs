@@ -24,6 +24,36 @@ pub(super) struct Announcement {
     pub(super) size: Option<u64>,
 }
 
+impl Announcement {
+    /// What the `headers` of the answer for `url` say of the file; `is_file` where the answer is the
+    /// file itself and no redirection.
+    pub(super) fn read(url: String, headers: &HeaderMap, is_file: bool) -> Result<Self> {
+        let etag = header(headers, "x-linked-etag").or(header(headers, "etag"));
+        let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
+        let is_name = |etag: &String| {
+            (8..=128).contains(&etag.len())
+                && etag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        let etag = etag.filter(is_name).ok_or_else(|| {
+            Error::Unavailable(format!(
+                "{url}: expected an etag that names the file, got none"
+            ))
+        })?;
+        // The length of a redirection is that of its own body.
+        let own = header(headers, "content-length").filter(|_| is_file);
+        let size = header(headers, "x-linked-size")
+            .or(own)
+            .and_then(|size| size.parse().ok());
+        if size.is_some_and(|size: u64| size > MAX_FILE_BYTES) {
+            return Err(Error::model(
+                url,
+                format!("expected at most {MAX_FILE_BYTES} bytes, got {size:?}"),
+            ));
+        }
+        Ok(Announcement { url, etag, size })
+    }
+}
+
 /// How an attempt at the rest of a file ended.
 enum Attempt {
     Whole,
@@ -86,30 +116,7 @@ impl Hub {
         if !status.is_success() && !status.is_redirection() {
             return Err(self.refused(reference, status.as_u16()));
         }
-        let headers = response.headers();
-        let etag = header(headers, "x-linked-etag").or(header(headers, "etag"));
-        let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
-        let is_name = |etag: &String| {
-            (8..=128).contains(&etag.len())
-                && etag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        let etag = etag.filter(is_name).ok_or_else(|| {
-            Error::Unavailable(format!(
-                "{url}: expected an etag that names the file, got none"
-            ))
-        })?;
-        // The length of a redirection is that of its own body.
-        let own = header(headers, "content-length").filter(|_| status.is_success());
-        let size = header(headers, "x-linked-size")
-            .or(own)
-            .and_then(|size| size.parse().ok());
-        if size.is_some_and(|size: u64| size > MAX_FILE_BYTES) {
-            return Err(Error::model(
-                url,
-                format!("expected at most {MAX_FILE_BYTES} bytes, got {size:?}"),
-            ));
-        }
-        Ok(Announcement { url, etag, size })
+        Announcement::read(url, response.headers(), status.is_success())
     }
 
     /// Fills the file `blob`, which another process may be filling too.
@@ -274,7 +281,7 @@ fn restart(output: &mut File) -> io::Result<()> {
 }
 
 /// Whether `content-range: bytes 100-199/200` begins at `start`.
-fn starts_at(headers: &HeaderMap, start: u64) -> bool {
+pub(super) fn starts_at(headers: &HeaderMap, start: u64) -> bool {
     header(headers, "content-range")
         .and_then(|range| range.strip_prefix("bytes "))
         .and_then(|range| range.split_once('-'))

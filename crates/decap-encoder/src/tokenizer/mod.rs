@@ -1,14 +1,13 @@
 //! Text to token ids and back, by the tokenizer of the encoder's text tower.
 
 pub mod clip;
+pub(crate) mod hugging_face;
 mod shape;
 mod unwritable;
 
-use std::fmt::Display;
 use std::path::Path;
 
 use clip::ClipTokenizer;
-use parser_guard::guarded;
 use serde::{Deserialize, Serialize};
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::decoders::wordpiece::WordPiece;
@@ -28,9 +27,6 @@ pub enum TooLong {
     /// It is an error.
     Refuse,
 }
-
-/// What is guarded against panics here: its files come from outside.
-const PARSER: &str = "tokenizer.json";
 
 /// The names that start-of-text and end-of-text go by, in the order they are looked for.
 const START_TOKENS: &[&str] = &[
@@ -72,18 +68,13 @@ impl Tokenizer {
         if ClipTokenizer::is_json(json) {
             return ClipTokenizer::from_json(path, json).map(Self::from);
         }
-        let invalid =
-            |why: &dyn Display| Error::model(path, format!("not a valid tokenizer: {why}"));
-        let mut inner = guarded(
-            PARSER,
-            || tokenizers::Tokenizer::from_bytes(json).map_err(|error| invalid(&error)),
-            |message| invalid(&message),
-        )?;
+        let invalid = |why: String| Error::model(path, format!("not a valid tokenizer: {why}"));
+        let mut inner = hugging_face::parse(json).map_err(invalid)?;
         // Length is the caller's business: captions are not padded, and never cut in silence.
         inner.with_padding(None);
         inner
             .with_truncation(None)
-            .map_err(|error| invalid(&error))?;
+            .map_err(|error| invalid(error.to_string()))?;
         let find = |names: &[&str], what: &str| {
             names
                 .iter()
@@ -117,15 +108,8 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.encode(text)),
-            Inner::HuggingFace { tokenizer, .. } => {
-                let failed =
-                    |why: &dyn Display| Error::Usage(format!("cannot tokenise `{text}`: {why}"));
-                let encode = || {
-                    let encoding = tokenizer.encode_fast(text, false);
-                    Ok(encoding.map_err(|error| failed(&error))?.get_ids().to_vec())
-                };
-                guarded(PARSER, encode, |message| failed(&message))
-            }
+            Inner::HuggingFace { tokenizer, .. } => hugging_face::encode(tokenizer, text, false)
+                .map_err(|error| Error::Usage(format!("cannot tokenise `{text}`: {error}"))),
         }
     }
 
@@ -146,12 +130,8 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.decode(ids)),
-            Inner::HuggingFace { tokenizer, .. } => {
-                let failed =
-                    |why: &dyn Display| Error::Usage(format!("cannot decode {ids:?}: {why}"));
-                let decode = || tokenizer.decode(ids, true).map_err(|error| failed(&error));
-                guarded(PARSER, decode, |message| failed(&message))
-            }
+            Inner::HuggingFace { tokenizer, .. } => hugging_face::decode(tokenizer, ids)
+                .map_err(|error| Error::Usage(format!("cannot decode {ids:?}: {error}"))),
         }
     }
 
