@@ -28,6 +28,11 @@ pub fn run(args: &EmbedArgs) -> Result<Outcome, Failure> {
         Some(path) => text_rows(&encoder, path, &mut failed)?,
         None => image_rows(&encoder, args, &mut failed)?,
     };
+    if rows.is_empty() {
+        // What is wrong with each path has been told.
+        print::warn("decap: no photo or video to embed: nothing was written");
+        return Ok(Outcome::SomeFailed);
+    }
     write(&args.output, format, rows, encoder.width())?;
     print::tell(format!("wrote {}", args.output.display()));
     Ok(if failed {
@@ -96,15 +101,11 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
             }
         }
     }
-    if paths.is_empty() {
-        return Err(Failure::Usage(
-            "no photo or video to embed: nothing was written".to_owned(),
-        ));
-    }
     let bar = progress::bar(paths.len() as u64, "photos");
     let mut read = ReadOptions::default();
     read.batch = args.batch;
     read.limits = args.limits.limits();
+    read.video = args.limits.video(read.video.frames);
     let inputs = paths.into_iter().map(Input::from);
     let stop = Stop::default();
     embed_each(encoder, inputs, &read, stop.flag(), |one| {

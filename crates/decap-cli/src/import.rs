@@ -44,7 +44,7 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
             let mut options = MemoryOptions::default();
             options.max_rows = args.memory.memory_rows;
             options.seed = args.seed;
-            options.dtype = args.memory.memory_dtype.parse()?;
+            options.dtype = args.memory.memory_dtype;
             options
         },
         tau: args.tau.unwrap_or(encoder.tau()),

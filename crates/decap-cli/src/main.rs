@@ -7,6 +7,7 @@ mod bundled;
 mod cache;
 mod caption;
 mod captions;
+mod csv;
 mod embed;
 mod encoder;
 mod eval;
@@ -24,10 +25,8 @@ mod search;
 mod stop;
 mod train;
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use decap::Machine;
 
 use args::{Cli, Command};
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
 
 /// What was typed; nothing where help or the version was asked for, which is told then.
 fn parse() -> Result<Option<Cli>, Failure> {
-    let error = match Cli::try_parse() {
+    let error = match Cli::typed() {
         Ok(cli) => return Ok(Some(cli)),
         Err(error) => error,
     };
@@ -56,7 +55,7 @@ fn parse() -> Result<Option<Cli>, Failure> {
         error.exit();
     }
     error.print()?;
-    std::io::stdout().flush()?;
+    print::lines(|_| Ok(()))?;
     Ok(None)
 }
 

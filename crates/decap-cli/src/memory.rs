@@ -87,7 +87,7 @@ fn build(
     let mut options = MemoryOptions::default();
     options.max_rows = args.memory_rows;
     options.seed = seed;
-    options.dtype = args.memory_dtype.parse()?;
+    options.dtype = args.memory_dtype;
     let captions = read_all(source.files, source.splits)?;
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let memory = Memory::build(

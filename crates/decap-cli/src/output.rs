@@ -9,6 +9,8 @@ use decap::output::{probe, refuse_input};
 use decap::{Error, RunKey};
 
 use crate::failure::Failure;
+use crate::name;
+use crate::print;
 
 /// What is told where an output is there and --resume was not typed.
 const OTHERWISE: &str = "--resume goes on with an interrupted run; or give another --output";
@@ -51,6 +53,8 @@ pub struct Form<'f> {
     pub is_own: &'f dyn Fn(&str) -> bool,
     /// The run key that a line carries, in forms that have one.
     pub run_of: &'f dyn Fn(&str) -> Option<String>,
+    /// The line above all others, which is about no input.
+    pub header: Option<String>,
 }
 
 /// A file of lines that is written.
@@ -69,7 +73,7 @@ impl Output {
     /// Standard output.
     pub fn stdout() -> Self {
         Self {
-            sink: Sink::Terminal(io::stdout()),
+            sink: Sink::Terminal(print::stdout()),
         }
     }
 
@@ -87,7 +91,11 @@ impl Output {
         if fs::metadata(to.path).is_ok_and(|found| !found.is_file()) {
             let stream = OpenOptions::new().append(true).open(to.path);
             let sink = Sink::Stream(stream.map_err(failed)?);
-            return Ok((Self { sink }, HashSet::new()));
+            let mut output = Self { sink };
+            if let Some(header) = &form.header {
+                output.line(header)?;
+            }
+            return Ok((output, HashSet::new()));
         }
         let partial = with_ending(to.path, ".partial");
         let mut file = open_locked(&partial)?;
@@ -99,8 +107,13 @@ impl Output {
         })?;
         let mut kept = HashSet::new();
         let mut text = String::new();
+        if let Some(header) = &form.header {
+            text = format!("{header}\n");
+        }
         for line in lines {
-            if (form.key)(&line).is_some_and(|key| kept.insert(key)) {
+            if form.header.as_ref() != Some(&line)
+                && (form.key)(&line).is_some_and(|key| kept.insert(key))
+            {
                 text.push_str(&line);
                 text.push('\n');
             }
@@ -228,15 +241,18 @@ fn lines_to_keep(
         if known.trim() != to.run_key.as_str() {
             return Err(other_run("begun by another model or with other options"));
         }
-        return Ok(lines);
+        // The same run may have been asked for lines of another form.
+        let is_known = |line: &&String| {
+            (form.key)(line).is_some() || (form.is_own)(line) || form.header.as_ref() == Some(line)
+        };
+        return match lines.iter().find(|line| !is_known(line)) {
+            Some(line) => Err(other_lines(source, line)),
+            None => Ok(lines),
+        };
     }
     for line in &lines {
         if !(form.is_own)(line) {
-            return Err(Failure::Usage(format!(
-                "{}: --resume expected lines of this command, got `{}`",
-                source.display(),
-                line.chars().take(60).collect::<String>()
-            )));
+            return Err(other_lines(source, line));
         }
         match (form.run_of)(line) {
             Some(run) if run == to.run_key.as_str() => {}
@@ -246,6 +262,15 @@ fn lines_to_keep(
         }
     }
     Ok(lines)
+}
+
+fn other_lines(path: &Path, line: &str) -> Failure {
+    let shown: String = line.chars().take(60).collect();
+    Failure::Usage(format!(
+        "{}: --resume expected lines of this command in the form that was asked for, got `{}`",
+        path.display(),
+        name::tame(&shown)
+    ))
 }
 
 /// Refuses to replace a file that this command did not write.
@@ -315,6 +340,7 @@ mod tests {
             key: &key,
             is_own: &|line| line.contains('\t'),
             run_of: &|line| line.split_once('\t').map(|(_, run)| run.to_owned()),
+            header: None,
         };
         let to = Destination {
             path,

@@ -1,7 +1,12 @@
 //! Standard output, which is data, and standard error, which is talk.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that writes to them: a closed or full one is no panic here"
+)]
+
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::failure::Failure;
@@ -26,6 +31,26 @@ pub fn is_quiet() -> bool {
 /// written.
 pub fn line(text: impl Display) -> Result<(), Failure> {
     Ok(writeln!(io::stdout().lock(), "{text}")?)
+}
+
+/// Prints data of many lines in one go.
+///
+/// # Errors
+/// As [`line`].
+pub fn lines(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    write(&mut output)?;
+    Ok(output.flush()?)
+}
+
+/// Standard output as a sink of lines.
+pub fn stdout() -> io::Stdout {
+    io::stdout()
+}
+
+/// Whether a person watches standard error.
+pub fn is_watched() -> bool {
+    io::stderr().is_terminal() && !is_quiet()
 }
 
 /// Tells an error, or what a person must know.

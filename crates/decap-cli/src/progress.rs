@@ -1,7 +1,6 @@
 //! Progress bars on a terminal, silence elsewhere.
 
 use std::fmt;
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -11,7 +10,7 @@ use crate::print;
 /// A bar on standard error over `total` things called `unit`, where a person is watching and
 /// there is more than one thing to watch.
 pub fn bar(total: u64, unit: &str) -> ProgressBar {
-    if total < 2 || !is_watched() {
+    if total < 2 || !print::is_watched() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
@@ -27,7 +26,7 @@ pub fn bar(total: u64, unit: &str) -> ProgressBar {
 
 /// A bar over the bytes of a download, where a person is watching.
 pub fn bytes() -> ProgressBar {
-    if !is_watched() {
+    if !print::is_watched() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -36,11 +35,6 @@ pub fn bytes() -> ProgressBar {
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     bar
-}
-
-/// Whether a person is watching and wants to.
-fn is_watched() -> bool {
-    std::io::stderr().is_terminal() && !print::is_quiet()
 }
 
 /// How many a second; nothing before there is something to tell.

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use decap::Precision;
-use decap::decoder::WeightsDtype;
 use decap::memory::MemoryOptions;
 use decap::model::{MODEL_FILE, Writing};
 use decap_train::{
@@ -110,17 +109,7 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
     train.held_out = args.held_out.unwrap_or(train.held_out);
     train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
     train.seed = args.seed;
-    train.weights_dtype = match args.weights_dtype.as_str() {
-        "f32" => WeightsDtype::F32,
-        "f16" => WeightsDtype::F16,
-        "bf16" => WeightsDtype::Bf16,
-        "int8" => WeightsDtype::Int8,
-        other => {
-            let message =
-                format!("--weights-dtype: expected f32, f16, bf16 or int8, got `{other}`");
-            return Err(Failure::Usage(message));
-        }
-    };
+    train.weights_dtype = args.weights_dtype;
     let name = args
         .out
         .file_name()
@@ -141,7 +130,7 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
             let mut options = MemoryOptions::default();
             options.max_rows = args.memory.memory_rows;
             options.seed = args.seed;
-            options.dtype = args.memory.memory_dtype.parse()?;
+            options.dtype = args.memory.memory_dtype;
             options
         },
         tau: args.tau.unwrap_or(tau),

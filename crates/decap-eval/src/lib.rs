@@ -45,7 +45,8 @@ mod sweep;
 mod thumbnail;
 
 pub use evaluator::{
-    ClipScores, ClipScoring, Evaluator, MetricOptions, System, SystemComparison, compare_systems,
+    ClipScores, ClipScoring, Evaluator, MetricOptions, System, SystemComparison, clip_score_note,
+    compare_systems,
 };
 pub use photos::{EncodedPhotos, PhotoFailure, PhotoOptions, encode_photos};
 pub use published::{Benchmark, PublishedRow};

@@ -82,7 +82,7 @@ struct KeptPhoto {
 ///
 /// # Errors
 /// [`Error::Model`] where the encoder cannot run, [`Error::Io`] where `kept` cannot be written,
-/// [`Error::Interrupted`] after `stop`, [`Error::Usage`] where no photo could be read.
+/// [`Error::Interrupted`] after `stop`, [`Error::Unavailable`] where no photo could be read.
 pub fn encode_photos(
     encoder: &Encoder,
     set: &EvalSet,
@@ -174,12 +174,11 @@ fn gather(
         }
     }
     if items.is_empty() {
-        let first = failures.first();
-        return Err(Error::Usage(format!(
-            "none of {} photos could be read; the first: {}",
-            set.items.len(),
-            first.map_or("", |failure| failure.message.as_str())
-        )));
+        let first = failures.first().map_or("", |one| one.message.as_str());
+        return Err(Error::Unavailable(match set.items.len() {
+            1 => first.to_owned(),
+            count => format!("none of {count} photos could be read; the first: {first}"),
+        }));
     }
     Ok(EncodedPhotos {
         items,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use decap::memory::MemoryDtype;
 
 use super::count::at_least_one;
 use super::precision::PrecisionArgs;
@@ -14,8 +15,8 @@ pub struct MemoryBuildArgs {
     #[arg(long, default_value_t = 500_000, value_name = "N", value_parser = at_least_one())]
     pub memory_rows: usize,
     /// How rows are stored.
-    #[arg(long, default_value = "f16", value_name = "f32|f16|int8")]
-    pub memory_dtype: String,
+    #[arg(long, default_value = "f16", value_name = "f32|f16|int8", value_parser = str::parse::<MemoryDtype>)]
+    pub memory_dtype: MemoryDtype,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,7 +6,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use caption_metrics::{Bootstrap, Meteor, Spice, TrainingCaptions};
+use caption_metrics::{Bootstrap, Spice, TrainingCaptions};
 use decap::pipeline::ReadOptions;
 use decap::{CaptionOptions, Captioner, Method};
 use decap_eval::{
@@ -18,9 +18,11 @@ use indicatif::ProgressBar;
 use crate::args::{EvalArgs, SweepArg};
 use crate::cache::cache_folder;
 use crate::caption::apply_writing;
+use crate::captions::open_meteor;
 use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
+use crate::name;
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
@@ -198,6 +200,9 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
     if let Some(limit) = args.limit {
         set.limit(limit);
     }
+    for note in &set.notes {
+        print::tell(format!("decap: {}", name::tame(note)));
+    }
     print::tell(format!("{}: {}", set.name, photos(set.items.len())));
     if set.without_references > 0 {
         let left_out = photos(set.without_references);
@@ -236,15 +241,13 @@ fn caption_options(captioner: &Captioner, args: &EvalArgs) -> Result<CaptionOpti
 }
 
 fn photo_options(args: &EvalArgs) -> PhotoOptions {
-    let limits = args.limits.limits();
     let mut read = ReadOptions::default();
     read.batch = args.batch;
-    read.video.frames = args.frames;
-    read.video.limits = limits.clone();
-    read.limits = limits;
+    read.video = args.limits.video(args.frames);
+    read.limits = args.limits.limits();
     let mut options = PhotoOptions::default();
     options.read = read;
-    options.thumbnail_pixels = args.report.thumbnails;
+    options.thumbnail_pixels = args.report.thumbnails as u32;
     options
 }
 
@@ -260,7 +263,7 @@ fn metric_options(args: &EvalArgs) -> Result<MetricOptions, Failure> {
     };
     Ok({
         let mut options = MetricOptions::default();
-        options.meteor = metrics.meteor.as_ref().map(Meteor::open).transpose()?;
+        options.meteor = metrics.meteor.as_deref().map(open_meteor).transpose()?;
         options.spice = spice.flatten();
         options.bootstrap = {
             let mut options = Bootstrap::default();

@@ -6,14 +6,14 @@ mod output;
 use std::path::Path;
 
 use caption_metrics::{
-    Bootstrap, Comparison, Diversity, DocumentFrequencies, Error, Interval, Meteor, MissingIds,
-    Options, Predictions, References, Scores, Tokenization, TrainingCaptions, compare, diversity,
-    intervals, score, self_cider,
+    Bootstrap, Comparison, Diversity, DocumentFrequencies, Error, Interval, MissingIds, Options,
+    Predictions, References, Scores, Tokenization, TrainingCaptions, compare, diversity, intervals,
+    score, self_cider,
 };
 use decap_eval::ClipScores;
 
 use crate::args::ScoreArgs;
-use crate::captions::{of_file, read_predictions, read_references};
+use crate::captions::{of_file, open_meteor, read_predictions, read_references};
 use crate::eval::find_spice;
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
@@ -58,9 +58,10 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
     let predictions = read_predictions(predictions)?;
     let options = options(args)?;
     let bootstrap = bootstrap(args)?;
-    let scores = score(&references, &predictions, &options).map_err(|error| files.blame(error))?;
+    let mut scores =
+        score(&references, &predictions, &options).map_err(|error| files.blame(error))?;
     report_what_is_missing(&scores, files.predictions);
-    let clip_scores = clip::scores(args, files.references, &references, &scores)?;
+    let clip_scores = clip::scores(args, files.references, &references, &mut scores)?;
     let mut intervals = match args.draws {
         0 => Vec::new(),
         _ => intervals(&scores, &bootstrap),
@@ -117,7 +118,7 @@ fn bootstrap(args: &ScoreArgs) -> Result<Bootstrap, Failure> {
 fn options(args: &ScoreArgs) -> Result<Options, Failure> {
     Ok({
         let mut options = Options::default();
-        options.meteor = args.meteor.as_ref().map(Meteor::open).transpose()?;
+        options.meteor = args.meteor.as_deref().map(open_meteor).transpose()?;
         options.spice = args.spice.as_deref().and_then(find_spice);
         options.document_frequencies = args
             .df
@@ -239,6 +240,9 @@ impl Files<'_> {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Scoring(error.to_string())
+        match error {
+            Error::Io { path, source } => decap::Error::Io { path, source }.into(),
+            error => Self::Scoring(error.to_string()),
+        }
     }
 }

@@ -8,7 +8,9 @@ use decap::output::write_atomically;
 use serde_json::{Map, Value, json};
 
 use super::Findings;
+use crate::csv::field;
 use crate::failure::Failure;
+use crate::print;
 
 /// Metrics that need what may not be there, and how to get it.
 const OPTIONAL: [(&str, &str); 2] = [
@@ -24,12 +26,10 @@ const OPTIONAL: [(&str, &str); 2] = [
 /// # Errors
 /// Where standard output cannot be written.
 pub fn print(findings: &Findings, as_json: bool) -> Result<(), Failure> {
-    let mut output = std::io::stdout().lock();
     match as_json {
-        true => writeln!(output, "{}", record(findings))?,
-        false => print_table(&mut output, findings)?,
+        true => print::line(record(findings)),
+        false => print::lines(|output| print_table(output, findings)),
     }
-    Ok(())
 }
 
 /// The field's keys, fractions as pycocoevalcap prints them; what else was measured below them.
@@ -180,7 +180,7 @@ pub fn write_per_image(path: &Path, findings: &Findings) -> Result<(), Failure> 
         }
         writeln!(file)?;
         for (place, image) in scores.images.iter().enumerate() {
-            write!(file, "{},{}", quoted(&image.id), quoted(&image.prediction))?;
+            write!(file, "{},{}", field(&image.id), field(&image.prediction))?;
             for (_, value) in image.values.named() {
                 write!(file, ",{value}")?;
             }
@@ -193,24 +193,4 @@ pub fn write_per_image(path: &Path, findings: &Findings) -> Result<(), Failure> 
         Ok(())
     })?;
     Ok(())
-}
-
-/// A CSV field (RFC 4180), quoted where it must be.
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_quoted_where_they_must_be() {
-        assert_eq!(quoted("a dog"), "a dog");
-        assert_eq!(quoted("a \"dog\", black"), "\"a \"\"dog\"\", black\"");
-    }
 }
