@@ -23,6 +23,7 @@ mod progress;
 mod score;
 mod search;
 mod stop;
+mod threads;
 mod train;
 
 use std::process::ExitCode;
@@ -65,6 +66,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
     }
     Machine::check()?;
     print::check_stdout()?;
+    threads::start()?;
+    stop::listen();
     match cli.command {
         Command::Caption(args) => caption::run(&args),
         Command::Embed(args) => embed::run(&args),

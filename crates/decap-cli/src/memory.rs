@@ -95,7 +95,7 @@ fn build(
         &captions,
         options,
         &names(source.files),
-        Some(&cache_folder(cache)),
+        Some(&cache_folder(cache)?),
         |encoding| bar.set_position(encoding.done as u64),
         stop.flag(),
     )?;

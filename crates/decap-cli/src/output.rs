@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use decap::output::{probe, refuse_input};
@@ -14,6 +14,66 @@ use crate::print;
 
 /// What is told where an output is there and --resume was not typed.
 const OTHERWISE: &str = "--resume goes on with an interrupted run; or give another --output";
+
+/// What a file begins with that a command wrote, so that it may be replaced by a later run.
+pub enum Own<'o> {
+    /// One of these, at its very start.
+    StartsWith(&'o [&'o [u8]]),
+    /// A first line that is JSON with one of these keys.
+    JsonWith(&'o [&'o str]),
+}
+
+/// Checks, before any work, that an output can be written, is none of `inputs`, and replaces nothing but
+/// what this command wrote.
+///
+/// # Errors
+/// [`Failure::Usage`] where it is an input or another's file; where it cannot be written.
+pub fn check<'p>(
+    output: &Path,
+    inputs: impl IntoIterator<Item = &'p Path>,
+    own: &Own<'_>,
+) -> Result<(), Failure> {
+    refuse_input(output, inputs)?;
+    if fs::metadata(output).is_ok_and(|found| found.is_file()) {
+        let head = head_of(output)?;
+        let is_own = head.is_empty()
+            || match own {
+                Own::StartsWith(starts) => starts.iter().any(|start| head.starts_with(start)),
+                Own::JsonWith(keys) => first_line(&head).is_some_and(|line| {
+                    let record: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+                    keys.iter().any(|key| record.get(key).is_some())
+                }),
+            };
+        if !is_own {
+            return Err(foreign(output));
+        }
+    }
+    Ok(probe(output)?)
+}
+
+/// The first bytes of a file: enough for the longest line with its evidence.
+fn head_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    const HEAD_BYTES: u64 = 1 << 20;
+    let failed = |source| Failure::Library(Error::io(path, source));
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(HEAD_BYTES)
+        .read_to_end(&mut head)
+        .map_err(failed)?;
+    Ok(head)
+}
+
+fn first_line(head: &[u8]) -> Option<&str> {
+    let line = head.split(|&byte| byte == b'\n').next()?;
+    std::str::from_utf8(line).ok()
+}
+
+fn foreign(path: &Path) -> Failure {
+    Failure::Usage(format!(
+        "{}: a file is here already that this command did not write; give another name, or remove it first",
+        path.display()
+    ))
+}
 
 /// A sink of lines.
 ///
@@ -275,27 +335,15 @@ fn other_lines(path: &Path, line: &str) -> Failure {
 
 /// Refuses to replace a file that this command did not write.
 fn refuse_foreign(path: &Path, form: &Form<'_>) -> Result<(), Failure> {
-    /// Enough for the longest line with its evidence.
-    const HEAD_BYTES: u64 = 1 << 20;
-    use std::io::Read;
-    let Ok(file) = File::open(path) else {
-        return Ok(());
-    };
-    let mut head = Vec::new();
-    let failed = |source| Failure::Library(Error::io(path, source));
-    file.take(HEAD_BYTES)
-        .read_to_end(&mut head)
-        .map_err(failed)?;
-    let first = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let is_own = std::str::from_utf8(first).is_ok_and(|line| (form.is_own)(line));
-    if head.is_empty() || is_own {
+    if !path.exists() {
         return Ok(());
     }
-    Err(Failure::Usage(format!(
-        "{}: a file is here already that this command did not write; give another --output, or remove it \
-         first",
-        path.display()
-    )))
+    let head = head_of(path)?;
+    let is_own = first_line(&head).is_some_and(|line| (form.is_own)(line));
+    match head.is_empty() || is_own {
+        true => Ok(()),
+        false => Err(foreign(path)),
+    }
 }
 
 /// Opens a file that grows, and locks it until it is closed.
@@ -374,6 +422,22 @@ mod tests {
             open(&path, Start::Resume, "two"),
             Err(Failure::Library(Error::Mismatch(_)))
         ));
+        // The same run in lines of another form.
+        let before = fs::read(&partial).unwrap();
+        let form = Form {
+            key: &|_| None,
+            is_own: &|line| line.starts_with('{'),
+            run_of: &|_| None,
+            header: None,
+        };
+        let to = Destination {
+            path: &path,
+            start: Start::Resume,
+            run_key: &run,
+            inputs: &[],
+        };
+        assert!(matches!(Output::file(&to, &form), Err(Failure::Usage(_))));
+        assert_eq!(fs::read(&partial).unwrap(), before, "nothing is lost");
         let (mut output, kept) = open(&path, Start::Resume, "one").unwrap();
         assert_eq!(kept, HashSet::from(["a.jpg".to_owned()]));
         output.line(&format!("b.jpg\t{run}")).unwrap();

@@ -1,9 +1,12 @@
 //! Progress bars on a terminal, silence elsewhere.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{
+    HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, WeakProgressBar,
+};
 
 use crate::print;
 
@@ -21,6 +24,7 @@ pub fn bar(total: u64, unit: &str) -> ProgressBar {
     bar.set_style(style.with_key("rate", rate).with_key("left", left));
     // Shown before the first thing is done, which may take a while.
     bar.tick();
+    remember(&bar);
     bar
 }
 
@@ -34,7 +38,35 @@ pub fn bytes() -> ProgressBar {
     bar.set_style(
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
+    remember(&bar);
     bar
+}
+
+/// The bar that was shown last.
+static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+fn remember(bar: &ProgressBar) {
+    *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
+}
+
+fn shown() -> Option<ProgressBar> {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    shown.as_ref().and_then(WeakProgressBar::upgrade)
+}
+
+/// Takes the bar off the screen for good.
+pub fn clear() {
+    if let Some(bar) = shown() {
+        bar.finish_and_clear();
+    }
+}
+
+/// Does `work`, which prints, while the bar is off the screen.
+pub fn suspended(work: impl FnOnce()) {
+    match shown() {
+        Some(bar) => bar.suspend(work),
+        None => work(),
+    }
 }
 
 /// How many a second; nothing before there is something to tell.

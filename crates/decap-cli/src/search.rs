@@ -50,7 +50,7 @@ pub fn run(args: &SearchArgs) -> Result<Outcome, Failure> {
         without_references: 0,
         benchmark: None,
     };
-    let cache = cache_folder(args.cache.as_deref()).join(PHOTOS);
+    let cache = cache_folder(args.cache.as_deref())?.join(PHOTOS);
     let bar = progress::bar(set.items.len() as u64, "photos");
     let mut show = |progress: decap_eval::EvalProgress<'_>| bar.set_position(progress.done as u64);
     let photos = encode_photos(

@@ -118,6 +118,33 @@ fn a_run_is_neither_lost_nor_in_need_of_a_checkpoint() {
     assert!(out.join("model.json").exists());
 }
 
+/// `until decap train ... --resume; do :; done` ends, wherever the run before was killed.
+#[test]
+fn a_finished_training_is_resumed_to_a_good_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = file(folder.path(), "captions.txt", SENTENCES);
+    let (out, cache) = (folder.path().join("model"), folder.path().join("cache"));
+    let args = train(&captions, &out, &cache);
+    decap_well(&args);
+    let model = fs::read(out.join("model.json")).unwrap();
+    // Killed after the model was whole and before the checkpoint was removed; then not even that.
+    file(&out, "checkpoint.safetensors", "left");
+    for _ in 0..2 {
+        let output = decap(&[&args[..], &["--resume"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains("finished already"), "{said}");
+        assert!(!out.join("checkpoint.safetensors").exists());
+    }
+    // Another run is not taken for it, nor is it begun anew.
+    let other = file(folder.path(), "other.txt", SENTENCES);
+    let resumed = train(&other, &out, &cache);
+    let output = decap(&[&resumed[..], &["--resume"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(decap(&args).status.code(), Some(2));
+    assert_eq!(fs::read(out.join("model.json")).unwrap(), model);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_run_that_does_not_fit_its_checkpoint_says_what_to_do() {
@@ -298,7 +325,7 @@ fn an_input_that_cannot_be_embedded_is_a_failure() {
     assert!(npy.exists(), "the cat is there");
     let nothing = folder.path().join("nothing.npy");
     let output = decap(&["embed", text(&empty), "--output", text(&nothing)]);
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(!nothing.exists());
 }
 

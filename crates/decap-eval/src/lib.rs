@@ -50,7 +50,7 @@ pub use evaluator::{
 };
 pub use photos::{EncodedPhotos, PhotoFailure, PhotoOptions, encode_photos};
 pub use published::{Benchmark, PublishedRow};
-pub use report::{Report, ReportModel};
+pub use report::{Report, ReportModel, check_report_folder, check_report_model};
 pub use set::{EvalItem, EvalSet, Part, SetOptions, find_photo};
 pub use sweep::{Curve, CurvePoint, SweepOver};
 

@@ -38,7 +38,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     };
     let mut captioner = open_captioner(&args.model, precision)?;
     if let Some(memory) = &args.memory {
-        let memory = memory_for(captioner.encoder(), memory, &cache_folder(None), &stop)?;
+        let memory = memory_for(captioner.encoder(), memory, &cache_folder(None)?, &stop)?;
         captioner.set_memory(memory)?;
     }
     let options = caption_options(&captioner, args)?;
@@ -135,7 +135,7 @@ impl Run {
 
     fn warn(&self, path: &Path, warnings: &[String]) {
         for warning in warnings {
-            let told = format!("decap: {}: {warning}", path.display());
+            let told = format!("decap: {}: {warning}", name::of(path));
             self.bar.suspend(|| print::warn(told));
         }
     }

@@ -11,7 +11,8 @@ use decap::pipeline::ReadOptions;
 use decap::{CaptionOptions, Captioner, Method};
 use decap_eval::{
     ClipScoring, Curve, EncodedPhotos, EvalProgress, EvalSet, Evaluator, MetricOptions, Part,
-    PhotoOptions, Report, ReportModel, SetOptions, SweepOver, System, encode_photos,
+    PhotoOptions, Report, ReportModel, SetOptions, SweepOver, System, check_report_folder,
+    check_report_model, encode_photos,
 };
 use indicatif::ProgressBar;
 
@@ -33,9 +34,21 @@ const KEPT_FOLDER: &str = "kept";
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
+    if let Some(folder) = &args.report.report {
+        check_report_folder(folder)?;
+    }
     let set = read_set(args)?;
     let mut captioner = captioner_with_memory(&args.model, args, &stop)?;
     let options = caption_options(&captioner, args)?;
+    if let Some(folder) = &args.report.report
+        && !args.report.fresh
+    {
+        let model = ReportModel::new(&captioner, options.tau);
+        check_report_model(folder, &model).map_err(|error| {
+            let remedy = "--fresh replaces it; or give another --report";
+            Failure::WithRemedy(error, remedy.into())
+        })?;
+    }
     let metrics = metric_options(args)?;
     let kept = kept_folder(args)?;
     let mut run = Run {
@@ -225,7 +238,7 @@ fn captioner_with_memory(
 ) -> Result<Captioner, Failure> {
     let mut captioner = open_captioner(reference, args.precision.precision)?;
     if let Some(memory) = &args.memory {
-        let cache = cache_folder(args.cache.as_deref());
+        let cache = cache_folder(args.cache.as_deref())?;
         let memory = memory_for(captioner.encoder(), memory, &cache, stop)?;
         captioner.set_memory(memory)?;
     }

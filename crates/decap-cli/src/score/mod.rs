@@ -3,7 +3,7 @@
 mod clip;
 mod output;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use caption_metrics::{
     Bootstrap, Comparison, Diversity, DocumentFrequencies, Error, Interval, MissingIds, Options,
@@ -17,6 +17,7 @@ use crate::captions::{of_file, open_meteor, read_predictions, read_references};
 use crate::eval::find_spice;
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
+use crate::output::{self as outputs, Own};
 use crate::print;
 
 /// All that one run found out.
@@ -42,6 +43,7 @@ impl Findings {
 
 /// Runs the command.
 pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
+    check_outputs(args)?;
     prepare_meteor(args)?;
     // Without these there was only METEOR's data to make: the parser lets nothing else through.
     let (Some(references), Some(predictions)) = (&args.references, &args.predictions) else {
@@ -86,6 +88,26 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
         output::write_per_image(path, &findings)?;
     }
     Ok(Outcome::AllWell)
+}
+
+/// Refuses, before any work, to write over a file that is read.
+fn check_outputs(args: &ScoreArgs) -> Result<(), Failure> {
+    let inputs = || {
+        let named = args.references.iter().chain(&args.predictions);
+        let named = named.chain(&args.compare).chain(&args.df);
+        let named = named.chain(&args.several).chain(&args.training_text);
+        named.map(PathBuf::as_path)
+    };
+    if let Some(path) = &args.per_image {
+        outputs::check(path, inputs(), &Own::StartsWith(&[b"id,prediction,"]))?;
+    }
+    if let Some(path) = &args.write_df {
+        outputs::check(path, inputs(), &Own::StartsWith(&[b"images "]))?;
+    }
+    if let (Some(_), Some(path)) = (&args.prepare_meteor, &args.meteor) {
+        outputs::check(path, inputs(), &Own::StartsWith(&[b"METEOR-1.5-en"]))?;
+    }
+    Ok(())
 }
 
 fn prepare_meteor(args: &ScoreArgs) -> Result<(), Failure> {
