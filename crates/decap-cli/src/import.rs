@@ -6,6 +6,7 @@ use decap::Precision;
 use decap::decoder::{WeightsDtype, open_weights};
 use decap::memory::MemoryOptions;
 use decap::model::Writing;
+use decap::output::probe;
 use decap::weights::Folder;
 use decap_train::{ModelRecipe, Start, TrainOptions, import_model};
 
@@ -23,6 +24,7 @@ use crate::train::encoder_reference;
 /// Runs `decap import`.
 pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
+    probe(&args.out.with_file_name(".probe"))?;
     let captions = read_all(&args.captions, &args.split)?;
     let encoder = open_encoder(&args.encoder, Precision::F32)?;
     let name = args

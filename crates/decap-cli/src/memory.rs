@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use decap::encoder::Encoder;
 use decap::memory::{Memory, MemoryOptions};
 use decap::model::MODEL_FILE;
-use decap::output::{FolderLock, check_folder_is_own, write_folder_atomically};
+use decap::output::{FolderLock, check_folder_is_own, probe, write_folder_atomically};
 use decap::pipeline::{ReadOptions, embed};
 use decap::weights::Folder;
 use serde_json::json;
@@ -84,6 +84,8 @@ fn build(
     let stop = Stop::on_ctrl_c();
     refuse_memory(out)?;
     check_folder_is_own(out, &[])?;
+    // The folder is made beside its place.
+    probe(&out.with_file_name(".probe"))?;
     let mut options = MemoryOptions::default();
     options.max_rows = args.memory_rows;
     options.seed = seed;
@@ -102,11 +104,18 @@ fn build(
     bar.finish_and_clear();
     write_folder_atomically(out, &[], |folder| memory.save(folder))?;
     print::tell(format!(
-        "wrote {}: {} sentences",
+        "wrote {}: {}",
         out.display(),
-        memory.len()
+        sentences(memory.len())
     ));
     Ok(())
+}
+
+fn sentences(count: usize) -> String {
+    match count {
+        1 => "1 sentence".to_owned(),
+        count => format!("{count} sentences"),
+    }
 }
 
 /// Refuses a folder with a memory in it, which may hold sentences that were added.
@@ -205,8 +214,8 @@ fn add(path: &Path, captions: &[PathBuf], encoder: &Encoder) -> Result<(), Failu
     let extended = memory.extended(&more, &embeddings)?;
     memory.save_extended(&extended, path)?;
     print::tell(format!(
-        "added {} sentences: {} now",
-        more.len(),
+        "added {}: {} now",
+        sentences(more.len()),
         extended.len()
     ));
     Ok(())

@@ -460,7 +460,7 @@ fn a_memory_is_built_searched_grown_and_used() {
     .unwrap();
     let output = decap(&["memory", "add", text(&memory), text(&more)]);
     assert!(
-        stderr(&output).contains("added 1 sentences: 61 now"),
+        stderr(&output).contains("added 1 sentence: 61 now"),
         "{}",
         stderr(&output)
     );

@@ -114,6 +114,30 @@ fn rows(path: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_told_before_anything_is_embedded() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = file(folder.path(), "c.txt", "a dog\n");
+    let cache = folder.path().join("cache");
+    let build = ["memory", "build", text(&captions), "--cache", text(&cache)];
+    let embed = ["embed", "--text", text(&captions)];
+    for args in [
+        [&build[..], &["--out", "/proc/no/memory"]].concat(),
+        [&embed[..], &["-o", "/proc/no/x.npy"]].concat(),
+    ] {
+        let output = decap(&args);
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert!(stderr(&output).contains("/proc/no"), "{}", stderr(&output));
+    }
+    assert!(!cache.exists(), "no sentence was embedded");
+}
+
 #[test]
 fn the_name_of_an_output_decides_its_form() {
     let folder = tempfile::tempdir().unwrap();
@@ -320,4 +344,24 @@ fn two_names_that_are_no_text_are_two_rows() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 3, "{names:?}");
+
+    // Nor is one photo taken for the other.
+    let other = folder.path().join(OsStr::from_bytes(b"caf\xe8.webp"));
+    fs::copy(photo("boat"), other).unwrap();
+    let cache = folder.path().join("cache");
+    let search = [
+        "search",
+        "a boat",
+        text(folder.path()),
+        "--top",
+        "3",
+        "--json",
+    ];
+    let found = decap_well(&[&search[..], &["--cache", text(&cache)]].concat());
+    let found: Vec<_> = found.lines().map(json).collect();
+    assert!(
+        found[0]["path"].as_str().unwrap().contains(r"caf\xe8"),
+        "{found:?}"
+    );
+    assert_ne!(found[0]["score"], found[1]["score"]);
 }

@@ -393,3 +393,44 @@ fn sentences_and_lengths_are_as_asked() {
     ];
     assert_eq!(decap(&both).status.code(), Some(2));
 }
+
+/// On a terminal, Ctrl-C takes the bar off the screen, with and without a safe point to stop at.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_bar_is_left_after_ctrl_c() {
+    use std::io::{Read, Write};
+
+    const CLEARED_LINE: &str = "\u{1b}[2K";
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    for number in 0..60 {
+        fs::copy(photo("cat"), photos.join(format!("{number}.webp"))).unwrap();
+    }
+    for (command, out) in [("embed", "x.npy"), ("caption", "x.txt")] {
+        let out = folder.path().join(out);
+        let program = env!("CARGO_BIN_EXE_decap");
+        let line = format!("{program} {command} {} -o {}", text(&photos), text(&out));
+        // It gives the program a terminal, which turns the byte of Ctrl-C into the signal.
+        let mut terminal = Command::new("script");
+        terminal.args(["-qec", &line, "/dev/null"]);
+        terminal.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let Ok(mut terminal) = terminal.spawn() else {
+            return common::skipped::skip("the program `script`");
+        };
+        let mut screen = terminal.stdout.take().unwrap();
+        let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+        let is_drawn = |seen: &[u8]| String::from_utf8_lossy(seen).contains("/60 ");
+        while !is_drawn(&seen) {
+            let count = screen.read(&mut buffer).unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&buffer[..count]);
+        }
+        terminal.stdin.take().unwrap().write_all(b"\x03").unwrap();
+        screen.read_to_end(&mut seen).unwrap();
+        assert_eq!(terminal.wait().unwrap().code(), Some(130));
+        let seen = String::from_utf8_lossy(&seen);
+        let (_, after) = seen.rsplit_once("/60 ").unwrap();
+        assert!(after.contains(CLEARED_LINE), "{command}: {after:?}");
+    }
+}

@@ -249,7 +249,7 @@ impl Files<'_> {
         match error {
             Error::Mismatch(_) => Failure::Scoring(format!(
                 "{predictions} against {references}: {error}\n  \
-                 --allow-missing scores the ids that both sides have"
+                 --allow-missing scores the ids that both sides have; with --json it lists the others"
             )),
             Error::NoImages => Failure::Scoring(format!(
                 "{predictions} against {references}: {error}\n  \

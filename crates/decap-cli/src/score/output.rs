@@ -44,6 +44,12 @@ fn record(findings: &Findings) -> Value {
     record.insert("images".to_owned(), json!(scores.images.len()));
     let missing = scores.missing.predictions.len() + scores.missing.references.len();
     record.insert("missing".to_owned(), json!(missing));
+    // All of them: messages name a few.
+    let missing_ids = json!({
+        "predictions": scores.missing.predictions,
+        "references": scores.missing.references,
+    });
+    record.insert("missing_ids".to_owned(), missing_ids);
     let notes: Vec<String> = scores.notes.iter().map(ToString::to_string).collect();
     record.insert("notes".to_owned(), json!(notes));
     if !findings.intervals.is_empty() {
