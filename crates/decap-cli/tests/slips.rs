@@ -426,7 +426,9 @@ fn no_bar_is_left_after_ctrl_c() {
             assert!(count > 0, "{}", String::from_utf8_lossy(&seen));
             seen.extend_from_slice(&buffer[..count]);
         }
-        terminal.stdin.take().unwrap().write_all(b"\x03").unwrap();
+        // It stays open: without a keyboard the terminal would be closed.
+        let mut keyboard = terminal.stdin.take().unwrap();
+        keyboard.write_all(b"\x03").unwrap();
         screen.read_to_end(&mut seen).unwrap();
         assert_eq!(terminal.wait().unwrap().code(), Some(130));
         let seen = String::from_utf8_lossy(&seen);
