@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use decap::Embeddings;
 use decap::encoder::Encoder;
-use decap::memory::{Memory, MemoryOptions};
+use decap::memory::{EncodingProgress, Memory, MemoryOptions, TextEmbeddings};
 use decap::model::MODEL_FILE;
 use decap::output::{FolderLock, check_folder_is_own, probe, write_folder_atomically};
 use decap::pipeline::{ReadOptions, embed};
@@ -14,7 +15,7 @@ use crate::args::{MemoryBuildArgs, MemoryCommand};
 use crate::bundled::BUNDLED;
 use crate::cache::cache_folder;
 use crate::captions::read_captions;
-use crate::encoder::{encode_sentences, open_encoder, open_memory};
+use crate::encoder::{open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
 use crate::inputs;
 use crate::print;
@@ -58,10 +59,11 @@ pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
             memory,
             captions,
             encoder,
+            cache,
             precision,
         } => {
             let encoder = open_encoder(encoder, precision.precision)?;
-            add(memory, captions, &encoder)?;
+            add(memory, captions, &encoder, &cache_folder(cache.as_deref())?)?;
         }
     }
     Ok(Outcome::AllWell)
@@ -203,14 +205,23 @@ fn search(
     Ok(())
 }
 
-fn add(path: &Path, captions: &[PathBuf], encoder: &Encoder) -> Result<(), Failure> {
+fn add(path: &Path, captions: &[PathBuf], encoder: &Encoder, cache: &Path) -> Result<(), Failure> {
     let stop = Stop::on_ctrl_c();
     // From reading to writing: two at once would each lose the other's sentences.
     let _lock = FolderLock::hold(path)?;
     let memory = Memory::open(&Folder::disk(path))?;
     memory.check_made_by(encoder)?;
     let more = memory.missing(read_all(captions, &[])?);
-    let embeddings = encode_sentences(encoder, &more, &stop)?;
+    let texts: Vec<&str> = more.iter().map(String::as_str).collect();
+    let bar = progress::bar(texts.len() as u64, "captions embedded");
+    let encoded = |encoding: EncodingProgress| bar.set_position(encoding.done as u64);
+    let known = TextEmbeddings::of(encoder, &texts, Some(cache), encoded, stop.flag())?;
+    bar.finish_and_clear();
+    let mut values = vec![0.0; known.len() * known.width()];
+    for (index, row) in values.chunks_exact_mut(known.width()).enumerate() {
+        known.copy_row(index, row);
+    }
+    let embeddings = Embeddings::new(values, known.width())?;
     let extended = memory.extended(&more, &embeddings)?;
     memory.save_extended(&extended, path)?;
     print::tell(format!(

@@ -129,6 +129,24 @@ fn a_missing_file_of_meteor_says_how_it_is_made() {
 
 #[test]
 fn options_say_their_own_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = file(folder.path(), "captions.txt", "a dog\na cat\n");
+    let out = folder.path().join("model");
+    let train = ["train", text(&captions), "--out", text(&out)];
+    said(2, &[&train[..], &["--heads", "3"]].concat());
+    said(2, &[&train[..], &["--tau", "nan"]].concat());
+    assert!(!out.exists());
+    let draws = "18446744073709551615";
+    let score = [
+        "score",
+        "--references",
+        "r",
+        "--predictions",
+        "p",
+        "--draws",
+        draws,
+    ];
+    said(2, &score);
     for (args, message) in [
         (["--tau", "-1"], "expected a number above 0, got `-1`"),
         (["--beam", "0"], "expected a whole number from 1 to"),
@@ -216,8 +234,8 @@ fn names_and_sentences_reach_no_terminal_raw() {
     }
 }
 
-#[cfg(unix)]
-mod unix {
+#[cfg(target_os = "linux")]
+mod linux {
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, Stdio};
 

@@ -167,6 +167,12 @@ fn a_run_that_does_not_fit_its_checkpoint_says_what_to_do() {
         "{}",
         stderr(&output)
     );
+    // How long it takes was said before it began.
+    assert!(
+        stderr(&output).contains("on this machine it takes about"),
+        "{}",
+        stderr(&output)
+    );
     let other = [
         &train(&captions, &kept, &cache)[..],
         &["--resume", "--seed", "7"],

@@ -91,6 +91,9 @@ pub enum MemoryCommand {
         /// Encoder or model folder, an id of the Hugging Face Hub, or `tiny` for the bundled one.
         #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
         encoder: String,
+        /// Folder that keeps text embeddings for the next run (default: the user's cache folder).
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
         #[command(flatten)]
         precision: PrecisionArgs,
     },
