@@ -114,6 +114,9 @@ fn remedy_of_input(fault: &InputFault) -> Option<&'static str> {
         InputFault::Unsupported(message) if message.ends_with("got text") => Some(
             "`decap embed --text FILE` reads sentences; `decap caption -` reads a list of paths",
         ),
+        InputFault::Unsupported(message) if message.contains("in a regular file") => {
+            Some("copy it to a file first")
+        }
         InputFault::Unsupported(message) if message.contains("a playlist") => {
             Some("give the videos that it names")
         }

@@ -237,7 +237,10 @@ impl Hub {
                 restart(output).map_err(failed)?;
                 return Err(Error::model(
                     &announced.url,
-                    format!("expected at most {limit} bytes, got more"),
+                    match announced.size {
+                        Some(size) => format!("expected {size} bytes, got more"),
+                        None => format!("expected at most {limit} bytes, got more"),
+                    },
                 ));
             }
             output.write_all(&buffer[..count]).map_err(failed)?;

@@ -135,10 +135,8 @@ pub fn train(
 
         let epoch_is_over =
             run.step.is_multiple_of(run.steps_per_epoch) || run.step == run.plan.steps;
-        if epoch_is_over {
-            if let Some(evaluation) = run.evaluate()? {
-                progress.evaluated(&evaluation);
-            }
+        if epoch_is_over && let Some(evaluation) = run.evaluate()? {
+            progress.evaluated(&evaluation);
         }
         let stopped = stop.load(Ordering::Relaxed);
         if stopped || epoch_is_over || run.step.is_multiple_of(options.checkpoint_every) {

@@ -7,7 +7,6 @@ mod process;
 mod timeline;
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -162,9 +161,8 @@ fn check_file(path: &Path) -> Result<()> {
             true => "a folder",
             false => "a pipe or device",
         };
-        let message = format!("expected a file, got {kind}");
-        let source = io::Error::new(io::ErrorKind::InvalidInput, message);
-        return Err(Error::io(path, source));
+        let message = format!("expected a video in a regular file, got {kind}");
+        return Err(Error::input(path, InputFault::Unsupported(message)));
     }
     let head = read_head(path).map_err(|source| Error::io(path, source))?;
     match playlist_kind(&head) {
