@@ -85,6 +85,10 @@ fn command() -> clap::Command {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, and it is parsed once"
+)]
 pub enum Command {
     /// Write a caption for each photo or video.
     Caption(CaptionArgs),

@@ -109,11 +109,7 @@ struct Run {
 
 impl Run {
     fn caption_all(&mut self, paths: Vec<PathBuf>, read: &ReadOptions) -> Result<(), Failure> {
-        let (captioner, options, stop) = (
-            self.captioner.clone(),
-            self.options.clone(),
-            self.stop.clone(),
-        );
+        let (captioner, options, stop) = (self.captioner.clone(), self.options.clone(), self.stop);
         let inputs = paths.into_iter().map(Input::from);
         let outcome = captioner.caption_each(inputs, read, &options, stop.flag(), |one| {
             let path = one.input.name();
