@@ -7,6 +7,7 @@ mod bundled;
 mod cache;
 mod caption;
 mod captions;
+mod csv;
 mod embed;
 mod encoder;
 mod eval;
@@ -22,12 +23,11 @@ mod progress;
 mod score;
 mod search;
 mod stop;
+mod threads;
 mod train;
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use decap::Machine;
 
 use args::{Cli, Command};
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 /// What was typed; nothing where help or the version was asked for, which is told then.
 fn parse() -> Result<Option<Cli>, Failure> {
-    let error = match Cli::try_parse() {
+    let error = match Cli::typed() {
         Ok(cli) => return Ok(Some(cli)),
         Err(error) => error,
     };
@@ -56,7 +56,7 @@ fn parse() -> Result<Option<Cli>, Failure> {
         error.exit();
     }
     error.print()?;
-    std::io::stdout().flush()?;
+    print::lines(|_| Ok(()))?;
     Ok(None)
 }
 
@@ -66,6 +66,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
     }
     Machine::check()?;
     print::check_stdout()?;
+    threads::start()?;
+    stop::listen();
     match cli.command {
         Command::Caption(args) => caption::run(&args),
         Command::Embed(args) => embed::run(&args),

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use ureq::http::HeaderMap;
@@ -14,6 +15,13 @@ use decap::{Error, Result};
 
 /// Largest file that is downloaded.
 const MAX_FILE_BYTES: u64 = 64 << 30;
+
+/// Largest file whose size the server does not say: descriptions, which are kilobytes.
+const MAX_UNANNOUNCED_BYTES: u64 = 64 << 20;
+
+/// Fewest bytes a second, over each [`HubOptions::timeout`](super::HubOptions::timeout): with fewer, a
+/// download would not end.
+const LEAST_BYTES_PER_SECOND: f64 = 512.0;
 
 /// What the server says of a file before it sends it.
 #[derive(Debug)]
@@ -210,7 +218,8 @@ impl Hub {
             }
             status => return Ok(Attempt::BrokeOff(format!("the server answered {status}"))),
         }
-        let limit = announced.size.unwrap_or(MAX_FILE_BYTES);
+        let limit = announced.size.unwrap_or(MAX_UNANNOUNCED_BYTES);
+        let (mut since, mut arrived) = (Instant::now(), 0);
         let mut reader = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -220,11 +229,25 @@ impl Hub {
                 Err(error) => return Ok(Attempt::BrokeOff(error.to_string())),
             };
             have += count as u64;
+            arrived += count as u64;
+            let elapsed = since.elapsed();
+            if elapsed >= self.options.timeout {
+                let least = LEAST_BYTES_PER_SECOND * elapsed.as_secs_f64();
+                if (arrived as f64) < least {
+                    let seconds = elapsed.as_secs_f64();
+                    let why = format!("{arrived} bytes in {seconds:.0} s are too few");
+                    return Ok(Attempt::BrokeOff(why));
+                }
+                (since, arrived) = (Instant::now(), 0);
+            }
             if have > limit {
                 restart(output).map_err(failed)?;
                 return Err(Error::model(
                     &announced.url,
-                    format!("expected {limit} bytes, got more"),
+                    match announced.size {
+                        Some(size) => format!("expected {size} bytes, got more"),
+                        None => format!("expected at most {limit} bytes, got more"),
+                    },
                 ));
             }
             output.write_all(&buffer[..count]).map_err(failed)?;

@@ -26,7 +26,9 @@ mod reference;
 mod tests;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Deserialize;
 
@@ -40,6 +42,9 @@ use decap::{Error, Result};
 
 /// Most bytes of a listing, and most files in it.
 const MAX_LISTING_BYTES: u64 = 16 << 20;
+
+/// A listing may take so many times the wait for its next bytes.
+const LISTING_TIMEOUTS: u32 = 6;
 
 /// How far a download is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,12 +189,25 @@ impl Hub {
         let unreadable = |error: &dyn std::fmt::Display| {
             Error::Unavailable(format!("{url}: expected a list of files, got {error}"))
         };
-        let body = response
+        let mut reader = response
             .body_mut()
             .with_config()
             .limit(MAX_LISTING_BYTES)
-            .read_to_vec();
-        let body = body.map_err(|error| unreadable(&error))?;
+            .reader();
+        let (began, mut body) = (Instant::now(), Vec::new());
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let count = reader
+                .read(&mut buffer)
+                .map_err(|error| unreadable(&error))?;
+            if count == 0 {
+                break;
+            }
+            body.extend_from_slice(&buffer[..count]);
+            if began.elapsed() > self.options.timeout * LISTING_TIMEOUTS {
+                return Err(unreadable(&"it too slowly"));
+            }
+        }
         Listing::read(&body).map_err(|error| unreadable(&error))
     }
 

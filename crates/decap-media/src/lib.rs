@@ -17,7 +17,7 @@ mod samples;
 mod tiff;
 pub mod video;
 
-pub use error::{Error, InputFault, Result};
+pub use error::{Error, InputFault, Limit, Result};
 pub use image::RgbImage;
 pub use kind::{HEAD_BYTES, PhotoKind, kind_of_head};
 pub use limits::Limits;

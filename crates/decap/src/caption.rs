@@ -58,7 +58,8 @@ pub struct Caption {
     pub text: String,
     /// Mean log-probability of its tokens; for retrieval, the cosine to the photo.
     pub score: f32,
-    /// The memory sentences with the largest weights, heaviest first.
+    /// The memory sentences that it comes from, heaviest first: of a projection those with the largest
+    /// weights, of [`Method::Nearest`] and [`Method::Retrieval`] the one, of [`Method::Visual`] none.
     pub evidence: Vec<Evidence>,
 }
 
