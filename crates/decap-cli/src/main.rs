@@ -7,6 +7,7 @@ mod bundled;
 mod cache;
 mod caption;
 mod captions;
+mod choosing;
 mod embed;
 mod encoder;
 mod eval;

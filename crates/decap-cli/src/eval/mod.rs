@@ -18,6 +18,7 @@ use indicatif::ProgressBar;
 use crate::args::{EvalArgs, SweepArg};
 use crate::cache::cache_folder;
 use crate::caption::apply_writing;
+use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
@@ -232,6 +233,7 @@ fn caption_options(captioner: &Captioner, args: &EvalArgs) -> Result<CaptionOpti
     options.evidence = args.report.evidence;
     options.tau = args.tau.unwrap_or(options.tau);
     apply_writing(captioner, &args.generate, &mut options)?;
+    apply_choosing(&args.choosing, &args.methods(), &mut options)?;
     Ok(options)
 }
 
