@@ -1,6 +1,11 @@
 //! Whether the bundled model lies where `src/bundled.rs` takes it from: it does in the repository, and
 //! does not in a package of this crate, which a registry would find too large.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "this is how a build script speaks to Cargo"
+)]
+
 use std::env;
 use std::path::PathBuf;
 

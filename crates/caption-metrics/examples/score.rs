@@ -2,6 +2,8 @@
 //! `{"id": ["caption", ...]}`, the predictions `{"id": "caption"}`; prints a JSON object with the
 //! corpus scores and those of each image.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;

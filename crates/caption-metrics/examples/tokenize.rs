@@ -2,6 +2,8 @@
 //!
 //! `tools/reference/metrics_tokenizer.py` compares its output with the reference's.
 
+#![allow(clippy::disallowed_methods, reason = "an example prints")]
+
 use caption_metrics::PtbTokenizer;
 use std::error::Error;
 use std::io::{Read as _, Write as _};

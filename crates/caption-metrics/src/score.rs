@@ -96,6 +96,8 @@ pub enum Note {
     EmptyPredictions(usize),
     /// METEOR read the first thousand words only of so many captions.
     LongCaptions(usize),
+    /// CLIPScore is by the encoder of this name, which is not that of published figures.
+    ClipEncoder(String),
 }
 
 impl fmt::Display for Note {
@@ -107,6 +109,11 @@ impl fmt::Display for Note {
             Self::LongCaptions(count) => write!(
                 formatter,
                 "METEOR read the first {MAX_WORDS} words only of {count} captions"
+            ),
+            Self::ClipEncoder(name) => write!(
+                formatter,
+                "CLIPScore is by the encoder `{name}`; published figures are by CLIP ViT-B/32 of \
+                 OpenAI, and figures of two encoders cannot be compared"
             ),
             Self::EmptyPredictions(count) => write!(formatter, "{count} predictions are empty"),
         }

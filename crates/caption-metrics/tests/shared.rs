@@ -5,6 +5,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stderr,
     reason = "tests may unwrap, their helper functions too"
 )]
 

@@ -21,7 +21,7 @@ pub fn run(args: &AlignArgs) -> Result<Outcome, Failure> {
         pairs: args.pairs.clone(),
         image_towers: args.image_tower.clone(),
         text_tower: args.text_tower.clone(),
-        cache: Some(cache_folder(args.cache.as_deref())),
+        cache: Some(cache_folder(args.cache.as_deref())?),
     };
     let mut watch = Watch {
         bar: ProgressBar::hidden(),

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use caption_data::Captions;
-use caption_metrics::{Predictions, References};
+use caption_metrics::{Meteor, Predictions, References};
 use decap::{Error, InputFault};
 
 use crate::failure::Failure;
+use crate::name;
+use crate::print;
 
 /// The sentences of a file; what its reader had to decide is said on standard error.
 ///
@@ -71,8 +73,19 @@ pub fn of_file(path: &Path) -> impl Fn(caption_metrics::Error) -> Failure {
 
 fn say(path: &Path, captions: &Captions) {
     if let Some(note) = captions.note() {
-        eprintln!("decap: {}: {note}", path.display());
+        print::tell(format!("decap: {}: {}", path.display(), name::tame(note)));
     }
+}
+
+/// METEOR's data from `path`.
+///
+/// # Errors
+/// As [`Meteor::open`], with how the file is made.
+pub fn open_meteor(path: &Path) -> Result<Meteor, Failure> {
+    Meteor::open(path).map_err(|error| {
+        let how = "`decap score --prepare-meteor PYCOCOEVALCAP-FOLDER --meteor FILE` makes it";
+        Failure::Scoring(format!("{error}\n  {how}"))
+    })
 }
 
 impl From<caption_data::Error> for Failure {

@@ -1,6 +1,6 @@
 //! `decap embed`: photos or sentences to unit vectors.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use decap::encoder::Encoder;
 use decap::output::write_atomically;
@@ -12,6 +12,8 @@ use crate::args::EmbedArgs;
 use crate::encoder::{encode_sentences, open_encoder};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
+use crate::name;
+use crate::output::{self, Own};
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
@@ -22,12 +24,23 @@ type Row = (&'static str, String, Result<Vec<f32>, Error>);
 /// Runs the command.
 pub fn run(args: &EmbedArgs) -> Result<Outcome, Failure> {
     let format = Format::of(&args.output)?;
+    let own = match format {
+        Format::Npy => Own::StartsWith(&[b"\x93NUMPY"]),
+        Format::JsonLines => Own::JsonWith(&["embedding", "error"]),
+    };
+    let typed = args.paths.iter().chain(&args.text).map(PathBuf::as_path);
+    output::check(&args.output, typed, &own)?;
     let encoder = open_encoder(&args.encoder, args.precision.precision)?;
     let mut failed = false;
     let rows = match &args.text {
         Some(path) => text_rows(&encoder, path, &mut failed)?,
         None => image_rows(&encoder, args, &mut failed)?,
     };
+    if rows.is_empty() {
+        // What is wrong with each path has been told.
+        print::warn("decap: no photo or video to embed: nothing was written");
+        return Ok(Outcome::SomeFailed);
+    }
     write(&args.output, format, rows, encoder.width())?;
     print::tell(format!("wrote {}", args.output.display()));
     Ok(if failed {
@@ -96,15 +109,11 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
             }
         }
     }
-    if paths.is_empty() {
-        return Err(Failure::Usage(
-            "no photo or video to embed: nothing was written".to_owned(),
-        ));
-    }
     let bar = progress::bar(paths.len() as u64, "photos");
     let mut read = ReadOptions::default();
     read.batch = args.batch;
     read.limits = args.limits.limits();
+    read.video = args.limits.video(read.video.frames);
     let inputs = paths.into_iter().map(Input::from);
     let stop = Stop::default();
     embed_each(encoder, inputs, &read, stop.flag(), |one| {
@@ -112,14 +121,14 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
             .result
             .map(|(embedding, ())| embedding.as_slice().to_vec());
         for warning in &one.warnings {
-            let told = format!("decap: {}: {warning}", one.input.name().display());
+            let told = format!("decap: {}: {warning}", name::of(one.input.name()));
             bar.suspend(|| print::warn(told));
         }
         if let Err(error) = &row {
             *failed = true;
             bar.suspend(|| print::warn(complaint(error)));
         }
-        rows.push(("path", one.input.name().to_string_lossy().into_owned(), row));
+        rows.push(("path", name::of(one.input.name()), row));
         bar.inc(1);
         Ok::<_, Failure>(())
     })?;

@@ -45,7 +45,23 @@ pub fn open_options(precision: Precision) -> OpenOptions {
 /// # Errors
 /// As [`encoder::open`].
 pub fn open_encoder(reference: &str, precision: Precision) -> Result<Arc<Encoder>, Failure> {
-    encoder::open(reference, &open_options(precision)).map_err(|error| of_typed(reference, error))
+    encoder::open(reference, &open_options(precision)).map_err(|error| {
+        let told = matches!(error, Error::Model { .. })
+            .then(|| memory_is_no_encoder(reference))
+            .flatten();
+        told.unwrap_or_else(|| of_typed(reference, error))
+    })
+}
+
+/// Why the memory in the folder `reference` is no encoder, and what to do.
+fn memory_is_no_encoder(reference: &str) -> Option<Failure> {
+    let memory = Memory::open(&Folder::disk(reference)).ok()?;
+    let error = Error::model(reference, "expected an encoder, got a memory");
+    let remedy = format!(
+        "give the encoder that it was made with: {}",
+        memory.info().encoder_name
+    );
+    Some(Failure::WithRemedy(error, remedy.into()))
 }
 
 /// The captioner that `--model` names.
@@ -97,6 +113,14 @@ fn no_captioner(reference: &str) -> Failure {
             "expected a captioner, got an encoder",
             format!(
                 "make a captioner of it: decap train captions.txt --encoder {reference} --out my-model"
+            ),
+        );
+    }
+    if Memory::open(&Folder::disk(path)).is_ok() {
+        return wrong(
+            "expected a captioner, got a memory",
+            format!(
+                "give it to --memory, and a captioner to --model: --model tiny --memory {reference}"
             ),
         );
     }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use decap::Error;
+use decap::media::Limit;
+use decap::{Error, InputFault};
 
 /// How a run that came to its end went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,11 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
     {
         return Some("make room on that disk, then run the same command again");
     }
+    if let Error::Input { fault, .. } = error
+        && let Some(remedy) = remedy_of_input(fault)
+    {
+        return Some(remedy);
+    }
     match error.kind() {
         // A kind of model: its message names the way.
         "unsupported" if matches!(error, Error::Unsupported { .. }) => None,
@@ -80,9 +86,8 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
         "unsupported" if error.to_string().contains("convert it") => None,
         "unsupported" => Some("convert it to JPEG, PNG or MP4, or leave it out"),
         "damaged" => Some("get a fresh copy of this file, or leave it out"),
-        "too_large" => Some(
-            "if you trust this file, raise --max-file-mib, --max-megapixels or --max-video-seconds",
-        ),
+        // A bound that no option raises.
+        "too_large" => Some("make it smaller, or leave it out"),
         "invalid_text" => {
             Some("correct it; captions are UTF-8 text: one a line, a table with a header, or JSON")
         }
@@ -93,6 +98,28 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
             "get a fresh copy of this file, make it again, or update decap where it is the older one",
         ),
         "interrupted" => Some("run the same command again to begin anew"),
+        _ => None,
+    }
+}
+
+/// What to do about a photo or video whose fault says which cause it has.
+fn remedy_of_input(fault: &InputFault) -> Option<&'static str> {
+    match fault {
+        InputFault::OverLimit { limit, .. } => match limit {
+            Limit::FileBytes => Some("if you trust this file, raise --max-file-mib"),
+            Limit::Pixels => Some("if you trust this file, raise --max-megapixels"),
+            Limit::Time => Some("if you trust this file, raise --max-video-seconds"),
+            _ => None,
+        },
+        InputFault::Unsupported(message) if message.ends_with("got text") => Some(
+            "`decap embed --text FILE` reads sentences; `decap caption -` reads a list of paths",
+        ),
+        InputFault::Unsupported(message) if message.contains("in a regular file") => {
+            Some("copy it to a file first")
+        }
+        InputFault::Unsupported(message) if message.contains("a playlist") => {
+            Some("give the videos that it names")
+        }
         _ => None,
     }
 }

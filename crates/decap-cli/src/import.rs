@@ -1,9 +1,13 @@
 //! `decap import` and `decap export`: DeCap checkpoints of PyTorch, in and out.
 
+use std::path::{Path, PathBuf};
+
 use decap::Precision;
 use decap::decoder::{WeightsDtype, open_weights};
 use decap::memory::MemoryOptions;
 use decap::model::Writing;
+use decap::output::probe;
+use decap::weights::Folder;
 use decap_train::{ModelRecipe, Start, TrainOptions, import_model};
 
 use crate::args::{ExportArgs, ExportForm, ImportArgs};
@@ -11,6 +15,7 @@ use crate::cache::cache_folder;
 use crate::encoder::{find_folder, open_encoder};
 use crate::failure::{Failure, Outcome};
 use crate::memory::{names, read_all};
+use crate::output::{self, Own};
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
@@ -19,6 +24,7 @@ use crate::train::encoder_reference;
 /// Runs `decap import`.
 pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
+    probe(&args.out.with_file_name(".probe"))?;
     let captions = read_all(&args.captions, &args.split)?;
     let encoder = open_encoder(&args.encoder, Precision::F32)?;
     let name = args
@@ -44,12 +50,12 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
             let mut options = MemoryOptions::default();
             options.max_rows = args.memory.memory_rows;
             options.seed = args.seed;
-            options.dtype = args.memory.memory_dtype.parse()?;
+            options.dtype = args.memory.memory_dtype;
             options
         },
         tau: args.tau.unwrap_or(encoder.tau()),
         writing: Writing::default(),
-        cache: cache_folder(args.cache.as_deref()),
+        cache: cache_folder(args.cache.as_deref())?,
     };
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let encoding =
@@ -73,16 +79,37 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
 
 /// Runs `decap export`.
 pub fn export(args: &ExportArgs) -> Result<Outcome, Failure> {
-    let (weights, vocabulary) = open_weights(&find_folder(&args.model)?)?;
+    let folder = find_folder(&args.model)?;
+    let of_model = match &folder {
+        Folder::Disk(path) => files_of(path),
+        Folder::Compiled { .. } => Vec::new(),
+    };
+    // A zip archive, as `torch.save` writes it; safetensors begin with the length of their header.
+    let own: &[&[u8]] = match args.to {
+        ExportForm::DecapPt => &[b"PK\x03\x04"],
+        ExportForm::Safetensors => &[],
+    };
+    let inputs = of_model.iter().map(PathBuf::as_path);
+    output::check(&args.output, inputs, &Own::StartsWith(own))?;
+    let (weights, vocabulary) = open_weights(&folder)?;
     match args.to {
         ExportForm::DecapPt => weights.export_torch(&args.output)?,
         ExportForm::Safetensors => weights.save(&args.output, WeightsDtype::F32)?,
     }
     print::tell(format!("wrote {}", args.output.display()));
     if vocabulary.is_compact() {
-        print::tell(
-            "  this decoder has ids of its own: `vocabulary` in its decoder.json maps them",
-        );
+        print::warn(format!(
+            "  this decoder knows {} of the tokenizer's ids and has numbers of its own for them, which \
+             the file does not hold: `vocabulary` in the model's decoder.json maps them, and `decap \
+             import` takes no such file",
+            vocabulary.len()
+        ));
     }
     Ok(Outcome::AllWell)
+}
+
+/// The files of a model's folder, which no output may be.
+fn files_of(folder: &Path) -> Vec<PathBuf> {
+    let files = walkdir::WalkDir::new(folder).into_iter().flatten();
+    files.map(walkdir::DirEntry::into_path).collect()
 }

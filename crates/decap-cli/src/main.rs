@@ -8,6 +8,7 @@ mod cache;
 mod caption;
 mod captions;
 mod choosing;
+mod csv;
 mod embed;
 mod encoder;
 mod eval;
@@ -23,19 +24,18 @@ mod progress;
 mod score;
 mod search;
 mod stop;
+mod threads;
 mod train;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use decap::Machine;
 
 use args::{Cli, Command};
 use failure::{Failure, Outcome};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    match parse().and_then(|cli| cli.map_or(Ok(Outcome::AllWell), run)) {
         Ok(Outcome::AllWell) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         Err(failure) => {
@@ -47,12 +47,28 @@ fn main() -> ExitCode {
     }
 }
 
+/// What was typed; nothing where help or the version was asked for, which is told then.
+fn parse() -> Result<Option<Cli>, Failure> {
+    let error = match Cli::typed() {
+        Ok(cli) => return Ok(Some(cli)),
+        Err(error) => error,
+    };
+    if error.use_stderr() {
+        error.exit();
+    }
+    error.print()?;
+    print::lines(|_| Ok(()))?;
+    Ok(None)
+}
+
 fn run(cli: Cli) -> Result<Outcome, Failure> {
     if cli.quiet {
         print::be_quiet();
     }
     Machine::check()?;
     print::check_stdout()?;
+    threads::start()?;
+    stop::listen();
     match cli.command {
         Command::Caption(args) => caption::run(&args),
         Command::Embed(args) => embed::run(&args),

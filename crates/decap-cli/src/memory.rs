@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use decap::Embeddings;
 use decap::encoder::Encoder;
-use decap::memory::{Memory, MemoryOptions};
+use decap::memory::{EncodingProgress, Memory, MemoryOptions, TextEmbeddings};
 use decap::model::MODEL_FILE;
-use decap::output::{FolderLock, check_folder_is_own, write_folder_atomically};
+use decap::output::{FolderLock, check_folder_is_own, probe, write_folder_atomically};
 use decap::pipeline::{ReadOptions, embed};
 use decap::weights::Folder;
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::args::{MemoryBuildArgs, MemoryCommand};
 use crate::bundled::BUNDLED;
 use crate::cache::cache_folder;
 use crate::captions::read_captions;
-use crate::encoder::{encode_sentences, open_encoder, open_memory};
+use crate::encoder::{open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
 use crate::inputs;
 use crate::print;
@@ -58,10 +59,11 @@ pub fn run(command: &MemoryCommand) -> Result<Outcome, Failure> {
             memory,
             captions,
             encoder,
+            cache,
             precision,
         } => {
             let encoder = open_encoder(encoder, precision.precision)?;
-            add(memory, captions, &encoder)?;
+            add(memory, captions, &encoder, &cache_folder(cache.as_deref())?)?;
         }
     }
     Ok(Outcome::AllWell)
@@ -84,10 +86,12 @@ fn build(
     let stop = Stop::on_ctrl_c();
     refuse_memory(out)?;
     check_folder_is_own(out, &[])?;
+    // The folder is made beside its place.
+    probe(&out.with_file_name(".probe"))?;
     let mut options = MemoryOptions::default();
     options.max_rows = args.memory_rows;
     options.seed = seed;
-    options.dtype = args.memory_dtype.parse()?;
+    options.dtype = args.memory_dtype;
     let captions = read_all(source.files, source.splits)?;
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let memory = Memory::build(
@@ -95,18 +99,25 @@ fn build(
         &captions,
         options,
         &names(source.files),
-        Some(&cache_folder(cache)),
+        Some(&cache_folder(cache)?),
         |encoding| bar.set_position(encoding.done as u64),
         stop.flag(),
     )?;
     bar.finish_and_clear();
     write_folder_atomically(out, &[], |folder| memory.save(folder))?;
     print::tell(format!(
-        "wrote {}: {} sentences",
+        "wrote {}: {}",
         out.display(),
-        memory.len()
+        sentences(memory.len())
     ));
     Ok(())
+}
+
+fn sentences(count: usize) -> String {
+    match count {
+        1 => "1 sentence".to_owned(),
+        count => format!("{count} sentences"),
+    }
 }
 
 /// Refuses a folder with a memory in it, which may hold sentences that were added.
@@ -194,19 +205,28 @@ fn search(
     Ok(())
 }
 
-fn add(path: &Path, captions: &[PathBuf], encoder: &Encoder) -> Result<(), Failure> {
+fn add(path: &Path, captions: &[PathBuf], encoder: &Encoder, cache: &Path) -> Result<(), Failure> {
     let stop = Stop::on_ctrl_c();
     // From reading to writing: two at once would each lose the other's sentences.
     let _lock = FolderLock::hold(path)?;
     let memory = Memory::open(&Folder::disk(path))?;
     memory.check_made_by(encoder)?;
     let more = memory.missing(read_all(captions, &[])?);
-    let embeddings = encode_sentences(encoder, &more, &stop)?;
+    let texts: Vec<&str> = more.iter().map(String::as_str).collect();
+    let bar = progress::bar(texts.len() as u64, "captions embedded");
+    let encoded = |encoding: EncodingProgress| bar.set_position(encoding.done as u64);
+    let known = TextEmbeddings::of(encoder, &texts, Some(cache), encoded, stop.flag())?;
+    bar.finish_and_clear();
+    let mut values = vec![0.0; known.len() * known.width()];
+    for (index, row) in values.chunks_exact_mut(known.width()).enumerate() {
+        known.copy_row(index, row);
+    }
+    let embeddings = Embeddings::new(values, known.width())?;
     let extended = memory.extended(&more, &embeddings)?;
     memory.save_extended(&extended, path)?;
     print::tell(format!(
-        "added {} sentences: {} now",
-        more.len(),
+        "added {}: {} now",
+        sentences(more.len()),
         extended.len()
     ));
     Ok(())

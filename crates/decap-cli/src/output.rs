@@ -2,16 +2,78 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use decap::output::{probe, refuse_input};
 use decap::{Error, RunKey};
 
 use crate::failure::Failure;
+use crate::name;
+use crate::print;
 
 /// What is told where an output is there and --resume was not typed.
 const OTHERWISE: &str = "--resume goes on with an interrupted run; or give another --output";
+
+/// What a file begins with that a command wrote, so that it may be replaced by a later run.
+pub enum Own<'o> {
+    /// One of these, at its very start.
+    StartsWith(&'o [&'o [u8]]),
+    /// A first line that is JSON with one of these keys.
+    JsonWith(&'o [&'o str]),
+}
+
+/// Checks, before any work, that an output can be written, is none of `inputs`, and replaces nothing but
+/// what this command wrote.
+///
+/// # Errors
+/// [`Failure::Usage`] where it is an input or another's file; where it cannot be written.
+pub fn check<'p>(
+    output: &Path,
+    inputs: impl IntoIterator<Item = &'p Path>,
+    own: &Own<'_>,
+) -> Result<(), Failure> {
+    refuse_input(output, inputs)?;
+    if fs::metadata(output).is_ok_and(|found| found.is_file()) {
+        let head = head_of(output)?;
+        let is_own = head.is_empty()
+            || match own {
+                Own::StartsWith(starts) => starts.iter().any(|start| head.starts_with(start)),
+                Own::JsonWith(keys) => first_line(&head).is_some_and(|line| {
+                    let record: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+                    keys.iter().any(|key| record.get(key).is_some())
+                }),
+            };
+        if !is_own {
+            return Err(foreign(output));
+        }
+    }
+    Ok(probe(output)?)
+}
+
+/// The first bytes of a file: enough for the longest line with its evidence.
+fn head_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    const HEAD_BYTES: u64 = 1 << 20;
+    let failed = |source| Failure::Library(Error::io(path, source));
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(HEAD_BYTES)
+        .read_to_end(&mut head)
+        .map_err(failed)?;
+    Ok(head)
+}
+
+fn first_line(head: &[u8]) -> Option<&str> {
+    let line = head.split(|&byte| byte == b'\n').next()?;
+    std::str::from_utf8(line).ok()
+}
+
+fn foreign(path: &Path) -> Failure {
+    Failure::Usage(format!(
+        "{}: a file is here already that this command did not write; give another name, or remove it first",
+        path.display()
+    ))
+}
 
 /// A sink of lines.
 ///
@@ -51,6 +113,8 @@ pub struct Form<'f> {
     pub is_own: &'f dyn Fn(&str) -> bool,
     /// The run key that a line carries, in forms that have one.
     pub run_of: &'f dyn Fn(&str) -> Option<String>,
+    /// The line above all others, which is about no input.
+    pub header: Option<String>,
 }
 
 /// A file of lines that is written.
@@ -69,7 +133,7 @@ impl Output {
     /// Standard output.
     pub fn stdout() -> Self {
         Self {
-            sink: Sink::Terminal(io::stdout()),
+            sink: Sink::Terminal(print::stdout()),
         }
     }
 
@@ -87,7 +151,11 @@ impl Output {
         if fs::metadata(to.path).is_ok_and(|found| !found.is_file()) {
             let stream = OpenOptions::new().append(true).open(to.path);
             let sink = Sink::Stream(stream.map_err(failed)?);
-            return Ok((Self { sink }, HashSet::new()));
+            let mut output = Self { sink };
+            if let Some(header) = &form.header {
+                output.line(header)?;
+            }
+            return Ok((output, HashSet::new()));
         }
         let partial = with_ending(to.path, ".partial");
         let mut file = open_locked(&partial)?;
@@ -99,8 +167,13 @@ impl Output {
         })?;
         let mut kept = HashSet::new();
         let mut text = String::new();
+        if let Some(header) = &form.header {
+            text = format!("{header}\n");
+        }
         for line in lines {
-            if (form.key)(&line).is_some_and(|key| kept.insert(key)) {
+            if form.header.as_ref() != Some(&line)
+                && (form.key)(&line).is_some_and(|key| kept.insert(key))
+            {
                 text.push_str(&line);
                 text.push('\n');
             }
@@ -228,15 +301,18 @@ fn lines_to_keep(
         if known.trim() != to.run_key.as_str() {
             return Err(other_run("begun by another model or with other options"));
         }
-        return Ok(lines);
+        // The same run may have been asked for lines of another form.
+        let is_known = |line: &&String| {
+            (form.key)(line).is_some() || (form.is_own)(line) || form.header.as_ref() == Some(line)
+        };
+        return match lines.iter().find(|line| !is_known(line)) {
+            Some(line) => Err(other_lines(source, line)),
+            None => Ok(lines),
+        };
     }
     for line in &lines {
         if !(form.is_own)(line) {
-            return Err(Failure::Usage(format!(
-                "{}: --resume expected lines of this command, got `{}`",
-                source.display(),
-                line.chars().take(60).collect::<String>()
-            )));
+            return Err(other_lines(source, line));
         }
         match (form.run_of)(line) {
             Some(run) if run == to.run_key.as_str() => {}
@@ -248,29 +324,26 @@ fn lines_to_keep(
     Ok(lines)
 }
 
+fn other_lines(path: &Path, line: &str) -> Failure {
+    let shown: String = line.chars().take(60).collect();
+    Failure::Usage(format!(
+        "{}: --resume expected lines of this command in the form that was asked for, got `{}`",
+        path.display(),
+        name::tame(&shown)
+    ))
+}
+
 /// Refuses to replace a file that this command did not write.
 fn refuse_foreign(path: &Path, form: &Form<'_>) -> Result<(), Failure> {
-    /// Enough for the longest line with its evidence.
-    const HEAD_BYTES: u64 = 1 << 20;
-    use std::io::Read;
-    let Ok(file) = File::open(path) else {
-        return Ok(());
-    };
-    let mut head = Vec::new();
-    let failed = |source| Failure::Library(Error::io(path, source));
-    file.take(HEAD_BYTES)
-        .read_to_end(&mut head)
-        .map_err(failed)?;
-    let first = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let is_own = std::str::from_utf8(first).is_ok_and(|line| (form.is_own)(line));
-    if head.is_empty() || is_own {
+    if !path.exists() {
         return Ok(());
     }
-    Err(Failure::Usage(format!(
-        "{}: a file is here already that this command did not write; give another --output, or remove it \
-         first",
-        path.display()
-    )))
+    let head = head_of(path)?;
+    let is_own = first_line(&head).is_some_and(|line| (form.is_own)(line));
+    match head.is_empty() || is_own {
+        true => Ok(()),
+        false => Err(foreign(path)),
+    }
 }
 
 /// Opens a file that grows, and locks it until it is closed.
@@ -315,6 +388,7 @@ mod tests {
             key: &key,
             is_own: &|line| line.contains('\t'),
             run_of: &|line| line.split_once('\t').map(|(_, run)| run.to_owned()),
+            header: None,
         };
         let to = Destination {
             path,
@@ -348,6 +422,22 @@ mod tests {
             open(&path, Start::Resume, "two"),
             Err(Failure::Library(Error::Mismatch(_)))
         ));
+        // The same run in lines of another form.
+        let before = fs::read(&partial).unwrap();
+        let form = Form {
+            key: &|_| None,
+            is_own: &|line| line.starts_with('{'),
+            run_of: &|_| None,
+            header: None,
+        };
+        let to = Destination {
+            path: &path,
+            start: Start::Resume,
+            run_key: &run,
+            inputs: &[],
+        };
+        assert!(matches!(Output::file(&to, &form), Err(Failure::Usage(_))));
+        assert_eq!(fs::read(&partial).unwrap(), before, "nothing is lost");
         let (mut output, kept) = open(&path, Start::Resume, "one").unwrap();
         assert_eq!(kept, HashSet::from(["a.jpg".to_owned()]));
         output.line(&format!("b.jpg\t{run}")).unwrap();

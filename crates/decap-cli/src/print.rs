@@ -1,7 +1,12 @@
 //! Standard output, which is data, and standard error, which is talk.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that writes to them: a closed or full one is no panic here"
+)]
+
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::failure::Failure;
@@ -25,12 +30,45 @@ pub fn is_quiet() -> bool {
 /// [`Failure::ReaderGone`] where nobody reads it any more, [`Failure::Output`] where it cannot be
 /// written.
 pub fn line(text: impl Display) -> Result<(), Failure> {
-    Ok(writeln!(io::stdout().lock(), "{text}")?)
+    let text = text.to_string();
+    let mut output = io::stdout().lock();
+    // Below the space JSON has none; what lies above matters to terminals alone.
+    let is_harmful: fn(char) -> bool = match output.is_terminal() {
+        true => is_control,
+        false => |letter| is_control(letter) && letter < ' ',
+    };
+    Ok(writeln!(output, "{}", text.replace(is_harmful, " "))?)
+}
+
+/// Whether a terminal would obey a letter, line feeds and tabs aside.
+fn is_control(letter: char) -> bool {
+    letter.is_control() && !matches!(letter, '\n' | '\t')
+}
+
+/// Prints data of many lines in one go.
+///
+/// # Errors
+/// As [`line`].
+pub fn lines(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    write(&mut output)?;
+    Ok(output.flush()?)
+}
+
+/// Standard output as a sink of lines.
+pub fn stdout() -> io::Stdout {
+    io::stdout()
+}
+
+/// Whether a person watches standard error.
+pub fn is_watched() -> bool {
+    io::stderr().is_terminal() && !is_quiet()
 }
 
 /// Tells an error, or what a person must know.
 pub fn warn(text: impl Display) {
     // Where standard error is closed, there is nobody to tell.
+    let text = text.to_string().replace(is_control, " ");
     let _told = writeln!(io::stderr().lock(), "{text}");
 }
 

@@ -1,17 +1,19 @@
 //! Progress bars on a terminal, silence elsewhere.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{
+    HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, WeakProgressBar,
+};
 
 use crate::print;
 
 /// A bar on standard error over `total` things called `unit`, where a person is watching and
 /// there is more than one thing to watch.
 pub fn bar(total: u64, unit: &str) -> ProgressBar {
-    if total < 2 || !is_watched() {
+    if total < 2 || !print::is_watched() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
@@ -22,12 +24,13 @@ pub fn bar(total: u64, unit: &str) -> ProgressBar {
     bar.set_style(style.with_key("rate", rate).with_key("left", left));
     // Shown before the first thing is done, which may take a while.
     bar.tick();
+    remember(&bar);
     bar
 }
 
 /// A bar over the bytes of a download, where a person is watching.
 pub fn bytes() -> ProgressBar {
-    if !is_watched() {
+    if !print::is_watched() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -35,12 +38,35 @@ pub fn bytes() -> ProgressBar {
     bar.set_style(
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
+    remember(&bar);
     bar
 }
 
-/// Whether a person is watching and wants to.
-fn is_watched() -> bool {
-    std::io::stderr().is_terminal() && !print::is_quiet()
+/// The bar that was shown last.
+static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+fn remember(bar: &ProgressBar) {
+    *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
+}
+
+fn shown() -> Option<ProgressBar> {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    shown.as_ref().and_then(WeakProgressBar::upgrade)
+}
+
+/// Takes the bar off the screen for good.
+pub fn clear() {
+    if let Some(bar) = shown() {
+        bar.finish_and_clear();
+    }
+}
+
+/// Does `work`, which prints, while the bar is off the screen.
+pub fn suspended(work: impl FnOnce()) {
+    match shown() {
+        Some(bar) => bar.suspend(work),
+        None => work(),
+    }
 }
 
 /// How many a second; nothing before there is something to tell.

@@ -29,23 +29,28 @@ pub fn run(args: &SearchArgs) -> Result<Outcome, Failure> {
     }
     let encoder = open_encoder(&args.encoder, args.precision.precision)?;
     let (paths, mut outcome) = list(args)?;
+    if paths.is_empty() {
+        // What is wrong with each path has been told.
+        return Ok(outcome);
+    }
     let query = encoder.encode_texts(&[args.words.trim()])?;
     let no_words = || Failure::Usage("expected words to search for, got none".to_owned());
     let query = query.get(0).ok_or_else(no_words)?;
     let mut read = ReadOptions::default();
     read.batch = args.batch;
     read.limits = args.limits.limits();
-    read.video.frames = args.frames;
+    read.video = args.limits.video(args.frames);
     let mut options = PhotoOptions::default();
     options.read = read;
     options.thumbnail_pixels = 0;
     let set = EvalSet {
         name: "photos".to_owned(),
         items: paths.iter().map(item).collect(),
+        notes: Vec::new(),
         without_references: 0,
         benchmark: None,
     };
-    let cache = cache_folder(args.cache.as_deref()).join(PHOTOS);
+    let cache = cache_folder(args.cache.as_deref())?.join(PHOTOS);
     let bar = progress::bar(set.items.len() as u64, "photos");
     let mut show = |progress: decap_eval::EvalProgress<'_>| bar.set_position(progress.done as u64);
     let photos = encode_photos(
@@ -90,9 +95,6 @@ fn list(args: &SearchArgs) -> Result<(Vec<PathBuf>, Outcome), Failure> {
                 print::warn(complaint(&error));
             }
         }
-    }
-    if paths.is_empty() {
-        return Err(Failure::Usage("no photo or video to search".to_owned()));
     }
     Ok((paths, outcome))
 }

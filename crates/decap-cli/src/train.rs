@@ -1,17 +1,17 @@
 //! `decap train`: a captioner from caption files.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use decap::Precision;
-use decap::decoder::WeightsDtype;
+use decap::encoder::Encoder;
 use decap::memory::MemoryOptions;
 use decap::model::{MODEL_FILE, Writing};
 use decap_train::{
-    CHECKPOINT_FILE, Evaluation, ModelRecipe, Plan, Progress, Start, StepReport, TrainOptions,
-    TrainingPrecision, train_model,
+    CHECKPOINT_FILE, Estimate, Evaluation, ModelRecipe, Plan, Progress, Start, StepReport,
+    TrainOptions, TrainingPrecision, clear_finished, estimate, train_model,
 };
-use indicatif::{HumanDuration, ProgressBar};
+use indicatif::{HumanCount, HumanDuration, ProgressBar};
 
 use crate::args::{PresetArg, TrainArgs};
 use crate::cache::cache_folder;
@@ -34,13 +34,26 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     let encoder = open_encoder(&args.encoder, precision)?;
     let recipe = recipe(args, encoder.tau())?;
     recipe.train.validate()?;
+    if args.resume
+        && clear_finished(&args.out, &encoder, captions.len(), &recipe).map_err(of_resumable)?
+    {
+        print::tell(format!(
+            "{}: the training is finished already",
+            args.out.display()
+        ));
+        return Ok(Outcome::AllWell);
+    }
     let lost = encoder.tokenizer()?.unwritable(&captions)?;
     if lost.affected > 0 || lost.loses_case {
         print::tell(lost);
     }
+    if !args.out.join(CHECKPOINT_FILE).exists() {
+        tell_estimate(&encoder, &captions, &recipe)?;
+    }
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let mut watch = Watch {
         bar: ProgressBar::hidden(),
+        began: None,
     };
     let report = train_model(
         &encoder,
@@ -56,13 +69,7 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         &mut watch,
         stop.flag(),
     )
-    .map_err(|error| {
-        Failure::of_resumable(
-            error,
-            "the same command with --resume goes on from here",
-            "give the captions and options that the run began with, or train into a new folder",
-        )
-    })?;
+    .map_err(of_resumable)?;
     print::tell(format!(
         "trained {} steps in {}; loss {:.3}",
         report.plan.steps - report.plan.steps_done,
@@ -74,6 +81,36 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         args.out.display()
     ));
     Ok(Outcome::AllWell)
+}
+
+fn of_resumable(error: decap::Error) -> Failure {
+    Failure::of_resumable(
+        error,
+        "the same command with --resume goes on from here",
+        "give the captions and options that the run began with, or train into a new folder",
+    )
+}
+
+/// Says how long it will take, where that is worth a look.
+fn tell_estimate(
+    encoder: &Encoder,
+    captions: &[String],
+    recipe: &ModelRecipe,
+) -> Result<(), Failure> {
+    /// Few steps are done before an estimate is read.
+    const FEWEST_STEPS: u64 = 500;
+    if print::is_quiet() || Estimate::steps_of(captions.len(), recipe) < FEWEST_STEPS {
+        return Ok(());
+    }
+    let estimate = estimate(encoder, captions, recipe)?;
+    print::tell(format!(
+        "on this machine it takes about {} to embed the captions, less what the cache holds, and about {} \
+         to train {} steps",
+        HumanDuration(estimate.embedding),
+        HumanDuration(estimate.training),
+        HumanCount(estimate.steps),
+    ));
+    Ok(())
 }
 
 /// The library refuses this as well, but knows no options to name.
@@ -110,17 +147,7 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
     train.held_out = args.held_out.unwrap_or(train.held_out);
     train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
     train.seed = args.seed;
-    train.weights_dtype = match args.weights_dtype.as_str() {
-        "f32" => WeightsDtype::F32,
-        "f16" => WeightsDtype::F16,
-        "bf16" => WeightsDtype::Bf16,
-        "int8" => WeightsDtype::Int8,
-        other => {
-            let message =
-                format!("--weights-dtype: expected f32, f16, bf16 or int8, got `{other}`");
-            return Err(Failure::Usage(message));
-        }
-    };
+    train.weights_dtype = args.weights_dtype;
     let name = args
         .out
         .file_name()
@@ -141,12 +168,12 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
             let mut options = MemoryOptions::default();
             options.max_rows = args.memory.memory_rows;
             options.seed = args.seed;
-            options.dtype = args.memory.memory_dtype.parse()?;
+            options.dtype = args.memory.memory_dtype;
             options
         },
         tau: args.tau.unwrap_or(tau),
         writing,
-        cache: cache_folder(args.cache.as_deref()),
+        cache: cache_folder(args.cache.as_deref())?,
     })
 }
 
@@ -170,6 +197,8 @@ pub fn encoder_reference(typed: &str) -> String {
 /// Draws the bar and says what was measured.
 struct Watch {
     bar: ProgressBar,
+    /// Since when steps are done; nothing once the time that is left was told.
+    began: Option<Instant>,
 }
 
 impl Progress for Watch {
@@ -195,9 +224,25 @@ impl Progress for Watch {
         self.bar = progress::bar(plan.steps, "steps");
         self.bar.set_position(plan.steps_done);
         self.bar.reset_eta();
+        self.began = Some(Instant::now());
     }
 
     fn stepped(&mut self, report: &StepReport) {
+        /// By then steps have their usual speed, and a person still looks.
+        const FIRST_STEPS: Duration = Duration::from_secs(20);
+        const WORTH_TELLING: Duration = Duration::from_secs(120);
+        if self
+            .began
+            .is_some_and(|began| began.elapsed() >= FIRST_STEPS)
+        {
+            self.began = None;
+            if report.remaining >= WORTH_TELLING {
+                let left = HumanDuration(report.remaining);
+                self.bar.suspend(|| {
+                    print::tell(format!("about {left} left, by the steps so far"));
+                });
+            }
+        }
         self.bar.set_position(report.step);
         self.bar.set_message(format!(
             "loss {:.3}, {:.0} captions/s",

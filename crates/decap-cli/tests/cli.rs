@@ -512,12 +512,13 @@ fn a_memory_is_built_searched_grown_and_used() {
         "a green parrot in a tree\na brown dog runs on the grass\n",
     )
     .unwrap();
-    let output = decap(&["memory", "add", text(&memory), text(&more)]);
-    assert!(
-        stderr(&output).contains("added 1 sentences: 61 now"),
-        "{}",
-        stderr(&output)
-    );
+    let cache = folder.path().join("cache");
+    for added in ["added 1 sentence: 61 now", "added 0 sentences: 61 now"] {
+        let add = ["memory", "add", text(&memory), text(&more)];
+        let output = decap(&[&add[..], &["--cache", text(&cache)]].concat());
+        assert!(stderr(&output).contains(added), "{}", stderr(&output));
+    }
+    assert!(cache.exists(), "embeddings are kept");
     let info = decap(&["memory", "info", text(&memory), "--json"]);
     assert_eq!(json_lines(&stdout(&info))[0]["rows"], 61);
 

@@ -118,6 +118,33 @@ fn a_run_is_neither_lost_nor_in_need_of_a_checkpoint() {
     assert!(out.join("model.json").exists());
 }
 
+/// `until decap train ... --resume; do :; done` ends, wherever the run before was killed.
+#[test]
+fn a_finished_training_is_resumed_to_a_good_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = file(folder.path(), "captions.txt", SENTENCES);
+    let (out, cache) = (folder.path().join("model"), folder.path().join("cache"));
+    let args = train(&captions, &out, &cache);
+    decap_well(&args);
+    let model = fs::read(out.join("model.json")).unwrap();
+    // Killed after the model was whole and before the checkpoint was removed; then not even that.
+    file(&out, "checkpoint.safetensors", "left");
+    for _ in 0..2 {
+        let output = decap(&[&args[..], &["--resume"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains("finished already"), "{said}");
+        assert!(!out.join("checkpoint.safetensors").exists());
+    }
+    // Another run is not taken for it, nor is it begun anew.
+    let other = file(folder.path(), "other.txt", SENTENCES);
+    let resumed = train(&other, &out, &cache);
+    let output = decap(&[&resumed[..], &["--resume"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(decap(&args).status.code(), Some(2));
+    assert_eq!(fs::read(out.join("model.json")).unwrap(), model);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_run_that_does_not_fit_its_checkpoint_says_what_to_do() {
@@ -137,6 +164,12 @@ fn a_run_that_does_not_fit_its_checkpoint_says_what_to_do() {
     assert_eq!(output.status.code(), Some(130));
     assert!(
         stderr(&output).contains("--resume goes on"),
+        "{}",
+        stderr(&output)
+    );
+    // How long it takes was said before it began.
+    assert!(
+        stderr(&output).contains("on this machine it takes about"),
         "{}",
         stderr(&output)
     );
@@ -298,7 +331,7 @@ fn an_input_that_cannot_be_embedded_is_a_failure() {
     assert!(npy.exists(), "the cat is there");
     let nothing = folder.path().join("nothing.npy");
     let output = decap(&["embed", text(&empty), "--output", text(&nothing)]);
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(!nothing.exists());
 }
 
@@ -365,4 +398,47 @@ fn sentences_and_lengths_are_as_asked() {
         "1",
     ];
     assert_eq!(decap(&both).status.code(), Some(2));
+}
+
+/// On a terminal, Ctrl-C takes the bar off the screen, with and without a safe point to stop at.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_bar_is_left_after_ctrl_c() {
+    use std::io::{Read, Write};
+
+    const CLEARED_LINE: &str = "\u{1b}[2K";
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    for number in 0..60 {
+        fs::copy(photo("cat"), photos.join(format!("{number}.webp"))).unwrap();
+    }
+    for (command, out) in [("embed", "x.npy"), ("caption", "x.txt")] {
+        let out = folder.path().join(out);
+        let program = env!("CARGO_BIN_EXE_decap");
+        let line = format!("{program} {command} {} -o {}", text(&photos), text(&out));
+        // It gives the program a terminal, which turns the byte of Ctrl-C into the signal.
+        let mut terminal = Command::new("script");
+        terminal.args(["-qec", &line, "/dev/null"]);
+        terminal.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let Ok(mut terminal) = terminal.spawn() else {
+            return common::skipped::skip("the program `script`");
+        };
+        let mut screen = terminal.stdout.take().unwrap();
+        let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+        let is_drawn = |seen: &[u8]| String::from_utf8_lossy(seen).contains("/60 ");
+        while !is_drawn(&seen) {
+            let count = screen.read(&mut buffer).unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&buffer[..count]);
+        }
+        // It stays open: without a keyboard the terminal would be closed.
+        let mut keyboard = terminal.stdin.take().unwrap();
+        keyboard.write_all(b"\x03").unwrap();
+        screen.read_to_end(&mut seen).unwrap();
+        assert_eq!(terminal.wait().unwrap().code(), Some(130));
+        let seen = String::from_utf8_lossy(&seen);
+        let (_, after) = seen.rsplit_once("/60 ").unwrap();
+        assert!(after.contains(CLEARED_LINE), "{command}: {after:?}");
+    }
 }

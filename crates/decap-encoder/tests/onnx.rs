@@ -275,6 +275,72 @@ fn what_is_no_tower_is_an_error() {
 }
 
 /// A thousand damaged copies: any answer but a panic that gets out.
+/// A part of a message of protobuf.
+fn part(field: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).unwrap();
+    assert!(length < 0x80);
+    [&[field << 3 | 2, length], content].concat()
+}
+
+/// A network that returns its input, floats (1) or integers (7) of this shape.
+fn identity(kind: u8, shape: &[u64]) -> Vec<u8> {
+    let dimensions = shape.iter().map(|&extent| {
+        let mut value = vec![1 << 3];
+        let mut rest = extent;
+        while rest >= 0x80 {
+            value.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        value.push(rest as u8);
+        part(1, &value)
+    });
+    let shape = part(2, &dimensions.collect::<Vec<_>>().concat());
+    let tensor = part(2, &part(1, &[&[1 << 3, kind][..], &shape].concat()));
+    let node = [part(1, b"x"), part(2, b"y"), part(4, b"Identity")].concat();
+    let graph = [
+        part(1, &node),
+        part(2, b"g"),
+        part(11, &[part(1, b"x"), tensor].concat()),
+        part(12, &part(1, b"y")),
+    ]
+    .concat();
+    [vec![1 << 3, 8], part(7, &graph), part(8, &[2 << 3, 17])].concat()
+}
+
+#[test]
+fn a_network_that_asks_for_a_vast_input_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = committed().join("tokenizer.json");
+    fs::copy(tokenizer, folder.path().join("tokenizer.json")).unwrap();
+    let place = Folder::disk(folder.path());
+    let image = |shape: &[u64]| {
+        fs::write(folder.path().join("image.onnx"), identity(1, shape)).unwrap();
+        let options = image_options(&[], Pooling::Mean);
+        OnnxImageTower::open(&place, "image.onnx", options).map_err(|error| error.to_string())
+    };
+    let text = |shape: &[u64]| {
+        fs::write(folder.path().join("text.onnx"), identity(7, shape)).unwrap();
+        let options = OnnxTextOptions {
+            max_tokens: 16,
+            ..OnnxTextOptions::default()
+        };
+        let tower = OnnxTextTower::open(&place, "text.onnx", "tokenizer.json", options);
+        tower.map_err(|error| error.to_string())
+    };
+    let vast = 1 << 40;
+    for error in [
+        image(&[vast, 3, 16, 16]).unwrap_err(),
+        text(&[vast, 16]).unwrap_err(),
+        text(&[1, vast]).unwrap_err(),
+    ] {
+        assert!(error.contains("an input of at most"), "{error}");
+    }
+    // What is small enough is run.
+    assert_eq!(image(&[2, 3, 16, 16]).unwrap().width(), 3);
+    let error = text(&[2, 16]).unwrap_err();
+    assert!(error.contains("expected an output of floats"), "{error}");
+}
+
 #[test]
 fn flipped_bytes_of_a_network_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();

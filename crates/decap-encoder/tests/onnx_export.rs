@@ -1,7 +1,7 @@
 //! ONNX exports as they lie on the Hub against the libraries that they come from
 //! (`tools/reference/clip_onnx_golden.py` writes them).
 
-#![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are not `#[test]` functions themselves
 
 #[path = "../../decap-kernels/src/skipped.rs"]
 mod skipped;

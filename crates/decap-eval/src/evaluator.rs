@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use caption_metrics::{
-    Bootstrap, CLIP_SCORE_PROMPT, Comparison, Diversity, Interval, Meteor, Options, Predictions,
-    References, Scores, Spice, TrainingCaptions, clip_score, compare, diversity, interval_of_mean,
-    intervals, ref_clip_score, score,
+    Bootstrap, CLIP_SCORE_PROMPT, Comparison, Diversity, Interval, Meteor, Note, Options,
+    Predictions, References, Scores, Spice, TrainingCaptions, clip_score, compare, diversity,
+    interval_of_mean, intervals, ref_clip_score, score,
 };
 
 use super::captions::caption_photos;
@@ -158,11 +158,14 @@ impl<'a> Evaluator<'a> {
             options.spice = self.metrics.spice.clone();
             options
         };
-        let scores = score(&self.references, &predictions, &scoring).map_err(metrics_error)?;
+        let mut scores = score(&self.references, &predictions, &scoring).map_err(metrics_error)?;
         let clip_scores = match self.metrics.clip_score {
             ClipScoring::Off => None,
             ClipScoring::On => Some(self.clip_scores(captioner.encoder(), &captions)?),
         };
+        if clip_scores.is_some() {
+            scores.notes.extend(clip_score_note(captioner.encoder()));
+        }
         let mut intervals = intervals(&scores, &self.metrics.bootstrap);
         intervals.extend(
             clip_scores
@@ -196,6 +199,19 @@ impl<'a> Evaluator<'a> {
             images.map(|image| image.captions.len()),
         )
     }
+}
+
+/// What the reader of CLIPScores by `encoder` should know: whether they can be compared with published
+/// ones.
+pub fn clip_score_note(encoder: &Encoder) -> Option<Note> {
+    /// The names under which OpenAI's ViT-B/32 comes: from the Hub, as a folder, as a file.
+    const OF_PUBLISHED_FIGURES: [&str; 3] = [
+        "openai/clip-vit-base-patch32",
+        "clip-vit-base-patch32",
+        "ViT-B-32",
+    ];
+    let name = encoder.name();
+    (!OF_PUBLISHED_FIGURES.contains(&name)).then(|| Note::ClipEncoder(name.to_owned()))
 }
 
 impl ClipScores {

@@ -45,11 +45,12 @@ mod sweep;
 mod thumbnail;
 
 pub use evaluator::{
-    ClipScores, ClipScoring, Evaluator, MetricOptions, System, SystemComparison, compare_systems,
+    ClipScores, ClipScoring, Evaluator, MetricOptions, System, SystemComparison, clip_score_note,
+    compare_systems,
 };
 pub use photos::{EncodedPhotos, PhotoFailure, PhotoOptions, encode_photos};
 pub use published::{Benchmark, PublishedRow};
-pub use report::{Report, ReportModel};
+pub use report::{Report, ReportModel, check_report_folder, check_report_model};
 pub use set::{EvalItem, EvalSet, Part, SetOptions, find_photo};
 pub use sweep::{Curve, CurvePoint, SweepOver};
 

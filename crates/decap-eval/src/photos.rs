@@ -82,7 +82,7 @@ struct KeptPhoto {
 ///
 /// # Errors
 /// [`Error::Model`] where the encoder cannot run, [`Error::Io`] where `kept` cannot be written,
-/// [`Error::Interrupted`] after `stop`, [`Error::Usage`] where no photo could be read.
+/// [`Error::Interrupted`] after `stop`, [`Error::Unavailable`] where no photo could be read.
 pub fn encode_photos(
     encoder: &Encoder,
     set: &EvalSet,
@@ -110,7 +110,7 @@ pub fn encode_photos(
     let mut seen = HashSet::new();
     let paths = set.items.iter().map(|item| &item.path);
     let missing: Vec<PathBuf> = paths
-        .filter(|path| !known.contains_key(&*path.to_string_lossy()) && seen.insert(*path))
+        .filter(|path| !known.contains_key(&key_of(path)) && seen.insert(*path))
         .cloned()
         .collect();
     let total = set.items.len();
@@ -129,7 +129,7 @@ pub fn encode_photos(
     embed_each_seen(encoder, inputs, &options.read, stop, see, |one| {
         done += 1;
         let path = one.input.name();
-        let name = path.to_string_lossy().into_owned();
+        let name = key_of(path);
         match one
             .result
             .and_then(|result| Ok((result, size_and_time(path)?)))
@@ -159,14 +159,14 @@ fn gather(
     let (mut items, mut failures) = (Vec::new(), Vec::new());
     let (mut values, mut thumbnails) = (Vec::new(), Vec::new());
     for (item, photo) in set.items.iter().enumerate() {
-        let path = &*photo.path.to_string_lossy();
-        match known.get(path) {
+        let path = key_of(&photo.path);
+        match known.get(&path) {
             Some(photo) => {
                 items.push(item);
                 values.extend(photo.embedding().unwrap_or_default());
                 thumbnails.push(BASE64.decode(&photo.thumbnail).unwrap_or_default());
             }
-            None => failures.extend(failed.get(path).map(|error| PhotoFailure {
+            None => failures.extend(failed.get(&path).map(|error| PhotoFailure {
                 item,
                 kind: error.kind(),
                 message: error.to_string(),
@@ -174,12 +174,11 @@ fn gather(
         }
     }
     if items.is_empty() {
-        let first = failures.first();
-        return Err(Error::Usage(format!(
-            "none of {} photos could be read; the first: {}",
-            set.items.len(),
-            first.map_or("", |failure| failure.message.as_str())
-        )));
+        let first = failures.first().map_or("", |one| one.message.as_str());
+        return Err(Error::Unavailable(match set.items.len() {
+            1 => first.to_owned(),
+            count => format!("none of {count} photos could be read; the first: {first}"),
+        }));
     }
     Ok(EncodedPhotos {
         items,
@@ -187,6 +186,13 @@ fn gather(
         thumbnails,
         failures,
     })
+}
+
+/// The path as text, of which there is one for each path. One that is not UTF-8 is quoted: it is no path
+/// then, and its photo is encoded anew each time.
+fn key_of(path: &Path) -> String {
+    path.to_str()
+        .map_or_else(|| format!("{path:?}"), str::to_owned)
 }
 
 /// One file for each encoder and way of looking.

@@ -25,6 +25,8 @@ pub struct EvalSet {
     pub name: String,
     /// What is captioned.
     pub items: Vec<EvalItem>,
+    /// What the reader of caption files had to decide by itself, each with its file, for people.
+    pub notes: Vec<String>,
     /// How many photos of the chosen part were left out because they have no reference.
     pub without_references: usize,
     /// The published benchmark that this is, where it is one.
@@ -73,6 +75,7 @@ impl EvalSet {
         let set = Self {
             name: name.into(),
             items,
+            notes: Vec::new(),
             without_references: 0,
             benchmark: None,
         };
@@ -93,6 +96,7 @@ impl EvalSet {
         let mut set = Self {
             name: String::new(),
             items: Vec::new(),
+            notes: Vec::new(),
             without_references: 0,
             benchmark: None,
         };
@@ -151,12 +155,18 @@ impl EvalSet {
         };
         let captions = caption_data::read_captions(&file).map_err(data_error)?;
         let format = captions.format();
+        let note = captions.note();
+        self.notes
+            .extend(note.map(|note| format!("{}: {note}", file.display())));
         if captions.images().is_empty() {
-            let message = format!(
-                "expected a caption file that names its photos, got {format}, which has captions \
-                 alone"
-            );
-            return Err(Error::input(file, InputFault::Unsupported(message)));
+            return Err(Error::unsupported(
+                file,
+                format!(
+                    "expected a caption file that names its photos, got {format}, which has captions \
+                     alone; give COCO or Karpathy JSON, JSON lines with `image` and `captions`, or a \
+                     table of file names and captions"
+                ),
+            ));
         }
         let (captions, part) = match &options.part {
             Part::TestOrAll if captions.splits().contains(&"test") => {
@@ -213,7 +223,7 @@ fn manifest_of(folder: &Path) -> Result<PathBuf> {
     let message = format!(
         "expected a caption file, or a folder with a {MANIFEST}; photos alone have no references"
     );
-    Err(Error::input(folder, InputFault::Unsupported(message)))
+    Err(Error::unsupported(folder, message))
 }
 
 fn no_such_part(part: &str, captions: &Captions) -> InputFault {

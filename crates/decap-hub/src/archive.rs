@@ -74,7 +74,7 @@ impl ModelArchive {
     }
 
     /// Unpacks into a neighbour of `folder`, which gets its name when all of it is there.
-    fn unpack(&self, archive: &Path, folder: &Path) -> Result<()> {
+    pub(super) fn unpack(&self, archive: &Path, folder: &Path) -> Result<()> {
         let failed = |source| Error::io(folder, source);
         let parent = folder.parent().unwrap_or(Path::new("."));
         let beside = tempfile::Builder::new()

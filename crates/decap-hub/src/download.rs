@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use ureq::http::HeaderMap;
@@ -15,6 +16,13 @@ use decap::{Error, Result};
 /// Largest file that is downloaded.
 const MAX_FILE_BYTES: u64 = 64 << 30;
 
+/// Largest file whose size the server does not say: descriptions, which are kilobytes.
+const MAX_UNANNOUNCED_BYTES: u64 = 64 << 20;
+
+/// Fewest bytes a second, over each [`HubOptions::timeout`](super::HubOptions::timeout): with fewer, a
+/// download would not end.
+const LEAST_BYTES_PER_SECOND: f64 = 512.0;
+
 /// What the server says of a file before it sends it.
 #[derive(Debug)]
 pub(super) struct Announcement {
@@ -22,6 +30,36 @@ pub(super) struct Announcement {
     /// Names the file; where it is a SHA-256, the file is compared with it.
     pub(super) etag: String,
     pub(super) size: Option<u64>,
+}
+
+impl Announcement {
+    /// What the `headers` of the answer for `url` say of the file; `is_file` where the answer is the
+    /// file itself and no redirection.
+    pub(super) fn read(url: String, headers: &HeaderMap, is_file: bool) -> Result<Self> {
+        let etag = header(headers, "x-linked-etag").or(header(headers, "etag"));
+        let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
+        let is_name = |etag: &String| {
+            (8..=128).contains(&etag.len())
+                && etag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        let etag = etag.filter(is_name).ok_or_else(|| {
+            Error::Unavailable(format!(
+                "{url}: expected an etag that names the file, got none"
+            ))
+        })?;
+        // The length of a redirection is that of its own body.
+        let own = header(headers, "content-length").filter(|_| is_file);
+        let size = header(headers, "x-linked-size")
+            .or(own)
+            .and_then(|size| size.parse().ok());
+        if size.is_some_and(|size: u64| size > MAX_FILE_BYTES) {
+            return Err(Error::model(
+                url,
+                format!("expected at most {MAX_FILE_BYTES} bytes, got {size:?}"),
+            ));
+        }
+        Ok(Announcement { url, etag, size })
+    }
 }
 
 /// How an attempt at the rest of a file ended.
@@ -86,30 +124,7 @@ impl Hub {
         if !status.is_success() && !status.is_redirection() {
             return Err(self.refused(reference, status.as_u16()));
         }
-        let headers = response.headers();
-        let etag = header(headers, "x-linked-etag").or(header(headers, "etag"));
-        let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
-        let is_name = |etag: &String| {
-            (8..=128).contains(&etag.len())
-                && etag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        let etag = etag.filter(is_name).ok_or_else(|| {
-            Error::Unavailable(format!(
-                "{url}: expected an etag that names the file, got none"
-            ))
-        })?;
-        // The length of a redirection is that of its own body.
-        let own = header(headers, "content-length").filter(|_| status.is_success());
-        let size = header(headers, "x-linked-size")
-            .or(own)
-            .and_then(|size| size.parse().ok());
-        if size.is_some_and(|size: u64| size > MAX_FILE_BYTES) {
-            return Err(Error::model(
-                url,
-                format!("expected at most {MAX_FILE_BYTES} bytes, got {size:?}"),
-            ));
-        }
-        Ok(Announcement { url, etag, size })
+        Announcement::read(url, response.headers(), status.is_success())
     }
 
     /// Fills the file `blob`, which another process may be filling too.
@@ -203,7 +218,8 @@ impl Hub {
             }
             status => return Ok(Attempt::BrokeOff(format!("the server answered {status}"))),
         }
-        let limit = announced.size.unwrap_or(MAX_FILE_BYTES);
+        let limit = announced.size.unwrap_or(MAX_UNANNOUNCED_BYTES);
+        let (mut since, mut arrived) = (Instant::now(), 0);
         let mut reader = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -213,11 +229,25 @@ impl Hub {
                 Err(error) => return Ok(Attempt::BrokeOff(error.to_string())),
             };
             have += count as u64;
+            arrived += count as u64;
+            let elapsed = since.elapsed();
+            if elapsed >= self.options.timeout {
+                let least = LEAST_BYTES_PER_SECOND * elapsed.as_secs_f64();
+                if (arrived as f64) < least {
+                    let seconds = elapsed.as_secs_f64();
+                    let why = format!("{arrived} bytes in {seconds:.0} s are too few");
+                    return Ok(Attempt::BrokeOff(why));
+                }
+                (since, arrived) = (Instant::now(), 0);
+            }
             if have > limit {
                 restart(output).map_err(failed)?;
                 return Err(Error::model(
                     &announced.url,
-                    format!("expected {limit} bytes, got more"),
+                    match announced.size {
+                        Some(size) => format!("expected {size} bytes, got more"),
+                        None => format!("expected at most {limit} bytes, got more"),
+                    },
                 ));
             }
             output.write_all(&buffer[..count]).map_err(failed)?;
@@ -274,7 +304,7 @@ fn restart(output: &mut File) -> io::Result<()> {
 }
 
 /// Whether `content-range: bytes 100-199/200` begins at `start`.
-fn starts_at(headers: &HeaderMap, start: u64) -> bool {
+pub(super) fn starts_at(headers: &HeaderMap, start: u64) -> bool {
     header(headers, "content-range")
         .and_then(|range| range.strip_prefix("bytes "))
         .and_then(|range| range.split_once('-'))

@@ -47,6 +47,9 @@ const WEIGHTS: &[&str] = &[
     "open_clip_pytorch_model.bin",
 ];
 
+/// Most files that are fetched: the largest encoders come in a hundred parts.
+const MAX_FILES: usize = 1000;
+
 /// Calls `get` for each wanted one of the files `names`; once it returns, the file lies in
 /// `snapshot`. The repository is refused before its weights are got where its descriptions say that
 /// they cannot be used.
@@ -58,6 +61,14 @@ pub(super) fn for_each_wanted(
     snapshot: &Path,
     mut get: impl FnMut(&str) -> Result<()>,
 ) -> Result<()> {
+    let mut left = MAX_FILES;
+    let mut get = |file: &str| {
+        left = left.checked_sub(1).ok_or_else(|| {
+            let message = format!("expected an encoder of at most {MAX_FILES} files, got more");
+            Error::model(snapshot, message)
+        })?;
+        get(file)
+    };
     let has = |name: &str| names.iter().any(|other| other == name);
     for name in DESCRIPTIONS.iter().filter(|name| has(name)) {
         get(name)?;

@@ -16,6 +16,9 @@
 mod archive;
 mod download;
 mod files;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod options;
 mod places;
 mod reference;
@@ -23,7 +26,9 @@ mod reference;
 mod tests;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Deserialize;
 
@@ -37,6 +42,9 @@ use decap::{Error, Result};
 
 /// Most bytes of a listing, and most files in it.
 const MAX_LISTING_BYTES: u64 = 16 << 20;
+
+/// A listing may take so many times the wait for its next bytes.
+const LISTING_TIMEOUTS: u32 = 6;
 
 /// How far a download is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,9 +125,7 @@ impl Hub {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<PathBuf> {
         let listing = self.listing(reference)?;
-        let name = |sibling: Sibling| sibling.rfilename;
-        let mut names: Vec<String> = listing.siblings.into_iter().map(name).collect();
-        names.retain(|name| files::is_plain_path(name));
+        let names = listing.names();
         let repository = self.options.cache.join(reference.folder());
         let snapshot = repository.join("snapshots").join(&listing.sha);
         let wanted = files::for_each_wanted(&names, &snapshot, |file| {
@@ -183,17 +189,26 @@ impl Hub {
         let unreadable = |error: &dyn std::fmt::Display| {
             Error::Unavailable(format!("{url}: expected a list of files, got {error}"))
         };
-        let body = response
+        let mut reader = response
             .body_mut()
             .with_config()
             .limit(MAX_LISTING_BYTES)
-            .read_to_vec();
-        let body = body.map_err(|error| unreadable(&error))?;
-        let listing: Listing = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
-        if !is_commit(&listing.sha) {
-            return Err(unreadable(&format!("commit {:?}", listing.sha)));
+            .reader();
+        let (began, mut body) = (Instant::now(), Vec::new());
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let count = reader
+                .read(&mut buffer)
+                .map_err(|error| unreadable(&error))?;
+            if count == 0 {
+                break;
+            }
+            body.extend_from_slice(&buffer[..count]);
+            if began.elapsed() > self.options.timeout * LISTING_TIMEOUTS {
+                return Err(unreadable(&"it too slowly"));
+            }
         }
-        Ok(listing)
+        Listing::read(&body).map_err(|error| unreadable(&error))
     }
 
     fn refused(&self, reference: &HubReference, status: u16) -> Error {
@@ -243,6 +258,26 @@ struct Listing {
 #[derive(Deserialize)]
 struct Sibling {
     rfilename: String,
+}
+
+impl Listing {
+    /// Reads the Hub's answer; the error says what it is instead of a listing.
+    fn read(body: &[u8]) -> Result<Self, String> {
+        let listing: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        match is_commit(&listing.sha) {
+            true => Ok(listing),
+            false => Err(format!("commit {:?}", listing.sha)),
+        }
+    }
+
+    /// The files of the repository, but for those that would lie outside of it.
+    fn names(&self) -> Vec<String> {
+        let names = self.siblings.iter().map(|sibling| &sibling.rfilename);
+        names
+            .filter(|name| files::is_plain_path(name))
+            .cloned()
+            .collect()
+    }
 }
 
 /// A full commit hash: 40 hexadecimal digits.

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -35,6 +35,8 @@ enum Fault {
     AnnouncesFewer(usize),
     /// Every answer is this status.
     Status(u16),
+    /// A byte at a time, with a pause after each that no timeout of a read is as long as.
+    OneByteAtATime,
 }
 
 struct State {
@@ -228,8 +230,24 @@ impl State {
             "connection: close\r\ncontent-length: {}\r\n\r\n",
             body.len()
         )?;
+        if fault == Fault::OneByteAtATime {
+            return trickle(stream, body);
+        }
         stream.write_all(&body[..sent.min(body.len())])
     }
+}
+
+/// Sends a byte every few milliseconds until the client hangs up.
+fn trickle(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    for byte in body {
+        stream.write_all(std::slice::from_ref(byte))?;
+        let sent = Instant::now();
+        while sent.elapsed() < PAUSE {
+            std::thread::yield_now();
+        }
+    }
+    Ok(())
 }
 
 fn send_status(stream: &mut TcpStream, status: u16) -> std::io::Result<()> {
@@ -700,4 +718,41 @@ fn an_archive_never_writes_elsewhere() {
         assert_eq!(left.len(), 1, "{left:?}");
         assert!(!archive.folder(&below).exists());
     }
+}
+
+#[test]
+fn a_download_that_would_not_end_is_given_up() {
+    let (server, cache) = (Server::start(), tempfile::tempdir().unwrap());
+    server.set(Fault::OneByteAtATime);
+    let mut options = options(&server, cache.path());
+    options.timeout = Duration::from_millis(200);
+    options.retries = 1;
+    let error = fetch(&options).unwrap_err();
+    assert_eq!(error.kind(), "unavailable");
+    assert!(error.to_string().contains("are too few"), "{error}");
+    // What has arrived is the beginning of what comes next time.
+    server.set(Fault::None);
+    let folder = fetch(&options).unwrap();
+    assert_eq!(
+        fs::read(folder.join("model.safetensors")).unwrap(),
+        server.weights()
+    );
+}
+
+#[test]
+fn a_repository_of_a_hundred_thousand_files_is_refused() {
+    let (folder, mut asked) = (tempfile::tempdir().unwrap(), 0);
+    let mut names: Vec<String> = (0..100_000).map(|part| format!("encoder/{part}")).collect();
+    names.push("model.json".to_owned());
+    let wanted = files::for_each_wanted(&names, folder.path(), |_| {
+        asked += 1;
+        Ok(())
+    });
+    assert!(
+        wanted
+            .unwrap_err()
+            .to_string()
+            .contains("at most 1000 files")
+    );
+    assert_eq!(asked, 1000);
 }

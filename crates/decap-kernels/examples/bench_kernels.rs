@@ -5,6 +5,8 @@
 //! name contains one of the words. Run it on an idle machine; `DECAP_KERNELS` and
 //! `RAYON_NUM_THREADS` choose kernels and threads.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use decap_kernels::*;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

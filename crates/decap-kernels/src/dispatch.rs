@@ -10,6 +10,7 @@ use crate::{
 };
 use std::cell::Cell;
 use std::fmt;
+use std::io::Write;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
@@ -61,7 +62,7 @@ impl KernelSet {
         *CHOICE.get_or_init(|| {
             Self::from_environment().unwrap_or_else(|error| {
                 let best = Self::best();
-                eprintln!("warning: {error}; using {best}");
+                warn(&format!("warning: {error}; using {best}"));
                 best
             })
         })
@@ -220,6 +221,15 @@ pub fn with_kernels<R>(set: KernelSet, work: impl FnOnce() -> R) -> R {
     assert!(set.is_supported(), "{}", KernelSetError::Unsupported(set));
     let _restore = Restore(FORCED.with(|forced| forced.replace(Some(set))));
     work()
+}
+
+/// Tells people a line; where standard error is closed, there is nobody to tell.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one line that this library prints"
+)]
+fn warn(line: &str) {
+    let _told = writeln!(std::io::stderr(), "{line}");
 }
 
 /// What [`with_kernels`] forced on this thread.

@@ -26,6 +26,11 @@ impl MappedFile {
     /// # Errors
     /// What the operating system says when the file cannot be opened or mapped.
     pub fn open(path: &Path) -> io::Result<Self> {
+        // To open a pipe that nobody writes to would wait for ever.
+        if !path.metadata()?.is_file() {
+            let message = "expected a regular file, got a folder, a pipe or a device";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let file = File::open(path)?;
         // SAFETY: the map is private and read-only. No Rust reference to it can be
         // written through; the remaining hazard, another process changing the

@@ -17,7 +17,13 @@ pub(crate) fn skip(needs: &str) {
         _ => Location::caller().to_string(),
     };
     let line = format!("{}::{test}: needs {needs}\n", env!("CARGO_PKG_NAME"));
-    eprint!("skipped: {line}");
+    #[allow(
+        clippy::print_stderr,
+        reason = "this is for the reader of a test's output"
+    )]
+    {
+        eprint!("skipped: {line}");
+    }
     if let Some(path) = std::env::var_os("DECAP_SKIPPED") {
         let file = OpenOptions::new().create(true).append(true).open(path);
         file.and_then(|mut file| file.write_all(line.as_bytes()))

@@ -34,6 +34,18 @@ pub enum Error {
     Unavailable(String),
 }
 
+/// A limit that the caller may raise for a file that is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`Limits::file_bytes`](crate::Limits::file_bytes).
+    FileBytes,
+    /// [`Limits::pixels`](crate::Limits::pixels).
+    Pixels,
+    /// [`VideoOptions::timeout`](crate::VideoOptions::timeout).
+    Time,
+}
+
 /// What is wrong with an input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -44,7 +56,15 @@ pub enum InputFault {
     /// The right kind, but damaged or cut short.
     #[error("{0}")]
     Damaged(String),
-    /// Over a limit on bytes, pixels, time or memory.
+    /// Over a limit that the caller may raise.
+    #[error("{message}")]
+    OverLimit {
+        /// Which limit that is.
+        limit: Limit,
+        /// What was expected and what was found.
+        message: String,
+    },
+    /// Over a bound on memory or work that guards against hostile files.
     #[error("{0}")]
     TooLarge(String),
     /// Nothing in it.
@@ -93,7 +113,7 @@ impl InputFault {
         match self {
             Self::Unsupported(_) => "unsupported",
             Self::Damaged(_) => "damaged",
-            Self::TooLarge(_) => "too_large",
+            Self::OverLimit { .. } | Self::TooLarge(_) => "too_large",
             Self::Empty(_) => "empty",
             Self::Text(_) => "invalid_text",
         }

@@ -1,17 +1,19 @@
 //! A photo's bytes to RGB pixels.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::Path;
 
+use ::image::error::ImageFormatHint;
 use ::image::metadata::Orientation;
 use ::image::{
     ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader,
     Limits as DecoderLimits,
 };
 
-use crate::error::{Error, InputFault, Result, unread};
-use crate::kind::{PhotoKind, kind_of_head};
+use crate::error::{Error, InputFault, Limit, Result, unread};
+use crate::kind::{HEAD_BYTES, PhotoKind, kind_of_head};
 use crate::limits::{Limits, check_pixels};
 use crate::samples::{Channels, to_rgb};
 use crate::{bmp, gif, jpeg, orientation, png, tiff};
@@ -225,8 +227,7 @@ pub fn read_within(path: &Path, file_bytes: u64) -> Result<Vec<u8>> {
             .map_err(failed)?;
     }
     if declared.max(bytes.len() as u64) > file_bytes {
-        let message = format!("expected a file of at most {file_bytes} bytes, got more");
-        return Err(Error::input(path, InputFault::TooLarge(message)));
+        return Err(Error::input(path, over_file_bytes(file_bytes, "more")));
     }
     Ok(bytes)
 }
@@ -236,22 +237,47 @@ fn check_file_size(length: u64, limits: &Limits) -> Result<(), InputFault> {
         return Err(InputFault::Empty("expected a photo, got no bytes".into()));
     }
     if length > limits.file_bytes {
-        return Err(InputFault::TooLarge(format!(
-            "expected a file of at most {} bytes, got {length}",
-            limits.file_bytes
-        )));
+        return Err(over_file_bytes(limits.file_bytes, length));
     }
     Ok(())
+}
+
+fn over_file_bytes(most: u64, found: impl Display) -> InputFault {
+    InputFault::OverLimit {
+        limit: Limit::FileBytes,
+        message: format!("expected a file of at most {most} bytes, got {found}"),
+    }
 }
 
 fn kind_of(bytes: &[u8]) -> Result<PhotoKind, InputFault> {
     match kind_of_head(bytes) {
         Some(PhotoKind::Unreadable(name)) => Err(unread(name)),
         Some(kind) => Ok(kind),
-        None => Err(InputFault::Unsupported(
-            "not a photo: expected a JPEG, PNG, WebP, GIF, BMP or TIFF".into(),
-        )),
+        None => {
+            let found = match is_text(bytes) {
+                true => ", got text",
+                false => "",
+            };
+            Err(InputFault::Unsupported(format!(
+                "not a photo: expected a JPEG, PNG, WebP, GIF, BMP or TIFF{found}"
+            )))
+        }
     }
+}
+
+/// Whether the first bytes are text that people write.
+fn is_text(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+    // A letter may be cut at the end.
+    let (text, is_whole) = match std::str::from_utf8(head) {
+        Ok(text) => (text, true),
+        Err(error) => {
+            let text = std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default();
+            (text, error.error_len().is_none())
+        }
+    };
+    let is_plain = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    is_whole && text.chars().all(is_plain)
 }
 
 fn decode_as(
@@ -358,6 +384,13 @@ fn fault_of(error: ImageError) -> InputFault {
         ImageError::Unsupported(error) => {
             InputFault::Unsupported(format!("{error}; convert it to JPEG or PNG"))
         }
+        // The decoder's words are about its own parts ("Corrupt bitstream").
+        ImageError::Decoding(error) => InputFault::Damaged(match error.format_hint() {
+            ImageFormatHint::Exact(ImageFormat::WebP) => {
+                "the WebP photo is damaged or cut short".into()
+            }
+            _ => error.to_string(),
+        }),
         error => InputFault::Damaged(error.to_string()),
     }
 }

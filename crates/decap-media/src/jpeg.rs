@@ -69,6 +69,28 @@ pub(super) fn decode(
         .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
 }
 
+/// About how many bytes [`decode`] takes at its peak; `None` for what it does not read.
+pub(super) fn memory_to_decode(bytes: &[u8], least_side: Option<u32>) -> Option<u64> {
+    /// Samples and pixels, where they are not decoded row by row.
+    const WHOLE_BYTES: u64 = 2;
+    /// A coefficient, which photos in several scans keep to the end.
+    const COEFFICIENT_BYTES: u64 = 2;
+    let decoder = decoder_of(bytes, u64::MAX, u64::MAX).ok()?;
+    let header = decoder.header();
+    let (width, height) = (u32::from(header.width), u32::from(header.height));
+    let samples = u64::from(width) * u64::from(height) * header.components.len() as u64;
+    if !is_ordinary(header) {
+        return Some((WHOLE_BYTES + COEFFICIENT_BYTES) * samples);
+    }
+    let denominator = least_side.map_or(1, |least| denominator(width.min(height), least));
+    let pixels = samples.max(3 * u64::from(width) * u64::from(height))
+        / u64::from(denominator * denominator);
+    Some(match header.is_progressive {
+        true => pixels + COEFFICIENT_BYTES * samples,
+        false => pixels,
+    })
+}
+
 /// The samples `[rows, width, components]` of the JPEG within a TIFF, without any conversion of
 /// colours: there the TIFF says what they are. The last strip may hold more rows than are left.
 pub(super) fn decode_components(

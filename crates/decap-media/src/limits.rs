@@ -1,6 +1,6 @@
 //! What a photo may claim.
 
-use crate::error::InputFault;
+use crate::error::{InputFault, Limit};
 
 /// How much a photo may claim before it is refused; checked before memory is taken for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +36,13 @@ pub(crate) fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(
         )));
     }
     if u64::from(width) * u64::from(height) > limits.pixels {
-        return Err(InputFault::TooLarge(format!(
-            "expected at most {} pixels, got {width} x {height}",
-            limits.pixels
-        )));
+        return Err(InputFault::OverLimit {
+            limit: Limit::Pixels,
+            message: format!(
+                "expected at most {} pixels, got {width} x {height}",
+                limits.pixels
+            ),
+        });
     }
     if width.max(height) > limits.edge {
         return Err(InputFault::TooLarge(format!(

@@ -9,6 +9,12 @@
 //! DATA holds `pairs/coco_2k` (photos and `manifest.jsonl`) and `clip_vitb32` (`.npy` files of
 //! embeddings with their texts).
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example prints"
+)]
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,12 @@
 //! cargo run --release -p decap-train --example teach_from_text -- models/tiny captions.txt my-model photo.jpg
 //! ```
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example prints"
+)]
+
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
 

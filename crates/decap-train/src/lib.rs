@@ -9,6 +9,7 @@ mod backward;
 mod batch;
 mod checkpoint;
 mod dropout;
+mod estimate;
 mod evaluate;
 mod forward;
 mod learner;
@@ -26,10 +27,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use checkpoint::CHECKPOINT_FILE;
+pub use estimate::{Estimate, estimate};
 pub use evaluate::Evaluation;
 pub use learner::StepTimer;
 pub use metrics::{LOSS_CURVE_FILE, METRICS_FILE};
-pub use model::{ModelRecipe, import_model, train_model};
+pub use model::{ModelRecipe, clear_finished, import_model, train_model};
 pub use options::{
     Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions,
     TrainingPrecision, VocabularyChoice,
@@ -43,12 +45,9 @@ use decap::memory::TextEmbeddings;
 use decap::{Error, Result};
 use evaluate::evaluate;
 use learner::Learner;
-use metrics::Metrics;
+use metrics::{History, Metrics};
 use optimizer::Optimizer;
 use schedule::learning_rate;
-
-/// Half of the loss that is shown comes from this many last steps.
-const SMOOTHING_STEPS: f64 = 20.0;
 
 /// Captions to learn, tokenised and embedded.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +122,6 @@ pub fn train(
     let mut run = Run::new(text, options, folder, start)?;
     progress.started(&run.plan);
     let began = Instant::now();
-    let mut evaluation = None;
     let mut epoch_order = (u64::MAX, Vec::new());
     while run.step < run.plan.steps {
         let epoch = run.step / run.steps_per_epoch;
@@ -137,11 +135,8 @@ pub fn train(
 
         let epoch_is_over =
             run.step.is_multiple_of(run.steps_per_epoch) || run.step == run.plan.steps;
-        if epoch_is_over {
-            evaluation = run.evaluate()?;
-            evaluation
-                .iter()
-                .for_each(|evaluation| progress.evaluated(evaluation));
+        if epoch_is_over && let Some(evaluation) = run.evaluate()? {
+            progress.evaluated(&evaluation);
         }
         let stopped = stop.load(Ordering::Relaxed);
         if stopped || epoch_is_over || run.step.is_multiple_of(options.checkpoint_every) {
@@ -160,8 +155,8 @@ pub fn train(
     )?;
     Ok(TrainingReport {
         plan: run.plan,
-        evaluation,
-        smoothed_loss: run.smoothed_loss.unwrap_or(f64::NAN),
+        evaluation: run.history.evaluation,
+        smoothed_loss: run.history.smoothed_loss.unwrap_or(f64::NAN),
         seconds: began.elapsed().as_secs_f64(),
     })
 }
@@ -179,7 +174,8 @@ struct Run<'a> {
     corpus_fingerprint: String,
     learner: Learner,
     metrics: Metrics,
-    smoothed_loss: Option<f64>,
+    /// What was measured so far, before a resumed run too.
+    history: History,
 }
 
 impl<'a> Run<'a> {
@@ -232,6 +228,7 @@ impl<'a> Run<'a> {
             held_out_captions: corpus.held_out.len(),
             captions_left_out: corpus.left_out,
         };
+        let (metrics, history) = Metrics::open(folder, step)?;
         Ok(Self {
             text,
             options,
@@ -242,8 +239,8 @@ impl<'a> Run<'a> {
             corpus,
             corpus_fingerprint,
             learner: Learner::new(weights, optimizer),
-            metrics: Metrics::open(folder, step)?,
-            smoothed_loss: None,
+            metrics,
+            history,
         })
     }
 
@@ -279,11 +276,7 @@ impl<'a> Run<'a> {
         epoch: u64,
         began: Instant,
     ) -> StepReport {
-        let keep = 0.5_f64.powf(1.0 / SMOOTHING_STEPS);
-        let smoothed_loss = self
-            .smoothed_loss
-            .map_or(loss, |mean| keep * mean + (1.0 - keep) * loss);
-        self.smoothed_loss = Some(smoothed_loss);
+        self.history.smooth(loss);
         let seconds = began.elapsed().as_secs_f64().max(1e-9);
         let steps_here = (self.step - self.plan.steps_done) as f64;
         let remaining = seconds / steps_here * (self.plan.steps - self.step) as f64;
@@ -292,7 +285,7 @@ impl<'a> Run<'a> {
             steps: self.plan.steps,
             epoch,
             loss,
-            smoothed_loss,
+            smoothed_loss: self.history.smoothed_loss.unwrap_or(loss),
             learning_rate,
             gradient_norm,
             captions_per_second: steps_here * self.plan.batch_size as f64 / seconds,
@@ -311,6 +304,7 @@ impl<'a> Run<'a> {
         )?;
         if let Some(evaluation) = evaluation {
             self.metrics.evaluation(evaluation)?;
+            self.history.evaluation = Some(evaluation);
         }
         Ok(evaluation)
     }
@@ -323,13 +317,14 @@ impl<'a> Run<'a> {
             &self.plan.config,
             &self.corpus_fingerprint,
         );
+        self.metrics.flush()?;
         checkpoint::save(
             &self.folder.join(CHECKPOINT_FILE),
             &facts,
             &self.learner.weights,
             &self.learner.optimizer,
         )?;
-        self.metrics.flush(self.folder)
+        self.metrics.draw(self.folder)
     }
 }
 

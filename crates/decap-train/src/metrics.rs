@@ -16,6 +16,9 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 /// The file with the loss curve.
 pub const LOSS_CURVE_FILE: &str = "loss.svg";
 
+/// Half of the loss that is shown comes from this many last steps.
+const SMOOTHING_STEPS: f64 = 20.0;
+
 /// The curve of the training loss has at most about this many points, each a mean.
 const CURVE_POINTS: usize = 400;
 
@@ -43,6 +46,37 @@ impl Line {
     }
 }
 
+/// What was measured before a run goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct History {
+    /// The running mean of the loss.
+    pub smoothed_loss: Option<f64>,
+    /// The last figures on held-out captions.
+    pub evaluation: Option<Evaluation>,
+}
+
+impl History {
+    fn of<'l>(lines: impl Iterator<Item = &'l Line>) -> Self {
+        let mut history = Self::default();
+        for line in lines {
+            match line {
+                Line::Step { loss, .. } => history.smooth(*loss),
+                Line::Evaluation { held_out } => history.evaluation = Some(*held_out),
+            }
+        }
+        history
+    }
+
+    /// Takes the loss of one more step into the mean.
+    pub fn smooth(&mut self, loss: f64) {
+        let keep = 0.5_f64.powf(1.0 / SMOOTHING_STEPS);
+        let mean = self
+            .smoothed_loss
+            .map_or(loss, |mean| keep * mean + (1.0 - keep) * loss);
+        self.smoothed_loss = Some(mean);
+    }
+}
+
 /// The open [`METRICS_FILE`].
 pub(super) struct Metrics {
     path: PathBuf,
@@ -52,7 +86,7 @@ pub(super) struct Metrics {
 impl Metrics {
     /// Opens the file in `folder`, keeping the lines up to and including step `keep`: what a
     /// stopped run wrote after its last checkpoint will be written again.
-    pub fn open(folder: &Path, keep: u64) -> Result<Self> {
+    pub fn open(folder: &Path, keep: u64) -> Result<(Self, History)> {
         let path = folder.join(METRICS_FILE);
         let mut kept = match keep {
             0 => Vec::new(),
@@ -67,10 +101,11 @@ impl Metrics {
             .append(true)
             .open(&path)
             .map_err(|source| Error::io(&path, source))?;
-        Ok(Self {
+        let metrics = Self {
             path,
             file: BufWriter::new(file),
-        })
+        };
+        Ok((metrics, History::of(kept.iter().map(|(line, _)| line))))
     }
 
     /// Notes a step: how many are done with it, its loss, rate and norm.
@@ -96,11 +131,16 @@ impl Metrics {
         })
     }
 
-    /// Brings all lines to disk and draws the curve.
-    pub fn flush(&mut self, folder: &Path) -> Result<()> {
-        self.file
-            .flush()
-            .map_err(|source| Error::io(&self.path, source))?;
+    /// Brings all lines to disk. It comes before the checkpoint of their last step, so that a run that
+    /// goes on there misses none.
+    pub fn flush(&mut self) -> Result<()> {
+        let failed = |source| Error::io(&self.path, source);
+        self.file.flush().map_err(failed)?;
+        self.file.get_ref().sync_data().map_err(failed)
+    }
+
+    /// Draws the curve of all lines that are on disk.
+    pub fn draw(&self, folder: &Path) -> Result<()> {
         let lines: Vec<Line> = read(&self.path)?
             .into_iter()
             .map(|(line, _)| line)
@@ -213,19 +253,24 @@ mod tests {
     #[test]
     fn lines_after_the_checkpoint_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let mut metrics = Metrics::open(folder.path(), 0).unwrap();
+        let (mut metrics, _) = Metrics::open(folder.path(), 0).unwrap();
         for step in 1..=5 {
             metrics
                 .step(step, 5.0 - step as f64 / 2.0, 1e-3, 1.0)
                 .unwrap();
         }
-        metrics.flush(folder.path()).unwrap();
+        metrics.flush().unwrap();
         drop(metrics);
         let path = folder.path().join(METRICS_FILE);
         let mut text = fs::read_to_string(&path).unwrap();
         text.push_str("{\"step\":6,\"lo");
         fs::write(&path, text).unwrap();
-        drop(Metrics::open(folder.path(), 3).unwrap());
+        let (_, history) = Metrics::open(folder.path(), 3).unwrap();
+        let keep = 0.5_f64.powf(1.0 / SMOOTHING_STEPS);
+        let mean = [4.5, 4.0, 3.5]
+            .into_iter()
+            .reduce(|mean, loss| keep * mean + (1.0 - keep) * loss);
+        assert_eq!(history.smoothed_loss, mean, "as if never stopped");
         let steps: Vec<u64> = read(&path)
             .unwrap()
             .iter()
@@ -237,8 +282,9 @@ mod tests {
     #[test]
     fn the_curve_is_drawn() {
         let folder = tempfile::tempdir().unwrap();
-        let mut metrics = Metrics::open(folder.path(), 0).unwrap();
-        metrics.flush(folder.path()).unwrap();
+        let (mut metrics, _) = Metrics::open(folder.path(), 0).unwrap();
+        metrics.flush().unwrap();
+        metrics.draw(folder.path()).unwrap();
         assert!(
             !folder.path().join(LOSS_CURVE_FILE).exists(),
             "nothing to draw yet"
@@ -256,7 +302,8 @@ mod tests {
             captions: 10,
         };
         metrics.evaluation(figures).unwrap();
-        metrics.flush(folder.path()).unwrap();
+        metrics.flush().unwrap();
+        metrics.draw(folder.path()).unwrap();
         let svg = fs::read_to_string(folder.path().join(LOSS_CURVE_FILE)).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("polyline"));
     }

@@ -15,6 +15,7 @@ use decap::model::{
 };
 use decap::output::{check_folder_is_own, probe, write_atomically};
 use decap::tokenizer::Tokenizer;
+use decap::weights::Folder;
 use decap::{Error, Result};
 
 /// What a model is made of, beside its captions.
@@ -138,6 +139,7 @@ pub fn import_model(
             config.prefix_width
         )));
     }
+    check_vocabulary(checkpoint, config.vocabulary_size, &tokenizer)?;
     let vocabulary = Vocabulary::identity(config.vocabulary_size);
     let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
     let embeddings = TextEmbeddings::of(encoder, &texts, Some(&recipe.cache), encoding, stop)?;
@@ -151,6 +153,57 @@ pub fn import_model(
     )?;
     let description = describe(encoder, texts.len(), recipe);
     finish(folder, &memory, &tokenizer, &description, "")
+}
+
+/// Refuses a decoder with fewer rows than the tokenizer has ids: its numbers mean other words.
+fn check_vocabulary(checkpoint: &Path, rows: usize, tokenizer: &Tokenizer) -> Result<()> {
+    let ids = tokenizer.vocabulary_size();
+    if rows >= ids {
+        return Ok(());
+    }
+    Err(Error::Mismatch(format!(
+        "{}: expected a decoder of at least {ids} tokens, as the encoder's tokenizer has them, got {rows}: it \
+         knows a part of them under numbers of its own, and a checkpoint does not say which; copy the \
+         model's folder instead",
+        checkpoint.display()
+    )))
+}
+
+/// Whether `folder` holds the finished model of this very run, as far as the model tells. What a run leaves
+/// that was killed at its very end is removed, so that to resume it ends well.
+///
+/// # Errors
+/// [`Error::Mismatch`] where the finished model is of another run; [`Error::Model`] and [`Error::Io`] where
+/// it cannot be read.
+pub fn clear_finished(
+    folder: &Path,
+    encoder: &Encoder,
+    captions: usize,
+    recipe: &ModelRecipe,
+) -> Result<bool> {
+    if !folder.join(MODEL_FILE).exists() {
+        return Ok(false);
+    }
+    let found = ModelDescription::read(&Folder::disk(folder))?;
+    let mut expected = describe(encoder, captions, recipe);
+    expected.provenance.steps = found.provenance.steps;
+    expected
+        .provenance
+        .decap_version
+        .clone_from(&found.provenance.decap_version);
+    if found != expected {
+        return Err(Error::Mismatch(format!(
+            "{}: there is a finished model of another run already; choose another folder",
+            folder.display()
+        )));
+    }
+    let checkpoint = folder.join(CHECKPOINT_FILE);
+    match std::fs::remove_file(&checkpoint) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(&checkpoint, source))
+        }
+        _ => Ok(true),
+    }
 }
 
 /// How a run in `folder` begins, where it may begin there.

@@ -382,6 +382,47 @@ fn a_stopped_and_resumed_run_ends_as_if_never_stopped() {
     }
 }
 
+/// Killed between its last checkpoint and its end, a run goes on with no step left to do.
+#[test]
+fn a_run_resumed_after_its_last_step_ends_as_it_would_have() {
+    let toy = Toy::new(60);
+    let folder = tempfile::tempdir().unwrap();
+    let never = AtomicBool::new(false);
+    let go = |start| {
+        let options = toy_options();
+        train(&toy.text(), &options, folder.path(), start, &mut (), &never).unwrap()
+    };
+    let (whole, resumed) = (go(Start::Fresh), go(Start::Resume));
+    assert_eq!(resumed.plan.steps_done, resumed.plan.steps);
+    assert_eq!(resumed.smoothed_loss, whole.smoothed_loss);
+    assert_eq!(resumed.evaluation, whole.evaluation);
+    assert!(whole.smoothed_loss.is_finite());
+}
+
+/// Metrics that cannot be written, here for want of room, leave no checkpoint ahead of them.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_checkpoint_is_never_ahead_of_the_metrics() {
+    let toy = Toy::new(40);
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.path().join(METRICS_FILE)).unwrap();
+    let options = TrainOptions {
+        checkpoint_every: 1,
+        ..toy_options()
+    };
+    let never = AtomicBool::new(false);
+    let failed = train(
+        &toy.text(),
+        &options,
+        folder.path(),
+        Start::Fresh,
+        &mut (),
+        &never,
+    );
+    assert!(matches!(failed, Err(Error::Io { .. })));
+    assert!(!folder.path().join(CHECKPOINT_FILE).exists());
+}
+
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let toy = Toy::new(40);

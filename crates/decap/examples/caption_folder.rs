@@ -4,6 +4,12 @@
 //! cargo run --release -p decap --example caption_folder -- models/tiny examples/photos
 //! ```
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example prints"
+)]
+
 use std::error::Error;
 
 use decap::Captioner;

@@ -7,6 +7,8 @@
 //! cargo run --release -p decap --example own_encoder -- examples/photos/boat.webp models/tiny
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use std::error::Error;
 use std::sync::Arc;
 

@@ -4,6 +4,12 @@
 //! cargo run --release -p decap --example search_photos -- models/tiny examples/photos "a cat asleep"
 //! ```
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example prints"
+)]
+
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
 

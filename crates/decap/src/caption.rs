@@ -88,7 +88,9 @@ pub struct Caption {
     pub score: f32,
     /// Whether the decoder wrote it.
     pub chosen_from: ChosenFrom,
-    /// The memory sentences with the largest weights, heaviest first.
+    /// The memory sentences that it comes from, heaviest first: of a projection those with the largest
+    /// weights, of [`Method::Consensus`] those that voted, of
+    /// [`Method::Nearest`] and [`Method::Retrieval`] the one, of [`Method::Visual`] none.
     pub evidence: Vec<Evidence>,
 }
 

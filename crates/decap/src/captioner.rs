@@ -253,7 +253,7 @@ impl Captioner {
         }
         let model = hexadecimal(&hasher.finalize());
         Ok(RunKey::of(&[
-            "caption",
+            "caption 2",
             self.encoder.run_key().as_str(),
             &model,
             &self.memory.digest(),
@@ -268,42 +268,52 @@ impl Captioner {
         &self.description
     }
 
-    /// What the decoder is given for each embedding, and the evidence for it.
+    /// What the decoder is given for each embedding, and the evidence for it: the memory's sentences
+    /// that the caption comes from.
     fn prefixes(
         &self,
         embeddings: &Embeddings,
         options: &CaptionOptions,
     ) -> Result<(Vec<f32>, Vec<Vec<Evidence>>)> {
-        let none = || vec![Vec::new(); embeddings.len()];
-        let nearest_wanted = options.method == Method::Nearest;
-        let projection_wanted = options.method == Method::Projection || options.evidence > 0;
-        let evidence = if projection_wanted {
-            let projections = self
-                .memory
-                .project(embeddings, options.tau, options.evidence)?;
-            if options.method == Method::Projection {
+        match options.method {
+            Method::Projection => {
+                let projections = self
+                    .memory
+                    .project(embeddings, options.tau, options.evidence)?;
                 let prefixes = projections.iter().flat_map(|p| p.embedding.as_slice());
                 let prefixes = prefixes.copied().collect();
-                return Ok((
-                    prefixes,
-                    projections.into_iter().map(|p| p.evidence).collect(),
-                ));
+                let evidence = projections.into_iter().map(|p| p.evidence);
+                Ok((prefixes, evidence.collect()))
             }
-            projections
-                .into_iter()
-                .map(|projection| projection.evidence)
-                .collect()
-        } else {
-            none()
-        };
-        if !nearest_wanted {
-            return Ok((embeddings.as_slice().to_vec(), evidence));
+            // Its sentences vote, by their cosines at this temperature.
+            Method::Consensus => {
+                let tau = options.consensus.tau;
+                let voters = self.memory.project(embeddings, tau, options.evidence)?;
+                Ok((Vec::new(), voters.into_iter().map(|p| p.evidence).collect()))
+            }
+            // The memory has no part in it.
+            Method::Visual => {
+                let none = vec![Vec::new(); embeddings.len()];
+                Ok((embeddings.as_slice().to_vec(), none))
+            }
+            // One sentence decides all.
+            Method::Nearest | Method::Retrieval => {
+                let mut prefixes = Vec::with_capacity(embeddings.as_slice().len());
+                let mut evidence = Vec::with_capacity(embeddings.len());
+                for found in self.memory.nearest(embeddings)? {
+                    prefixes.extend_from_slice(self.memory.row(found.row)?.as_slice());
+                    let only = Evidence {
+                        text: found.text,
+                        weight: 1.0,
+                    };
+                    evidence.push(match options.evidence {
+                        0 => Vec::new(),
+                        _ => vec![only],
+                    });
+                }
+                Ok((prefixes, evidence))
+            }
         }
-        let mut prefixes = Vec::with_capacity(embeddings.as_slice().len());
-        for found in self.memory.nearest(embeddings)? {
-            prefixes.extend_from_slice(self.memory.row(found.row)?.as_slice());
-        }
-        Ok((prefixes, evidence))
     }
 
     fn retrieve(&self, embeddings: &Embeddings) -> Result<Vec<Chosen>> {

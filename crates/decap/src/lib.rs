@@ -26,12 +26,14 @@
 //! [`Memory::project`]: memory::Memory::project
 //! [`Decoder::generate`]: decoder::Decoder::generate
 
+mod budget;
 mod caption;
 mod captioner;
 mod captioning;
 mod choosing;
 mod consensus;
 mod input;
+mod loading;
 mod machine;
 mod npy;
 

@@ -4,7 +4,6 @@
 //! them, so that a program such as `ffmpeg` is never waited for on the compute pool. What cannot be read
 //! is told in its place and stops nothing.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +13,11 @@ use std::thread;
 use std::time::Instant;
 
 use crate::input::Input;
+pub use crate::loading::LoadingMemory;
 use decap_encoder::encoder::{Encoder, PreparedImage};
 use decap_encoder::{Embedding, Embeddings};
 use decap_encoder::{Error, Result};
-use decap_media::{Limits, RgbImage, VideoOptions, image, is_video, video};
+use decap_media::{Limits, RgbImage, VideoOptions, is_video};
 
 /// How many inputs are read, and how each of them is.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,9 @@ pub struct ReadOptions {
     pub limits: Limits,
     /// How a video is looked at.
     pub video: VideoOptions,
+    /// Most bytes that inputs take together while they are read and decoded, on however many cores;
+    /// one that takes more by itself is decoded alone. Default 1 GiB.
+    pub memory_bytes: u64,
 }
 
 impl Default for ReadOptions {
@@ -37,6 +40,7 @@ impl Default for ReadOptions {
             batch: 16,
             limits: Limits::default(),
             video: VideoOptions::default(),
+            memory_bytes: 1 << 30,
         }
     }
 }
@@ -135,7 +139,8 @@ pub(crate) fn embed_batches<T: Send, E: From<Error>>(
     see: impl Fn(&[RgbImage]) -> Result<T> + Sync,
     mut consume: impl FnMut(Vec<Embedded<T>>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let load = |input: &Input| load(input, encoder, options, &see);
+    let memory = LoadingMemory::new(options.memory_bytes);
+    let load = |input: &Input| load(input, encoder, options, &memory, &see);
     for_each_batch(inputs, options.batch, load, |batch| {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted.into());
@@ -159,37 +164,37 @@ fn load<T>(
     input: &Input,
     encoder: &Encoder,
     options: &ReadOptions,
+    memory: &LoadingMemory,
     see: &impl Fn(&[RgbImage]) -> Result<T>,
 ) -> (Result<Loaded<T>>, f64) {
     let started = Instant::now();
-    let loaded = (|| {
-        let least_side = encoder.least_side();
-        let mut warnings = Vec::new();
-        let photo = |bytes: &[u8], name: &Path| -> Result<Cow<'_, [RgbImage]>> {
-            let photo = image::decode_to_fit(bytes, name, &options.limits, least_side)?;
-            Ok(Cow::Owned(vec![photo]))
-        };
-        let frames = match input {
-            Input::Path(path) if is_video(path) => {
-                let mut video = options.video.clone();
-                // ffmpeg leaves out what no tower would see.
-                video.shortest_side = video.shortest_side.max(least_side.unwrap_or(0));
-                let sampled = video::sample(path, &video)?;
-                warnings = sampled.warnings;
-                Cow::Owned(sampled.images)
-            }
-            Input::Path(path) => {
-                photo(&image::read_within(path, options.limits.file_bytes)?, path)?
-            }
-            Input::Bytes { name, bytes } => photo(bytes, name)?,
-            Input::Pixels { image, .. } => Cow::Borrowed(std::slice::from_ref(image)),
-        };
+    let least_side = encoder.least_side();
+    let limits = &options.limits;
+    let prepared = |frames: &[RgbImage], warnings| {
         Ok(Loaded {
-            seen: see(&frames)?,
+            seen: see(frames)?,
             warnings,
             views: frames.iter().map(|frame| encoder.prepare(frame)).collect(),
         })
-    })();
+    };
+    let photo = |bytes: &[u8], name: &Path| {
+        memory.decode(bytes, name, limits, least_side, |photo| {
+            prepared(&[photo], Vec::new())
+        })
+    };
+    let loaded = match input {
+        Input::Path(path) if is_video(path) => {
+            let mut video = options.video.clone();
+            // ffmpeg leaves out what no tower would see.
+            video.shortest_side = video.shortest_side.max(least_side.unwrap_or(0));
+            memory.sample(path, &video, |sampled| {
+                prepared(&sampled.images, sampled.warnings)
+            })
+        }
+        Input::Path(path) => memory.read(path, limits, |bytes| photo(bytes, path)),
+        Input::Bytes { name, bytes } => photo(bytes, name),
+        Input::Pixels { image, .. } => prepared(std::slice::from_ref(image), Vec::new()),
+    };
     (loaded, started.elapsed().as_secs_f64() * 1e3)
 }
 

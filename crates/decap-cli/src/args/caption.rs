@@ -43,7 +43,8 @@ pub struct CaptionArgs {
     /// Look into folders within folders.
     #[arg(short, long)]
     pub recursive: bool,
-    /// Write to this file instead of standard output; it appears when all is done.
+    /// Write to this file instead of standard output; it appears when all is done. A name in .jsonl gets
+    /// JSON lines, one in .csv a table.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Keep what an interrupted run with the same --output wrote, and do the rest.
@@ -64,15 +65,6 @@ pub struct CaptionArgs {
     pub choosing: ChoosingArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// Most time spent on taking the frames of a video, in seconds.
-    #[arg(
-        long,
-        default_value_t = 60,
-        value_name = "S",
-        help_heading = "Limits",
-        value_parser = clap::value_parser!(u64).range(1..=86_400)
-    )]
-    pub max_video_seconds: u64,
 }
 
 #[derive(Debug, Args)]

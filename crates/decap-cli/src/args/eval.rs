@@ -12,7 +12,7 @@ use decap_eval::Benchmark;
 use super::caption::GenerateArgs;
 use super::caption::MethodArg;
 use super::choosing::ChoosingArgs;
-use super::count::{at_least_one, draws, frames, positive};
+use super::count::{at_least_one, draws, frames, pixels, positive};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
 
@@ -102,8 +102,8 @@ pub struct ReportArgs {
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub evidence: usize,
     /// Longer edge of the report's small photos, in pixels; 0 for none.
-    #[arg(long, default_value_t = 192, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=4096))]
-    pub thumbnails: u32,
+    #[arg(long, default_value_t = 192, value_name = "N", value_parser = pixels())]
+    pub thumbnails: usize,
     /// Put these published figures beside ours, where the photos were not recognised.
     #[arg(long, value_name = "NAME", value_parser = benchmark())]
     pub published: Option<Benchmark>,

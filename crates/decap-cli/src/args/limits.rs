@@ -1,25 +1,41 @@
 //! How much a photo or video may claim.
 
+use std::time::Duration;
+
 use clap::Args;
-use decap::media::Limits;
+use decap::media::{Limits, VideoOptions};
+
+use super::count::{mebibytes, millions, seconds};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Largest file, in MiB.
-    #[arg(long, default_value_t = 512, value_name = "MIB")]
-    pub max_file_mib: u64,
+    #[arg(long = "max-file-mib", default_value = "512", value_name = "MIB", value_parser = mebibytes)]
+    pub max_file_bytes: u64,
     /// Largest photo or video frame, in millions of pixels.
-    #[arg(long, default_value_t = 256, value_name = "MP")]
-    pub max_megapixels: u64,
+    #[arg(long = "max-megapixels", default_value = "256", value_name = "MP", value_parser = millions)]
+    pub max_pixels: u64,
+    /// Time limit for extracting the frames of a video, in seconds.
+    #[arg(long, default_value_t = 60, value_name = "S", value_parser = seconds())]
+    pub max_video_seconds: usize,
 }
 
 impl LimitArgs {
     /// These limits as the library takes them.
     pub fn limits(&self) -> Limits {
         let mut options = Limits::default();
-        options.file_bytes = self.max_file_mib.saturating_mul(1 << 20);
-        options.pixels = self.max_megapixels.saturating_mul(1_000_000);
+        options.file_bytes = self.max_file_bytes;
+        options.pixels = self.max_pixels;
+        options
+    }
+
+    /// How videos are looked at within these limits, `frames` of each.
+    pub fn video(&self, frames: usize) -> VideoOptions {
+        let mut options = VideoOptions::default();
+        options.frames = frames;
+        options.limits = self.limits();
+        options.timeout = Duration::from_secs(self.max_video_seconds as u64);
         options
     }
 }

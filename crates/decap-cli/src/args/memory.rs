@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use decap::memory::MemoryDtype;
 
 use super::count::at_least_one;
 use super::precision::PrecisionArgs;
@@ -14,8 +15,8 @@ pub struct MemoryBuildArgs {
     #[arg(long, default_value_t = 500_000, value_name = "N", value_parser = at_least_one())]
     pub memory_rows: usize,
     /// How rows are stored.
-    #[arg(long, default_value = "f16", value_name = "f32|f16|int8")]
-    pub memory_dtype: String,
+    #[arg(long, default_value = "f16", value_name = "f32|f16|int8", value_parser = str::parse::<MemoryDtype>)]
+    pub memory_dtype: MemoryDtype,
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,6 +91,9 @@ pub enum MemoryCommand {
         /// Encoder or model folder, an id of the Hugging Face Hub, or `tiny` for the bundled one.
         #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
         encoder: String,
+        /// Folder that keeps text embeddings for the next run (default: the user's cache folder).
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
         #[command(flatten)]
         precision: PrecisionArgs,
     },

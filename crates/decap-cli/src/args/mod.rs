@@ -18,7 +18,7 @@ mod train;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use align::AlignArgs;
 pub use bench::BenchArgs;
@@ -62,7 +62,35 @@ pub struct Cli {
     pub quiet: bool,
 }
 
+impl Cli {
+    /// What was typed.
+    ///
+    /// # Errors
+    /// Wrong usage; and where help or the version was asked for, what there is to tell.
+    pub fn typed() -> Result<Self, clap::Error> {
+        let matches: ArgMatches = command().try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+/// The command line. Each option takes a negative number for a value, not for an option, so that its
+/// own message says what is wrong with it.
+fn command() -> clap::Command {
+    fn with_numbers(command: clap::Command) -> clap::Command {
+        let options = command.mut_args(|arg| {
+            let takes_value = !arg.is_positional() && arg.get_action().takes_values();
+            arg.allow_negative_numbers(takes_value)
+        });
+        options.mut_subcommands(with_numbers)
+    }
+    with_numbers(Cli::command())
+}
+
 #[derive(Debug, Subcommand)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, and it is parsed once"
+)]
 pub enum Command {
     /// Write a caption for each photo or video.
     Caption(CaptionArgs),
@@ -94,13 +122,30 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_negative_number_is_a_value() {
+        for (option, said) in [
+            ("--tau", "expected a number above 0, got `-1`"),
+            (
+                "--beam",
+                "expected a whole number from 1 to 1000000000, got `-1`",
+            ),
+            ("--max-megapixels", "expected a number above 0, got `-1`"),
+        ] {
+            let typed = ["decap", "caption", "a.jpg", option, "-1"];
+            let error = command()
+                .try_get_matches_from(typed)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use decap::Precision;
+use decap::decoder::WeightsDtype;
 
 use super::count::{at_least_one, positive};
 use super::memory::MemoryBuildArgs;
@@ -77,8 +78,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N")]
     pub checkpoint_every: Option<u64>,
     /// How the decoder's weights are stored.
-    #[arg(long, default_value = "f32", value_name = "f32|f16|bf16|int8")]
-    pub weights_dtype: String,
+    #[arg(long, default_value = "f32", value_name = "f32|f16|bf16|int8", value_parser = weights_dtype)]
+    pub weights_dtype: WeightsDtype,
     /// Softmax temperature of the projection that the model will use.
     #[arg(long, value_name = "TAU", value_parser = positive)]
     pub tau: Option<f32>,
@@ -87,4 +88,14 @@ pub struct TrainArgs {
     pub cache: Option<PathBuf>,
     #[command(flatten)]
     pub memory: MemoryBuildArgs,
+}
+
+fn weights_dtype(name: &str) -> Result<WeightsDtype, String> {
+    match name {
+        "f32" => Ok(WeightsDtype::F32),
+        "f16" => Ok(WeightsDtype::F16),
+        "bf16" => Ok(WeightsDtype::Bf16),
+        "int8" => Ok(WeightsDtype::Int8),
+        other => Err(format!("expected f32, f16, bf16 or int8, got `{other}`")),
+    }
 }

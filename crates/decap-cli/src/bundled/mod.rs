@@ -52,7 +52,7 @@ pub fn folder() -> decap::Result<Folder> {
 /// [`Error::Unavailable`] where it is not in the cache and cannot be had, and as
 /// [`ModelArchive::pull`].
 pub fn pull() -> decap::Result<PathBuf> {
-    let models = cache::models_folder();
+    let models = cache::models_folder()?;
     let address = env::var(RELEASE_VARIABLE).ok().filter(|it| !it.is_empty());
     let repository = env!("CARGO_PKG_REPOSITORY");
     let published = (!repository.is_empty()).then(|| {

@@ -1,11 +1,11 @@
 //! `decap caption`: photos and videos to captions, with their evidence.
 
+mod form;
 mod record;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use decap::decoder::{Case, Method as Choice};
 use decap::pipeline::ReadOptions;
@@ -19,10 +19,11 @@ use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
 use crate::name;
-use crate::output::{Destination, Form, Output, Start};
+use crate::output::{Destination, Output, Start};
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
+use form::LineForm;
 
 /// From this number of inputs on, what speeds up each projection pays.
 const MANY_INPUTS: usize = 16;
@@ -30,6 +31,7 @@ const MANY_INPUTS: usize = 16;
 /// Runs the command.
 pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     let precision = args.precision.precision;
+    let form = LineForm::of(args)?;
     // Lines on a terminal or a pipe need no safe point, a file with --resume does.
     let stop = match args.output {
         Some(_) => Stop::on_ctrl_c(),
@@ -37,7 +39,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     };
     let mut captioner = open_captioner(&args.model, precision)?;
     if let Some(memory) = &args.memory {
-        let memory = memory_for(captioner.encoder(), memory, &cache_folder(None), &stop)?;
+        let memory = memory_for(captioner.encoder(), memory, &cache_folder(None)?, &stop)?;
         captioner.set_memory(memory)?;
     }
     let options = caption_options(&captioner, args)?;
@@ -52,12 +54,12 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     }
     let read = read_options(args);
     let run_key = run_key(&captioner, &options, &read)?;
-    let (output, done) = open_output(args, &inputs, &run_key)?;
+    let (output, done) = open_output(args, form, &inputs, &run_key)?;
     let mut run = Run {
         captioner: Arc::new(captioner),
         options,
         run_key,
-        args,
+        form,
         output,
         failed: false,
         bar: ProgressBar::hidden(),
@@ -95,24 +97,20 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
 }
 
 /// The state of one run.
-struct Run<'a> {
+struct Run {
     captioner: Arc<Captioner>,
     options: CaptionOptions,
     run_key: RunKey,
-    args: &'a CaptionArgs,
+    form: LineForm,
     output: Output,
     failed: bool,
     bar: ProgressBar,
     stop: Stop,
 }
 
-impl Run<'_> {
+impl Run {
     fn caption_all(&mut self, paths: Vec<PathBuf>, read: &ReadOptions) -> Result<(), Failure> {
-        let (captioner, options, stop) = (
-            self.captioner.clone(),
-            self.options.clone(),
-            self.stop.clone(),
-        );
+        let (captioner, options, stop) = (self.captioner.clone(), self.options.clone(), self.stop);
         let inputs = paths.into_iter().map(Input::from);
         let outcome = captioner.caption_each(inputs, read, &options, stop.flag(), |one| {
             let path = one.input.name();
@@ -134,20 +132,22 @@ impl Run<'_> {
 
     fn warn(&self, path: &Path, warnings: &[String]) {
         for warning in warnings {
-            let told = format!("decap: {}: {warning}", path.display());
+            let told = format!("decap: {}: {warning}", name::of(path));
             self.bar.suspend(|| print::warn(told));
         }
     }
 
     fn write(&mut self, path: &Path, caption: &Caption, timings: Timings) -> Result<(), Failure> {
-        let line = if self.args.json {
-            let maker = record::Maker {
-                model: &self.captioner.description().name,
-                run: self.run_key.as_str(),
-            };
-            record::of_caption(path, caption, timings, &maker)?
-        } else {
-            text_line(path, caption, self.output.is_terminal())
+        let line = match self.form {
+            LineForm::Json => {
+                let maker = record::Maker {
+                    model: &self.captioner.description().name,
+                    run: self.run_key.as_str(),
+                };
+                record::of_caption(path, caption, timings, &maker)?
+            }
+            LineForm::Csv { evidence } => form::csv_line(path, caption, evidence),
+            LineForm::Text => form::text_line(path, caption, self.output.is_terminal()),
         };
         let Self { bar, output, .. } = self;
         bar.suspend(|| output.line(&line))
@@ -169,7 +169,7 @@ impl Run<'_> {
         self.failed = true;
         let Self { bar, output, .. } = self;
         bar.suspend(|| print::warn(complaint(error)));
-        if self.args.json {
+        if self.form == LineForm::Json {
             let line = record::of_error(path, error)?;
             bar.suspend(|| output.line(&line))?;
         }
@@ -235,14 +235,18 @@ pub fn apply_writing(
     let method = options.method;
     if !method.writes() && !typed.ban.is_empty() {
         let method = method.name();
-        eprintln!("decap: --ban changes nothing with --method {method}, which writes no words");
+        print::warn(format!(
+            "decap: --ban changes nothing with --method {method}, which writes no words"
+        ));
     }
     for phrase in &typed.ban {
         let writings = captioner
             .decoder()
             .writings(captioner.tokenizer(), phrase)?;
         if writings.is_empty() {
-            eprintln!("decap: --ban: this model never writes `{phrase}`: its vocabulary lacks it");
+            print::warn(format!(
+                "decap: --ban: this model never writes `{phrase}`: its vocabulary lacks it"
+            ));
         }
         generate.banned_words.extend(writings);
     }
@@ -257,9 +261,7 @@ fn read_options(args: &CaptionArgs) -> ReadOptions {
     let mut read = ReadOptions::default();
     read.batch = args.batch;
     read.limits = args.limits.limits();
-    read.video.frames = args.frames;
-    read.video.timeout = Duration::from_secs(args.max_video_seconds);
-    read.video.limits = read.limits.clone();
+    read.video = args.limits.video(args.frames);
     read
 }
 
@@ -277,6 +279,7 @@ fn run_key(
 /// The sink, and the names of the inputs that an interrupted run had done.
 fn open_output(
     args: &CaptionArgs,
+    form: LineForm,
     inputs: &[inputs::Input],
     run_key: &RunKey,
 ) -> Result<(Output, HashSet<String>), Failure> {
@@ -295,47 +298,5 @@ fn open_output(
         run_key,
         inputs: &inputs,
     };
-    let form = match args.json {
-        true => Form {
-            key: &record::key,
-            is_own: &record::is_own,
-            run_of: &record::run_of,
-        },
-        // Text says nowhere that this command wrote it.
-        false => Form {
-            key: &text_key,
-            is_own: &|_| false,
-            run_of: &|_| None,
-        },
-    };
-    Output::file(&to, &form)
-}
-
-fn text_key(line: &str) -> Option<String> {
-    line.split_once('\t').map(|(path, _)| path.to_owned())
-}
-
-/// `path<TAB>caption`, and the evidence below it for a person, behind it for a program.
-fn text_line(path: &Path, caption: &Caption, for_a_person: bool) -> String {
-    let mut line = format!("{}\t{}", name::of(path), name::tame(&caption.text));
-    for evidence in &caption.evidence {
-        let separator = if for_a_person { "\n    " } else { "\t" };
-        line += &format!(
-            "{separator}{:.3} {}",
-            evidence.weight,
-            name::tame(&evidence.text)
-        );
-    }
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cut_lines_have_no_key() {
-        assert_eq!(text_key("a.jpg\ta dog").as_deref(), Some("a.jpg"));
-        assert_eq!(text_key("a.jp"), None);
-    }
+    Output::file(&to, &form.known_lines())
 }

@@ -6,22 +6,25 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use caption_metrics::{Bootstrap, Meteor, Spice, TrainingCaptions};
+use caption_metrics::{Bootstrap, Spice, TrainingCaptions};
 use decap::pipeline::ReadOptions;
 use decap::{CaptionOptions, Captioner, Method};
 use decap_eval::{
     ClipScoring, Curve, EncodedPhotos, EvalProgress, EvalSet, Evaluator, MetricOptions, Part,
-    PhotoOptions, Report, ReportModel, SetOptions, SweepOver, System, encode_photos,
+    PhotoOptions, Report, ReportModel, SetOptions, SweepOver, System, check_report_folder,
+    check_report_model, encode_photos,
 };
 use indicatif::ProgressBar;
 
 use crate::args::{EvalArgs, SweepArg};
 use crate::cache::cache_folder;
 use crate::caption::apply_writing;
+use crate::captions::open_meteor;
 use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
+use crate::name;
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
@@ -32,9 +35,21 @@ const KEPT_FOLDER: &str = "kept";
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
+    if let Some(folder) = &args.report.report {
+        check_report_folder(folder)?;
+    }
     let set = read_set(args)?;
     let mut captioner = captioner_with_memory(&args.model, args, &stop)?;
     let options = caption_options(&captioner, args)?;
+    if let Some(folder) = &args.report.report
+        && !args.report.fresh
+    {
+        let model = ReportModel::new(&captioner, options.tau);
+        check_report_model(folder, &model).map_err(|error| {
+            let remedy = "--fresh replaces it; or give another --report";
+            Failure::WithRemedy(error, remedy.into())
+        })?;
+    }
     let metrics = metric_options(args)?;
     let kept = kept_folder(args)?;
     let mut run = Run {
@@ -199,6 +214,9 @@ fn read_set(args: &EvalArgs) -> Result<EvalSet, Failure> {
     if let Some(limit) = args.limit {
         set.limit(limit);
     }
+    for note in &set.notes {
+        print::tell(format!("decap: {}", name::tame(note)));
+    }
     print::tell(format!("{}: {}", set.name, photos(set.items.len())));
     if set.without_references > 0 {
         let left_out = photos(set.without_references);
@@ -221,7 +239,7 @@ fn captioner_with_memory(
 ) -> Result<Captioner, Failure> {
     let mut captioner = open_captioner(reference, args.precision.precision)?;
     if let Some(memory) = &args.memory {
-        let cache = cache_folder(args.cache.as_deref());
+        let cache = cache_folder(args.cache.as_deref())?;
         let memory = memory_for(captioner.encoder(), memory, &cache, stop)?;
         captioner.set_memory(memory)?;
     }
@@ -238,15 +256,13 @@ fn caption_options(captioner: &Captioner, args: &EvalArgs) -> Result<CaptionOpti
 }
 
 fn photo_options(args: &EvalArgs) -> PhotoOptions {
-    let limits = args.limits.limits();
     let mut read = ReadOptions::default();
     read.batch = args.batch;
-    read.video.frames = args.frames;
-    read.video.limits = limits.clone();
-    read.limits = limits;
+    read.video = args.limits.video(args.frames);
+    read.limits = args.limits.limits();
     let mut options = PhotoOptions::default();
     options.read = read;
-    options.thumbnail_pixels = args.report.thumbnails;
+    options.thumbnail_pixels = args.report.thumbnails as u32;
     options
 }
 
@@ -262,7 +278,7 @@ fn metric_options(args: &EvalArgs) -> Result<MetricOptions, Failure> {
     };
     Ok({
         let mut options = MetricOptions::default();
-        options.meteor = metrics.meteor.as_ref().map(Meteor::open).transpose()?;
+        options.meteor = metrics.meteor.as_deref().map(open_meteor).transpose()?;
         options.spice = spice.flatten();
         options.bootstrap = {
             let mut options = Bootstrap::default();

@@ -19,11 +19,26 @@ const METRICS: [&str; 8] = [
 /// # Errors
 /// Where standard output cannot be written.
 pub fn print(report: &Report<'_>, as_json: bool) -> Result<(), Failure> {
-    let mut output = std::io::stdout().lock();
     if as_json {
-        writeln!(output, "{}", record(report))?;
-        return Ok(());
+        return print::line(record(report));
     }
+    print::lines(|output| print_table(output, report))?;
+    let mut notes: Vec<String> = Vec::new();
+    for note in report
+        .systems
+        .iter()
+        .flat_map(|system| &system.scores.notes)
+    {
+        let note = note.to_string();
+        if !notes.contains(&note) {
+            print::tell(format!("decap: {note}"));
+            notes.push(note);
+        }
+    }
+    Ok(())
+}
+
+fn print_table(output: &mut dyn Write, report: &Report<'_>) -> std::io::Result<()> {
     let metrics: Vec<&str> = METRICS
         .into_iter()
         .filter(|metric| report.systems.iter().any(|s| s.interval(metric).is_some()))
@@ -49,8 +64,8 @@ pub fn print(report: &Report<'_>, as_json: bool) -> Result<(), Failure> {
             system.interval("CLIPScore"),
             system.interval("RefCLIPScore"),
         ) {
-            let (clip, ref_clip) = (clip.value, ref_clip.value);
-            write!(output, "   CLIPScore {clip:.3}, RefCLIPScore {ref_clip:.3}")?;
+            let (clip, ref_clip) = (clip.value * 100.0, ref_clip.value * 100.0);
+            write!(output, "   CLIPScore {clip:.1}, RefCLIPScore {ref_clip:.1}")?;
         }
         writeln!(output)?;
     }
@@ -74,18 +89,6 @@ pub fn print(report: &Report<'_>, as_json: bool) -> Result<(), Failure> {
                     cider.high * 100.0
                 )?;
             }
-        }
-    }
-    let mut notes: Vec<String> = Vec::new();
-    for note in report
-        .systems
-        .iter()
-        .flat_map(|system| &system.scores.notes)
-    {
-        let note = note.to_string();
-        if !notes.contains(&note) {
-            print::tell(format!("decap: {note}"));
-            notes.push(note);
         }
     }
     Ok(())

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use caption_metrics::{References, Scores};
 use decap::Precision;
 use decap_eval::{
-    ClipScores, EvalItem, EvalSet, Part, PhotoOptions, SetOptions, encode_photos, find_photo,
+    ClipScores, EvalItem, EvalSet, Part, PhotoOptions, SetOptions, clip_score_note, encode_photos,
+    find_photo,
 };
 
 use crate::args::ScoreArgs;
 use crate::encoder::open_encoder;
 use crate::failure::Failure;
+use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 
@@ -23,7 +25,7 @@ pub fn scores(
     args: &ScoreArgs,
     references_file: &Path,
     references: &References,
-    scores: &Scores,
+    scores: &mut Scores,
 ) -> Result<Option<ClipScores>, Failure> {
     let (Some(folder), Some(encoder)) = (&args.photos, &args.encoder) else {
         return Ok(None);
@@ -62,13 +64,12 @@ pub fn scores(
     let texts: Vec<&str> = texts.collect();
     let references = set.items.iter().map(|item| item.references.as_slice());
     let references: Vec<&[String]> = references.collect();
-    let embeddings = &photos.embeddings;
-    Ok(Some(ClipScores::new(
-        &encoder,
-        embeddings,
-        &texts,
-        &references,
-    )?))
+    let clip_scores = ClipScores::new(&encoder, &photos.embeddings, &texts, &references)?;
+    if let Some(note) = clip_score_note(&encoder) {
+        print::tell(format!("decap: {note}"));
+        scores.notes.push(note);
+    }
+    Ok(Some(clip_scores))
 }
 
 /// Where the references name photos, their paths by id; else nothing.

@@ -3,20 +3,21 @@
 mod clip;
 mod output;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use caption_metrics::{
-    Bootstrap, Comparison, Diversity, DocumentFrequencies, Error, Interval, Meteor, MissingIds,
-    Options, Predictions, References, Scores, Tokenization, TrainingCaptions, compare, diversity,
-    intervals, score, self_cider,
+    Bootstrap, Comparison, Diversity, DocumentFrequencies, Error, Interval, MissingIds, Options,
+    Predictions, References, Scores, Tokenization, TrainingCaptions, compare, diversity, intervals,
+    score, self_cider,
 };
 use decap_eval::ClipScores;
 
 use crate::args::ScoreArgs;
-use crate::captions::{of_file, read_predictions, read_references};
+use crate::captions::{of_file, open_meteor, read_predictions, read_references};
 use crate::eval::find_spice;
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
+use crate::output::{self as outputs, Own};
 use crate::print;
 
 /// All that one run found out.
@@ -42,6 +43,7 @@ impl Findings {
 
 /// Runs the command.
 pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
+    check_outputs(args)?;
     prepare_meteor(args)?;
     // Without these there was only METEOR's data to make: the parser lets nothing else through.
     let (Some(references), Some(predictions)) = (&args.references, &args.predictions) else {
@@ -58,9 +60,10 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
     let predictions = read_predictions(predictions)?;
     let options = options(args)?;
     let bootstrap = bootstrap(args)?;
-    let scores = score(&references, &predictions, &options).map_err(|error| files.blame(error))?;
+    let mut scores =
+        score(&references, &predictions, &options).map_err(|error| files.blame(error))?;
     report_what_is_missing(&scores, files.predictions);
-    let clip_scores = clip::scores(args, files.references, &references, &scores)?;
+    let clip_scores = clip::scores(args, files.references, &references, &mut scores)?;
     let mut intervals = match args.draws {
         0 => Vec::new(),
         _ => intervals(&scores, &bootstrap),
@@ -85,6 +88,26 @@ pub fn run(args: &ScoreArgs) -> Result<Outcome, Failure> {
         output::write_per_image(path, &findings)?;
     }
     Ok(Outcome::AllWell)
+}
+
+/// Refuses, before any work, to write over a file that is read.
+fn check_outputs(args: &ScoreArgs) -> Result<(), Failure> {
+    let inputs = || {
+        let named = args.references.iter().chain(&args.predictions);
+        let named = named.chain(&args.compare).chain(&args.df);
+        let named = named.chain(&args.several).chain(&args.training_text);
+        named.map(PathBuf::as_path)
+    };
+    if let Some(path) = &args.per_image {
+        outputs::check(path, inputs(), &Own::StartsWith(&[b"id,prediction,"]))?;
+    }
+    if let Some(path) = &args.write_df {
+        outputs::check(path, inputs(), &Own::StartsWith(&[b"images "]))?;
+    }
+    if let (Some(_), Some(path)) = (&args.prepare_meteor, &args.meteor) {
+        outputs::check(path, inputs(), &Own::StartsWith(&[b"METEOR-1.5-en"]))?;
+    }
+    Ok(())
 }
 
 fn prepare_meteor(args: &ScoreArgs) -> Result<(), Failure> {
@@ -117,7 +140,7 @@ fn bootstrap(args: &ScoreArgs) -> Result<Bootstrap, Failure> {
 fn options(args: &ScoreArgs) -> Result<Options, Failure> {
     Ok({
         let mut options = Options::default();
-        options.meteor = args.meteor.as_ref().map(Meteor::open).transpose()?;
+        options.meteor = args.meteor.as_deref().map(open_meteor).transpose()?;
         options.spice = args.spice.as_deref().and_then(find_spice);
         options.document_frequencies = args
             .df
@@ -226,7 +249,7 @@ impl Files<'_> {
         match error {
             Error::Mismatch(_) => Failure::Scoring(format!(
                 "{predictions} against {references}: {error}\n  \
-                 --allow-missing scores the ids that both sides have"
+                 --allow-missing scores the ids that both sides have; with --json it lists the others"
             )),
             Error::NoImages => Failure::Scoring(format!(
                 "{predictions} against {references}: {error}\n  \
@@ -239,6 +262,9 @@ impl Files<'_> {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Scoring(error.to_string())
+        match error {
+            Error::Io { path, source } => decap::Error::Io { path, source }.into(),
+            error => Self::Scoring(error.to_string()),
+        }
     }
 }

@@ -8,7 +8,9 @@ use decap::output::write_atomically;
 use serde_json::{Map, Value, json};
 
 use super::Findings;
+use crate::csv::field;
 use crate::failure::Failure;
+use crate::print;
 
 /// Metrics that need what may not be there, and how to get it.
 const OPTIONAL: [(&str, &str); 2] = [
@@ -24,12 +26,10 @@ const OPTIONAL: [(&str, &str); 2] = [
 /// # Errors
 /// Where standard output cannot be written.
 pub fn print(findings: &Findings, as_json: bool) -> Result<(), Failure> {
-    let mut output = std::io::stdout().lock();
     match as_json {
-        true => writeln!(output, "{}", record(findings))?,
-        false => print_table(&mut output, findings)?,
+        true => print::line(record(findings)),
+        false => print::lines(|output| print_table(output, findings)),
     }
-    Ok(())
 }
 
 /// The field's keys, fractions as pycocoevalcap prints them; what else was measured below them.
@@ -44,6 +44,12 @@ fn record(findings: &Findings) -> Value {
     record.insert("images".to_owned(), json!(scores.images.len()));
     let missing = scores.missing.predictions.len() + scores.missing.references.len();
     record.insert("missing".to_owned(), json!(missing));
+    // All of them: messages name a few.
+    let missing_ids = json!({
+        "predictions": scores.missing.predictions,
+        "references": scores.missing.references,
+    });
+    record.insert("missing_ids".to_owned(), missing_ids);
     let notes: Vec<String> = scores.notes.iter().map(ToString::to_string).collect();
     record.insert("notes".to_owned(), json!(notes));
     if !findings.intervals.is_empty() {
@@ -187,7 +193,7 @@ pub fn write_per_image(path: &Path, findings: &Findings) -> Result<(), Failure> 
         }
         writeln!(file)?;
         for (place, image) in scores.images.iter().enumerate() {
-            write!(file, "{},{}", quoted(&image.id), quoted(&image.prediction))?;
+            write!(file, "{},{}", field(&image.id), field(&image.prediction))?;
             for (_, value) in image.values.named() {
                 write!(file, ",{value}")?;
             }
@@ -200,24 +206,4 @@ pub fn write_per_image(path: &Path, findings: &Findings) -> Result<(), Failure> 
         Ok(())
     })?;
     Ok(())
-}
-
-/// A CSV field (RFC 4180), quoted where it must be.
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_quoted_where_they_must_be() {
-        assert_eq!(quoted("a dog"), "a dog");
-        assert_eq!(quoted("a \"dog\", black"), "\"a \"\"dog\"\", black\"");
-    }
 }

@@ -60,13 +60,13 @@ fn place(finished: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Exchanges the names of two folders at once, where the system can: at no moment is there none.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn exchange(_one: &Path, _other: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -222,6 +222,20 @@ mod tests {
             write_atomically(&folder.join("a"), |file| file.write_all(b"one"))
         })
         .unwrap();
+        assert!(!stray.exists());
+        // Killed before there was a lock: told by its age.
+        fs::create_dir(&stray).unwrap();
+        fs::write(stray.join("rows"), b"half").unwrap();
+        let write = || {
+            let fill =
+                |folder: &Path| write_atomically(&folder.join("a"), |file| file.write_all(b"two"));
+            write_folder_atomically(&path, &["a"], fill).unwrap();
+        };
+        write();
+        assert!(stray.exists(), "it may be in the making");
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+        File::open(&stray).unwrap().set_modified(old).unwrap();
+        write();
         assert!(!stray.exists());
         let names: Vec<_> = fs::read_dir(&path).unwrap().flatten().collect();
         assert_eq!(names.len(), 1, "the lock is gone");

@@ -1,6 +1,7 @@
 //! Text to token ids and back, by the tokenizer of the encoder's text tower.
 
 pub mod clip;
+pub(crate) mod hugging_face;
 mod shape;
 mod unwritable;
 
@@ -67,13 +68,13 @@ impl Tokenizer {
         if ClipTokenizer::is_json(json) {
             return ClipTokenizer::from_json(path, json).map(Self::from);
         }
-        let mut inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|error| Error::model(path, format!("not a valid tokenizer: {error}")))?;
+        let invalid = |why: String| Error::model(path, format!("not a valid tokenizer: {why}"));
+        let mut inner = hugging_face::parse(json).map_err(invalid)?;
         // Length is the caller's business: captions are not padded, and never cut in silence.
         inner.with_padding(None);
         inner
             .with_truncation(None)
-            .map_err(|error| Error::model(path, format!("not a valid tokenizer: {error}")))?;
+            .map_err(|error| invalid(error.to_string()))?;
         let find = |names: &[&str], what: &str| {
             names
                 .iter()
@@ -107,12 +108,8 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.encode(text)),
-            Inner::HuggingFace { tokenizer, .. } => {
-                let encoding = tokenizer
-                    .encode_fast(text, false)
-                    .map_err(|error| Error::Usage(format!("cannot tokenise `{text}`: {error}")))?;
-                Ok(encoding.get_ids().to_vec())
-            }
+            Inner::HuggingFace { tokenizer, .. } => hugging_face::encode(tokenizer, text, false)
+                .map_err(|error| Error::Usage(format!("cannot tokenise `{text}`: {error}"))),
         }
     }
 
@@ -133,8 +130,7 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.decode(ids)),
-            Inner::HuggingFace { tokenizer, .. } => tokenizer
-                .decode(ids, true)
+            Inner::HuggingFace { tokenizer, .. } => hugging_face::decode(tokenizer, ids)
                 .map_err(|error| Error::Usage(format!("cannot decode {ids:?}: {error}"))),
         }
     }

@@ -1,6 +1,7 @@
 //! Immutable bytes that are mapped from a file, compiled into the program, or owned.
 
 use std::fmt;
+use std::fs;
 use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,11 +25,18 @@ enum Storage {
 }
 
 impl Bytes {
-    /// Maps the file at `path`.
+    /// Maps the file at `path`; a small one is copied, so that it may be changed meanwhile.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be opened.
+    /// [`Error::Io`] where it cannot be opened, or is no regular file.
     pub fn map(path: &Path) -> Result<Self> {
+        /// A copy of a description or a tokenizer costs nothing.
+        const COPIED_BYTES: u64 = 1 << 20;
+        let found = fs::metadata(path).map_err(|source| Error::io(path, source))?;
+        if found.is_file() && found.len() <= COPIED_BYTES {
+            let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
+            return Ok(bytes.into());
+        }
         let mapped = MappedFile::open(path).map_err(|source| Error::io(path, source))?;
         Ok(Self {
             range: 0..mapped.len(),
@@ -109,5 +117,21 @@ impl From<Vec<u8>> for Bytes {
 impl fmt::Debug for Bytes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Bytes({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_file_may_be_cut_while_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        fs::write(&path, vec![b'x'; 5000]).unwrap();
+        let bytes = Bytes::map(&path).unwrap();
+        fs::write(&path, b"").unwrap();
+        assert!(bytes.iter().all(|&byte| byte == b'x') && bytes.len() == 5000);
+        assert!(Bytes::map(folder.path()).is_err());
     }
 }

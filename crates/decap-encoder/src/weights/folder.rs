@@ -107,7 +107,11 @@ impl Folder {
     /// # Errors
     /// [`Error::Io`] where it cannot be opened, [`Error::Model`] where it is not a `T`.
     pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        serde_json::from_slice(&self.bytes(name)?)
+        // As editors of Windows save it.
+        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+        let bytes = self.bytes(name)?;
+        let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        serde_json::from_slice(json)
             .map_err(|error| Error::model(self.path(name), format!("not valid: {error}")))
     }
 
@@ -144,6 +148,14 @@ fn is_file(file: &str, prefix: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_may_begin_with_a_byte_order_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.json"), b"\xef\xbb\xbf[1, 2]").unwrap();
+        let read: Vec<u32> = Folder::disk(folder.path()).json("config.json").unwrap();
+        assert_eq!(read, [1, 2]);
+    }
 
     #[test]
     fn folders_are_called_by_their_last_part_or_their_repository() {

@@ -18,6 +18,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -29,8 +31,11 @@ use super::published::Benchmark;
 use super::set::EvalSet;
 use super::sweep::Curve;
 use decap::Captioner;
-use decap::Result;
 use decap::output::write_atomically;
+use decap::{Error, Result};
+
+/// All scores, for programs.
+const SCORES_FILE: &str = "scores.json";
 
 /// All that a report is made of.
 #[derive(Debug)]
@@ -92,6 +97,56 @@ impl ReportModel {
     }
 }
 
+/// Refuses a folder with files in it that holds no report, before the work whose report it is to hold. No
+/// folder and an empty one are fine.
+///
+/// # Errors
+/// [`Error::Usage`] that names what is there; [`Error::Io`] where the folder cannot be read.
+pub fn check_report_folder(folder: &Path) -> Result<()> {
+    /// What there is at the latest when the first photos are encoded, and at the end.
+    const OF_REPORT: [&str; 3] = ["kept", SCORES_FILE, "report.html"];
+    let failed = |source| Error::io(folder, source);
+    let mut entries = match fs::read_dir(folder) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    if OF_REPORT.iter().any(|name| folder.join(name).exists()) {
+        return Ok(());
+    }
+    match entries.next().transpose().map_err(failed)? {
+        None => Ok(()),
+        Some(entry) => Err(Error::Usage(format!(
+            "{}: expected a new or an empty folder, or that of a report, got one with `{}` in it; choose \
+             another",
+            folder.display(),
+            entry.file_name().to_string_lossy()
+        ))),
+    }
+}
+
+/// Refuses a folder with the report of another model.
+///
+/// # Errors
+/// [`Error::Usage`] that names the other model.
+pub fn check_report_model(folder: &Path, model: &ReportModel) -> Result<()> {
+    // What cannot be read is no report any more.
+    let scores = fs::read(folder.join(SCORES_FILE)).unwrap_or_default();
+    let scores: serde_json::Value = serde_json::from_slice(&scores).unwrap_or_default();
+    let there = &scores["model"];
+    let is_same = there["name"] == model.name.as_str()
+        && there["encoder"] == model.encoder.as_str()
+        && there["training_text"] == model.training_text.as_str()
+        && there["training_sentences"] == model.training_sentences;
+    match there.is_null() || is_same {
+        true => Ok(()),
+        false => Err(Error::Usage(format!(
+            "{}: the report of another model, `{}`, is here already",
+            folder.display(),
+            there["name"].as_str().unwrap_or_default()
+        ))),
+    }
+}
+
 impl Report<'_> {
     /// Writes into `folder`: `report.html`, which opens without a server; `scores.json`;
     /// `predictions.json` of the first method in COCO's result form, and
@@ -122,9 +177,7 @@ impl Report<'_> {
             plots.push((curve, svg));
         }
         let scores = serde_json::to_string_pretty(&self.scores(&comparisons)).unwrap_or_default();
-        write_atomically(&folder.join("scores.json"), |file| {
-            writeln!(file, "{scores}")
-        })?;
+        write_atomically(&folder.join(SCORES_FILE), |file| writeln!(file, "{scores}"))?;
         let page = self.page(folder, &comparisons, &plots);
         write_atomically(&folder.join("report.html"), |file| {
             file.write_all(page.as_bytes())

@@ -37,7 +37,7 @@ impl Report<'_> {
                 let caption = json!({ "text": system.captions[place].text, "scores": scores });
                 captions.insert(system.options.method.name().to_owned(), caption);
             }
-            // The evidence is the projection's, whatever the method does with it.
+            // That of the method with the most: the projection's, where it was evaluated.
             let evidence = self.systems.iter().map(|one| &one.captions[place].evidence);
             let evidence = evidence.max_by_key(|evidence| evidence.len());
             let evidence = evidence.into_iter().flatten();

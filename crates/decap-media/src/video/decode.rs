@@ -297,13 +297,13 @@ fn threads(stream: &Stream) -> u64 {
 
 /// What ffmpeg says on stderr.
 #[derive(Default)]
-struct Talk {
+pub(super) struct Talk {
     seconds: Vec<f64>,
     complaints: Complaints,
 }
 
 /// Reads the frames' times, which the filter `showinfo` logs, and the errors.
-fn read_talk(stderr: impl Read) -> io::Result<Talk> {
+pub(super) fn read_talk(stderr: impl Read) -> io::Result<Talk> {
     let mut talk = Talk::default();
     let mut tick = None;
     for_each_line(stderr, |line| {
@@ -337,7 +337,11 @@ fn fraction(text: &str) -> Option<f64> {
 
 /// At most `most` frames of `pixels` pixels each, one binary 8-bit PPM after the other. A frame that
 /// is cut off is left out.
-fn read_frames(stdout: impl Read, most: usize, pixels: u64) -> io::Result<Vec<RgbImage>> {
+pub(super) fn read_frames(
+    stdout: impl Read,
+    most: usize,
+    pixels: u64,
+) -> io::Result<Vec<RgbImage>> {
     let mut reader = BufReader::new(stdout);
     let mut frames = Vec::new();
     while frames.len() < most {

@@ -2,6 +2,9 @@
 
 mod container;
 mod decode;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod probe;
 mod process;
 mod timeline;

@@ -145,7 +145,7 @@ fn unreadable(complaints: &Complaints) -> String {
 }
 
 /// The complaints, and the kind of file that was refused because it is not in [`CONTAINERS`].
-fn read_complaints(stderr: impl Read) -> io::Result<(Complaints, Option<String>)> {
+pub(super) fn read_complaints(stderr: impl Read) -> io::Result<(Complaints, Option<String>)> {
     let mut complaints = Complaints::default();
     let mut refused = None;
     for_each_line(stderr, |line| {
@@ -161,7 +161,7 @@ fn read_complaints(stderr: impl Read) -> io::Result<(Complaints, Option<String>)
 
 /// What ffprobe prints: one line a packet, then one a stream and one for the file, each of
 /// `section|name=value|...`.
-fn read_probed(stdout: impl Read) -> io::Result<Result<Probed, InputFault>> {
+pub(super) fn read_probed(stdout: impl Read) -> io::Result<Result<Probed, InputFault>> {
     /// No line that is of use is longer.
     const MOST_LINE: u64 = 4096;
     /// Over 38 hours at 30 frames a second; 56 bytes each are kept.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, InputFault, Result};
+use crate::error::{Error, InputFault, Limit, Result};
 
 /// The file that the programs read, and how long they may take together.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,8 @@ where
     let too_long = || {
         let seconds = clip.timeout.as_secs_f64();
         let message = format!("{program} did not finish within {seconds} s");
-        Error::input(clip.path, InputFault::TooLarge(message))
+        let limit = Limit::Time;
+        Error::input(clip.path, InputFault::OverLimit { limit, message })
     };
     command
         .stdin(Stdio::null())

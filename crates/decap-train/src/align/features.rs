@@ -10,8 +10,8 @@ use decap::encoder::{
     ImageTower, ImageTowerDescription, OnnxImageTower, OnnxTextTower, TextTower,
     TextTowerDescription,
 };
-use decap::media::{Limits, RgbImage, image};
-use decap::pipeline::for_each_batch;
+use decap::media::{Limits, RgbImage};
+use decap::pipeline::{LoadingMemory, ReadOptions, for_each_batch};
 use decap::random::RandomStream;
 use decap::weights::Folder;
 use decap::{Error, Result};
@@ -113,7 +113,8 @@ fn features_of_tower(
     let mut cache = FeatureCache::open(cache, &tower_fingerprint, width)?;
 
     let known: HashSet<Key> = cache.keys().copied().collect();
-    let load = |path: &PathBuf| load_views(path, views, &tower, &known);
+    let memory = LoadingMemory::new(ReadOptions::default().memory_bytes);
+    let load = |path: &PathBuf| load_views(path, views, &tower, &known, &memory);
     let mut features = Features {
         values: Vec::with_capacity(photos.len() * views * width),
         width,
@@ -161,23 +162,25 @@ fn load_views(
     views: usize,
     tower: &OnnxImageTower,
     known: &HashSet<Key>,
+    memory: &LoadingMemory,
 ) -> Result<Views> {
     let limits = Limits::default();
-    let bytes = image::read_within(path, limits.file_bytes)?;
-    let keys: Vec<Key> = (0..views).map(|view| key_of(&bytes, view)).collect();
-    if keys.iter().all(|key| known.contains(key)) {
-        return Ok(keys.into_iter().map(|key| (key, None)).collect());
-    }
-    let photo = image::decode(&bytes, path, &limits)?;
-    let pixels = |view| match known.contains(&keys[view]) {
-        true => Ok(None),
-        false => {
-            view_of(&photo, view, &keys[view]).map(|view| Some(tower.preprocess().apply(&view)))
+    memory.read(path, &limits, |bytes| {
+        let keys: Vec<Key> = (0..views).map(|view| key_of(bytes, view)).collect();
+        if keys.iter().all(|key| known.contains(key)) {
+            return Ok(keys.into_iter().map(|key| (key, None)).collect());
         }
-    };
-    (0..views)
-        .map(|view| Ok((keys[view], pixels(view)?)))
-        .collect()
+        memory.decode(bytes, path, &limits, None, |photo| {
+            let pixels = |view| match known.contains(&keys[view]) {
+                true => Ok(None),
+                false => view_of(&photo, view, &keys[view])
+                    .map(|view| Some(tower.preprocess().apply(&view))),
+            };
+            (0..views)
+                .map(|view| Ok((keys[view], pixels(view)?)))
+                .collect()
+        })
+    })
 }
 
 /// View 0 is the photo, view 1 its mirror image; each further one is a part of at least two

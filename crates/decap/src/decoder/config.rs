@@ -9,6 +9,9 @@ use decap_encoder::{Error, Result};
 /// No tensor and no sum of tensors may claim more values than this: 16 GiB of f32.
 const MAX_PARAMETERS: usize = 1 << 32;
 
+/// Most blocks: each is a dozen tensors whose names are made before the file's are looked at.
+const MAX_LAYERS: usize = 1024;
+
 /// The shape of a GPT-2 decoder with a one-position prefix.
 ///
 /// [`DecoderConfig::default`] is the reference's (dhg-wei/DeCap, `decoder_config.pkl` and
@@ -103,6 +106,12 @@ impl DecoderConfig {
                 return refuse(format!("decoder `{name}`: expected at least 1, got 0"));
             }
         }
+        if self.num_layers > MAX_LAYERS {
+            return refuse(format!(
+                "decoder `num_layers`: expected at most {MAX_LAYERS}, got {}",
+                self.num_layers
+            ));
+        }
         if !self.width.is_multiple_of(self.num_heads) {
             return refuse(format!(
                 "decoder `num_heads`: expected a divisor of width {}, got {}",
@@ -164,7 +173,7 @@ mod tests {
     #[test]
     fn impossible_shapes_are_refused_by_field() {
         type Spoil = fn(&mut DecoderConfig);
-        let cases: [(&str, Spoil); 6] = [
+        let cases: [(&str, Spoil); 7] = [
             ("`width`", |config| config.width = 0),
             ("`num_heads`", |config| config.num_heads = 5),
             ("`layer_norm_epsilon`", |config| {
@@ -173,6 +182,10 @@ mod tests {
             ("`end_token`", |config| config.end_token = 50_257),
             ("`start_token`", |config| {
                 config.start_token = Some(u32::MAX)
+            }),
+            // With a width of 1, all of them would have few parameters.
+            ("`num_layers`", |config| {
+                (config.width, config.num_heads, config.num_layers) = (1, 1, 100_000_000);
             }),
             ("parameters", |config| config.num_positions = usize::MAX / 2),
         ];

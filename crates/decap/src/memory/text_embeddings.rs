@@ -235,7 +235,10 @@ fn open_shard(path: &Path, shape: &[usize]) -> Option<Shard> {
     }
     let tensors = Tensors::read(path, Bytes::map(path).ok()?).ok()?;
     let tensor = tensors.get(TENSOR).ok()?;
-    let fits = tensor.dtype == Dtype::F32 && tensor.shape == shape;
+    let (values, _) = tensor.bytes.as_chunks::<4>();
+    // A file of the right shape may have been damaged within; its rows must be usable all the same.
+    let is_number = |four: &[u8; 4]| f32::from_le_bytes(*four).is_finite();
+    let fits = tensor.dtype == Dtype::F32 && tensor.shape == shape && values.iter().all(is_number);
     fits.then_some(Shard::Mapped(tensors))
 }
 
@@ -308,6 +311,15 @@ mod tests {
             let path = file.unwrap().path();
             let bytes = fs::read(&path).unwrap();
             fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        }
+        assert_eq!(count("a", &texts), texts.len());
+        // So does one with a value that is no number.
+        for file in fs::read_dir(cache.path()).unwrap() {
+            let path = file.unwrap().path();
+            let mut bytes = fs::read(&path).unwrap();
+            let end = bytes.len();
+            bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+            fs::write(&path, bytes).unwrap();
         }
         assert_eq!(count("a", &texts), texts.len());
     }

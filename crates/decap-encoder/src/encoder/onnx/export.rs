@@ -11,7 +11,7 @@ use crate::encoder::{
     CropRounding, EncoderDescription, ImageTowerDescription, Preprocess, TextTowerDescription,
 };
 use crate::error::{Error, Result};
-use crate::tokenizer::TooLong;
+use crate::tokenizer::{TooLong, hugging_face};
 use crate::weights::{Bytes, Folder};
 
 /// The image tower of an export.
@@ -196,7 +196,7 @@ impl Token {
 
 fn token_id(folder: &Folder, token: &str) -> Result<u32> {
     let broken = |message: String| Error::model(folder.path(TOKENIZER), message);
-    let tokenizer = tokenizers::Tokenizer::from_bytes(&folder.bytes(TOKENIZER)?[..])
+    let tokenizer = hugging_face::parse(&folder.bytes(TOKENIZER)?)
         .map_err(|error| broken(format!("not a usable tokenizer: {error}")))?;
     tokenizer
         .token_to_id(token)

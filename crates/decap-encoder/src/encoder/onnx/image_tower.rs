@@ -60,6 +60,10 @@ impl OnnxImageTower {
             options.outputs.iter().map(find).collect::<Result<_>>()?
         };
         let fixed_batch = check_input(&session, input, options.preprocess.size as usize)?;
+        session.check_input_size(
+            fixed_batch.unwrap_or(Self::BATCH),
+            options.preprocess.values(),
+        )?;
         let mut tower = Self {
             session,
             input,

@@ -23,6 +23,9 @@ pub enum Pooling {
     Cls,
 }
 
+/// Most values of an input: it is made before the network sees it, in the size that the file asks for.
+const MOST_INPUT_VALUES: usize = 1 << 26;
+
 /// A loaded network and the file that it came from.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -115,6 +118,16 @@ impl Session {
         };
         let shape = self.model.node_info(node)?.shape()?;
         Some(shape.into_iter().map(fixed).collect())
+    }
+
+    /// Refuses a network whose run would take `batch` times `values` values, where these are too many.
+    pub(super) fn check_input_size(&self, batch: usize, values: usize) -> Result<()> {
+        match batch.checked_mul(values) {
+            Some(whole) if whole <= MOST_INPUT_VALUES => Ok(()),
+            _ => Err(self.error(format!(
+                "expected an input of at most {MOST_INPUT_VALUES} values, got {batch} x {values}"
+            ))),
+        }
     }
 
     /// Runs the network.

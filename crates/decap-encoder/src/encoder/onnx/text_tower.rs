@@ -9,7 +9,7 @@ use super::image_tower::pool_tokens;
 use super::session::{Output, Session};
 use crate::encoder::TextTower;
 use crate::error::{Error, Result};
-use crate::tokenizer::TooLong;
+use crate::tokenizer::{TooLong, hugging_face};
 use crate::weights::Folder;
 
 /// How a text tower is used. The defaults are those of sentence-transformers for
@@ -137,6 +137,10 @@ impl OnnxTextTower {
         if options.padding == Padding::MaxTokens && fixed_length.is_none() {
             fixed_length = Some(options.max_tokens);
         }
+        session.check_input_size(
+            fixed_batch.unwrap_or(Self::BATCH),
+            fixed_length.unwrap_or(options.max_tokens),
+        )?;
         let (tokenizer, pad_id) = open_tokenizer(folder, tokenizer, &options)?;
         let mut tower = Self {
             session,
@@ -166,11 +170,9 @@ impl OnnxTextTower {
             LetterCase::AsWritten => None,
             LetterCase::Lower => Some(text.to_lowercase()),
         };
-        let encoding = self
-            .tokenizer
-            .encode_fast(lower.as_deref().unwrap_or(text), true)
+        let text = lower.as_deref().unwrap_or(text);
+        let ids = hugging_face::encode(&self.tokenizer, text, true)
             .map_err(|error| self.session.error(format!("the tokenizer failed: {error}")))?;
-        let ids = encoding.get_ids();
         if ids.len() > self.options.max_tokens {
             return Err(Error::Usage(format!(
                 "expected a text of at most {} tokens, got {}: `{}`",
@@ -183,7 +185,7 @@ impl OnnxTextTower {
             // A tokenizer that adds nothing makes nothing of an empty text.
             return Ok(vec![self.pad_id]);
         }
-        Ok(ids.to_vec())
+        Ok(ids)
     }
 
     /// The features `[texts, width]` of tokenized texts, padded to `length`.
@@ -318,13 +320,13 @@ fn open_tokenizer(
         )));
     }
     let bytes = folder.bytes(name)?;
-    let broken = |error: tokenizers::Error| {
+    let broken = |error: String| {
         Error::model(
             folder.path(name),
             format!("not a usable tokenizer: {error}"),
         )
     };
-    let mut tokenizer = Tokenizer::from_bytes(&bytes[..]).map_err(broken)?;
+    let mut tokenizer = hugging_face::parse(&bytes).map_err(broken)?;
     let padding = tokenizer.get_padding().map(|padding| padding.pad_id);
     let truncation = match options.too_long {
         TooLong::Truncate => Some(TruncationParams {
@@ -336,6 +338,6 @@ fn open_tokenizer(
     tokenizer
         .with_padding(None)
         .with_truncation(truncation)
-        .map_err(broken)?;
+        .map_err(|error| broken(error.to_string()))?;
     Ok((tokenizer, options.pad_id.or(padding).unwrap_or(0)))
 }

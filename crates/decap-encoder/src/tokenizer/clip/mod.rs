@@ -1,7 +1,7 @@
 //! CLIP's tokenizer: cleaning, word splitting and byte-pair encoding, equal to `clip.tokenize`.
 //!
 //! Ported from <https://github.com/openai/CLIP/blob/main/clip/simple_tokenizer.py> (MIT), whose
-//! merge table is compiled in (`bpe_simple_vocab_16e6.txt.gz`, sha256 `924691ac...`).
+//! merge table is compiled in, as far as CLIP uses it.
 
 mod bpe;
 mod clean;

@@ -9,10 +9,11 @@ use serde_json::json;
 use super::bpe::{BytePairs, END_OF_WORD, byte_symbols};
 use super::{END_TOKEN, START_TOKEN};
 
-/// OpenAI's table, MIT licence, from the CLIP repository.
+/// The lines that CLIP uses of OpenAI's table (MIT licence, from the CLIP repository): of the file with
+/// the SHA-256 `924691ac...`, `zcat bpe_simple_vocab_16e6.txt.gz | head -n 48895 | gzip -9n`.
 const BUNDLED: &[u8] = include_bytes!("bpe_simple_vocab_16e6.txt.gz");
 
-/// The merges that CLIP takes of the table's 262,144: its vocabulary is 49,152 and two specials.
+/// The merges that CLIP takes of the original's 262,144: its vocabulary is 49,152 and two specials.
 const BUNDLED_MERGES: usize = 49152 - 256 - 2;
 
 /// Largest id and most merges that a vocabulary may have; CLIP's largest (XLM-R) has 250,000.
@@ -24,7 +25,8 @@ pub(super) fn bundled() -> Result<BytePairs, String> {
     flate2::read::GzDecoder::new(BUNDLED)
         .read_to_string(&mut text)
         .map_err(|error| error.to_string())?;
-    let merges = parse_merges(text.lines().take(1 + BUNDLED_MERGES))?;
+    let merges = parse_merges(text.lines())?;
+    debug_assert_eq!(merges.len(), BUNDLED_MERGES);
     // The order of the reference: printable bytes first, then the others, then the merges.
     let symbols = byte_symbols();
     let (printable, others): (Vec<char>, Vec<char>) = symbols

@@ -1,0 +1,421 @@
+//! Outputs: never over an input or another's file, in the form that their name says, and told at the end.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may unwrap, their helper functions too"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{decap, decap_well, file, json, photo, stderr, stdout, text};
+
+/// Wrong usage, before anything was written.
+#[track_caller]
+fn refused(args: &[&str]) -> String {
+    let output = decap(args);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn scores_are_written_over_no_file_that_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = r#"{"1": ["a dog runs"], "2": ["a cat"]}"#;
+    let references = file(folder.path(), "r.json", content);
+    let predictions = file(folder.path(), "p.json", r#"{"1": "a dog", "2": "a cat"}"#);
+    let letter = file(folder.path(), "letter.csv", "dear,you\n");
+    let (references, predictions) = (text(&references), text(&predictions));
+    let score = [
+        "score",
+        "--references",
+        references,
+        "--predictions",
+        predictions,
+    ];
+    for option in ["--per-image", "--write-df"] {
+        for over in [references, predictions, text(&letter)] {
+            refused(&[&score[..], &[option, over]].concat());
+        }
+        // Its own are replaced.
+        let own = folder.path().join(option.trim_start_matches('-'));
+        for _ in 0..2 {
+            decap_well(&[&score[..], &[option, text(&own)]].concat());
+        }
+    }
+    assert_eq!(fs::read_to_string(references).unwrap(), content);
+    assert_eq!(fs::read_to_string(&letter).unwrap(), "dear,you\n");
+    if cfg!(unix) {
+        decap_well(&[&score[..], &["--write-df", "/dev/null"]].concat());
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+}
+
+#[test]
+fn embeddings_and_exports_are_written_over_nothing_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let sentences = file(folder.path(), "s.jsonl", "\"a dog\"\n\"a cat\"\n");
+    let notes = file(folder.path(), "notes.jsonl", "{\"note\": 1}\n");
+    for over in [&sentences, &notes] {
+        let before = fs::read(over).unwrap();
+        refused(&["embed", "--text", text(&sentences), "-o", text(over)]);
+        assert_eq!(fs::read(over).unwrap(), before);
+    }
+    let own = folder.path().join("own.jsonl");
+    for _ in 0..2 {
+        decap_well(&["embed", "--text", text(&sentences), "-o", text(&own)]);
+    }
+    let letter = file(folder.path(), "letter.pt", "dear");
+    refused(&["export", "--to", "decap-pt", "-o", text(&letter)]);
+    assert_eq!(fs::read(&letter).unwrap(), b"dear");
+}
+
+#[test]
+fn a_report_fills_no_folder_of_photos_and_replaces_no_other_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    for name in ["cat", "bear"] {
+        fs::copy(photo(name), photos.join(format!("{name}.webp"))).unwrap();
+    }
+    let lines = "{\"image\":\"cat.webp\",\"captions\":[\"a cat\"]}\n\
+        {\"image\":\"bear.webp\",\"captions\":[\"a bear\"]}\n";
+    let set = file(&photos, "set.jsonl", lines);
+    let said = refused(&["eval", text(&set), "--report", text(&photos)]);
+    assert!(said.contains("that of a report"), "{said}");
+    assert_eq!(fs::read_dir(&photos).unwrap().count(), 3);
+
+    let report = folder.path().join("report");
+    let eval = ["eval", text(&set), "--report", text(&report)];
+    decap_well(&eval);
+    decap_well(&eval);
+    // The same parts under another name are another model.
+    let scores = report.join("scores.json");
+    let own = fs::read_to_string(&scores).unwrap();
+    let mut other = json(&own);
+    other["model"]["name"] = "coco".into();
+    fs::write(&scores, other.to_string()).unwrap();
+    let said = refused(&eval);
+    assert!(
+        said.contains("another model, `coco`") && said.contains("--fresh"),
+        "{said}"
+    );
+    assert_eq!(json(&fs::read_to_string(&scores).unwrap()), other);
+    decap_well(&[&eval[..], &["--fresh"]].concat());
+    assert_eq!(
+        json(&fs::read_to_string(&scores).unwrap())["model"]["name"],
+        "tiny"
+    );
+}
+
+fn rows(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_told_before_anything_is_embedded() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = file(folder.path(), "c.txt", "a dog\n");
+    let cache = folder.path().join("cache");
+    let build = ["memory", "build", text(&captions), "--cache", text(&cache)];
+    let embed = ["embed", "--text", text(&captions)];
+    for args in [
+        [&build[..], &["--out", "/proc/no/memory"]].concat(),
+        [&embed[..], &["-o", "/proc/no/x.npy"]].concat(),
+    ] {
+        let output = decap(&args);
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert!(stderr(&output).contains("/proc/no"), "{}", stderr(&output));
+    }
+    assert!(!cache.exists(), "no sentence was embedded");
+}
+
+#[test]
+fn the_name_of_an_output_decides_its_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (cat, boat) = (photo("cat"), photo("boat"));
+    let caption = |out: &Path, more: &[&str]| {
+        let typed = ["caption", &cat, &boat, "--evidence", "1", "-o", text(out)];
+        decap(&[&typed[..], more].concat())
+    };
+    let output = caption(&path("x.csv"), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = rows(&path("x.csv"));
+    assert_eq!(lines[0], "path,caption,score,evidence_1,weight_1");
+    assert_eq!(lines.len(), 3);
+    assert!(lines[1].starts_with(&format!("{cat},")), "{}", lines[1]);
+    assert!(!lines[1].contains('\t'));
+
+    let output = caption(&path("x.jsonl"), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for line in rows(&path("x.jsonl")) {
+        assert_eq!(json(&line)["evidence"].as_array().unwrap().len(), 1);
+    }
+    let output = caption(&path("x.txt"), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(rows(&path("x.txt"))[0].contains('\t'));
+
+    for (name, more) in [
+        ("x.json", &[][..]),
+        ("x.parquet", &[]),
+        ("y.csv", &["--json"]),
+    ] {
+        let output = caption(&path(name), more);
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
+        assert!(!path(name).exists());
+    }
+}
+
+#[test]
+fn a_finished_file_is_told_in_one_line_unless_asked_not_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (loud, quiet) = (folder.path().join("a.txt"), folder.path().join("b.txt"));
+    let cat = photo("cat");
+    let output = decap(&["caption", &cat, "-o", text(&loud)]);
+    assert_eq!(stderr(&output), format!("wrote {}\n", loud.display()));
+    let output = decap(&["caption", &cat, "-o", text(&quiet), "--quiet"]);
+    assert_eq!(
+        (stderr(&output).as_str(), stdout(&output).as_str()),
+        ("", "")
+    );
+    assert!(quiet.exists());
+}
+
+#[test]
+fn evidence_is_what_a_caption_comes_from() {
+    let evidence = |method: &str| {
+        let (cat, more) = (
+            photo("cat"),
+            ["--method", method, "--evidence", "3", "--json"],
+        );
+        let printed = decap_well(&[&["caption", &cat], &more[..]].concat());
+        json(&printed)
+    };
+    assert_eq!(
+        evidence("projection")["evidence"].as_array().unwrap().len(),
+        3
+    );
+    let nearest = evidence("nearest");
+    assert_eq!(nearest["evidence"].as_array().unwrap().len(), 1);
+    assert_eq!(nearest["evidence"][0]["weight"], 1.0);
+    let retrieved = evidence("retrieval");
+    assert_eq!(
+        retrieved["evidence"][0]["text"],
+        nearest["evidence"][0]["text"]
+    );
+    assert_eq!(evidence("visual")["evidence"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn milliseconds_are_each_photos_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..8).map(|number| format!("{number}.webp")).collect();
+    for name in &names {
+        fs::copy(photo("cat"), folder.path().join(name)).unwrap();
+    }
+    let began = std::time::Instant::now();
+    let printed = decap_well(&["caption", text(folder.path()), "--json"]);
+    let whole_ms = began.elapsed().as_secs_f64() * 1e3;
+    let records: Vec<_> = printed.lines().map(json).collect();
+    assert_eq!(records.len(), 8);
+    for part in ["encode", "project", "generate"] {
+        let all: f64 = records
+            .iter()
+            .map(|one| one["ms"][part].as_f64().unwrap())
+            .sum();
+        assert!(all < whole_ms, "{part}: {all} of {whole_ms}");
+    }
+}
+
+#[test]
+fn an_exported_part_of_a_vocabulary_is_not_imported_as_a_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let captions = file(folder.path(), "c.txt", "a dog\na cat\n");
+    let output = decap(&["export", "--to", "decap-pt", "-o", text(&path("tiny.pt"))]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("`decap import` takes no such file"),
+        "{}",
+        stderr(&output)
+    );
+    let (checkpoint, out) = (path("tiny.pt"), path("again"));
+    let import = ["import", text(&checkpoint), "--captions", text(&captions)];
+    let more = ["--encoder", "tiny", "--out", text(&out)];
+    let output = decap(&[&import[..], &more].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("expected a decoder of at least"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!out.exists());
+}
+
+#[test]
+fn what_a_reader_decided_is_told_by_eval_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["cat", "boat"] {
+        fs::copy(photo(name), folder.path().join(format!("{name}.webp"))).unwrap();
+    }
+    let table = "image,caption,mood\ncat.webp,a cat,calm\nboat.webp,a boat,calm\n";
+    let table = file(folder.path(), "set.csv", table);
+    let output = decap(&["eval", text(&table)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("set.csv: column `caption` of 3"), "{said}");
+}
+
+#[test]
+fn clip_scores_of_another_encoder_say_so_in_one_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["cat", "boat"] {
+        fs::copy(photo(name), folder.path().join(format!("{name}.webp"))).unwrap();
+    }
+    let lines = "{\"image\":\"cat.webp\",\"captions\":[\"a cat\"]}\n\
+        {\"image\":\"boat.webp\",\"captions\":[\"a boat\"]}\n";
+    let set = file(folder.path(), "set.jsonl", lines);
+    let output = decap(&["eval", text(&set), "--clip-score"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("CLIPScore is by the encoder"),
+        "{}",
+        stderr(&output)
+    );
+    let table = stdout(&output);
+    let shown = table
+        .split("CLIPScore ")
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .next()
+        .unwrap();
+    assert!(
+        shown.parse::<f64>().unwrap() > 2.0,
+        "times 100, as the other scores: {table}"
+    );
+    let predictions = "{\"cat.webp\": \"a cat\", \"boat.webp\": \"a boat\"}";
+    let predictions = file(folder.path(), "p.json", predictions);
+    let mut score = vec![
+        "score",
+        "--references",
+        text(&set),
+        "--predictions",
+        text(&predictions),
+    ];
+    score.extend([
+        "--photos",
+        text(folder.path()),
+        "--encoder",
+        "tiny",
+        "--json",
+    ]);
+    let output = decap(&score);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let notes = json(&stdout(&output))["notes"].to_string();
+    assert!(notes.contains("CLIPScore is by the encoder"), "{notes}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn two_names_that_are_no_text_are_two_rows() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    for name in [&b"caf\xe9.webp"[..], b"caf\xe8.webp", b"a\tb\nc.webp"] {
+        fs::copy(photo("cat"), folder.path().join(OsStr::from_bytes(name))).unwrap();
+    }
+    let out = folder.path().join("x.jsonl");
+    decap_well(&["embed", text(folder.path()), "-o", text(&out)]);
+    let mut names: Vec<String> = rows(&out)
+        .iter()
+        .map(|line| json(line)["path"].as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 3, "{names:?}");
+
+    // Nor is one photo taken for the other.
+    let other = folder.path().join(OsStr::from_bytes(b"caf\xe8.webp"));
+    fs::copy(photo("boat"), other).unwrap();
+    let cache = folder.path().join("cache");
+    let search = [
+        "search",
+        "a boat",
+        text(folder.path()),
+        "--top",
+        "3",
+        "--json",
+    ];
+    let found = decap_well(&[&search[..], &["--cache", text(&cache)]].concat());
+    let found: Vec<_> = found.lines().map(json).collect();
+    assert!(
+        found[0]["path"].as_str().unwrap().contains(r"caf\xe8"),
+        "{found:?}"
+    );
+    assert_ne!(found[0]["score"], found[1]["score"]);
+}
+
+/// A reader that goes away is the end, quietly; a disk that is full and a stream that is closed are told.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lost_standard_output_is_no_panic() {
+    use std::process::{Command, Stdio};
+
+    let cat = photo("cat");
+    let commands: [&[&str]; 5] = [
+        &["memory", "search", "a dog", "--top", "500"],
+        &["memory", "info"],
+        &["model", "info"],
+        &["bench", "--list"],
+        &["caption", &cat],
+    ];
+    for args in commands {
+        let start = |stdout: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_decap"));
+            command.args(args).stdin(Stdio::null());
+            command
+                .stdout(stdout)
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        let mut child = start(Stdio::piped());
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(stderr(&output), "", "{args:?}");
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = start(full.into()).wait_with_output().unwrap();
+        assert!(
+            stderr(&output).contains("cannot write"),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+
+        let line = format!("exec \"$0\" {} >&-", args.join(" ").replace("a dog", "dog"));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line, env!("CARGO_BIN_EXE_decap")]);
+        let output = shell.output().unwrap();
+        assert!(
+            stderr(&output).contains("closed"),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+    }
+}
