@@ -37,11 +37,11 @@ resume=$([ ! -f "$work/tiny/checkpoint.safetensors" ] || echo --resume)
     --epochs 2 --noise-variance 0.0004 --tau 0.03 --weights-dtype int8 \
     --memory-rows 20000 --memory-dtype int8
 
-# 4. The bundle: the model carries its encoder, and writes with a repetition penalty of 1.1, which halves the captions that
-#    repeat a word.
+# 4. The bundle: the model carries its encoder, writes with a repetition penalty of 1.1, and chooses by consensus.
 cd "$root/models/tiny"
 mkdir -p encoder
 cp "$work"/encoder/* encoder/
 cp "$work"/tiny/{decoder.json,decoder.safetensors,memory.safetensors,captions.txt} .
-sed 's#"reference": ".*"#"reference": "tiny"#; s#"repetition_penalty": .*,#"repetition_penalty": 1.1,#' \
+sed 's#"reference": ".*"#"reference": "tiny"#; s#"repetition_penalty": .*,#"repetition_penalty": 1.1,#
+    s#"rerank": .*,#"rerank": "consensus",#' \
     "$work/tiny/model.json" > model.json

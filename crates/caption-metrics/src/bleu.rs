@@ -1,6 +1,6 @@
 //! BLEU-1 to BLEU-4 (Papineni et al. 2002), as pycocoevalcap's `bleu_scorer.py`.
 
-use crate::ngrams::{MAX_ORDER, NgramCounts};
+use caption_words::{MAX_ORDER, NgramCounts};
 
 /// Added to each denominator, so that it is never zero.
 const SMALL: f64 = 1e-9;

@@ -1,10 +1,10 @@
 //! How varied captions are, and how many of them are new.
 
 use crate::captions::{Predictions, References};
-use crate::cider::{DocumentCounts, cosines};
-use crate::ngrams::{MAX_ORDER, Ngram, NgramCounts, Vocabulary};
+use crate::cider::cosines;
 use crate::ptb::PtbTokenizer;
 use crate::text::words;
+use caption_words::{DocumentCounts, MAX_ORDER, Ngram, NgramCounts, Vocabulary, repeated_lemmas};
 use rayon::prelude::*;
 use std::collections::HashSet;
 
@@ -42,6 +42,9 @@ pub struct Diversity {
     pub distinct: [f64; MAX_ORDER],
     /// Mean number of words.
     pub mean_length_words: f64,
+    /// The share of captions that say a content word twice, singular and plural as one
+    /// ([`repeated_lemmas`]).
+    pub repeated: f64,
     /// The share of captions that no training caption equals; `None` without training captions.
     pub novel: Option<f64>,
 }
@@ -58,6 +61,7 @@ pub struct Diversity {
 /// assert_eq!((found.vocabulary_size, found.num_distinct_captions), (4, 2));
 /// assert_eq!(found.distinct[0], 4.0 / 8.0);
 /// assert_eq!(found.novel, Some(2.0 / 3.0));
+/// assert_eq!(found.repeated, 0.0);
 /// # Ok::<(), caption_metrics::Error>(())
 /// ```
 #[must_use]
@@ -87,12 +91,14 @@ pub fn diversity(predictions: &Predictions, training: Option<&TrainingCaptions>)
             .filter(|caption| !training.captions.contains(*caption))
             .count()
     };
+    let is_repeated = |caption: &&String| repeated_lemmas(words(caption)) > 0;
     Diversity {
         num_captions: captions.len(),
         num_distinct_captions: captions.iter().collect::<HashSet<_>>().len(),
         vocabulary_size: kinds[0].len(),
         distinct: std::array::from_fn(|index| share(kinds[index].len(), counts[index])),
         mean_length_words: share(num_words, captions.len()),
+        repeated: share(captions.iter().filter(is_repeated).count(), captions.len()),
         novel: training.map(|training| share(num_new(training), captions.len())),
     }
 }
@@ -121,7 +127,7 @@ pub fn self_cider(captions: &[Vec<String>], references: &References) -> Vec<f64>
         .iter()
         .map(|image| rest.by_ref().take(image.captions.len()).collect())
         .collect();
-    let documents = DocumentCounts::of_references(&references);
+    let documents = DocumentCounts::of_documents(&references);
     let all: Vec<&str> = captions.iter().flatten().map(String::as_str).collect();
     let mut rest = counts(&all).into_iter();
     let captions: Vec<Vec<NgramCounts>> = captions

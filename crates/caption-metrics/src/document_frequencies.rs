@@ -1,13 +1,12 @@
 //! Document frequencies that were counted before, for CIDEr as evaluation servers compute it.
 
 use crate::captions::References;
-use crate::cider::DocumentCounts;
 use crate::error::Error;
-use crate::ngrams::{MAX_ORDER, Ngram, NgramMap, Vocabulary};
 use crate::ptb::PtbTokenizer;
 use crate::text::words;
 use crate::unpack::read_text;
 use crate::write::write_whole;
+use caption_words::{DocumentCounts, MAX_ORDER, Ngram, NgramMap, Vocabulary};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;

@@ -18,7 +18,6 @@ mod diversity;
 mod document_frequencies;
 mod error;
 pub mod meteor;
-mod ngrams;
 mod ptb;
 mod rouge;
 mod score;

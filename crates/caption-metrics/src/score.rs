@@ -2,15 +2,15 @@
 
 use crate::bleu::BleuStatistics;
 use crate::captions::{MissingIds, Pair, Predictions, References, pair};
-use crate::cider::{DocumentCounts, cider};
+use crate::cider::cider;
 use crate::document_frequencies::DocumentFrequencies;
 use crate::error::{Error, Missing};
 use crate::meteor::{MAX_WORDS, Meteor, MeteorStatistics};
-use crate::ngrams::{NgramCounts, Vocabulary};
 use crate::ptb::PtbTokenizer;
 use crate::rouge::rouge_l;
 use crate::spice::Spice;
 use crate::text::words;
+use caption_words::{DocumentCounts, NgramCounts, Vocabulary};
 use rayon::prelude::*;
 use std::fmt;
 
@@ -217,7 +217,7 @@ fn word_scores(captions: &Captions, options: &Options) -> Vec<ImageStatistics> {
     let mut vocabulary = Vocabulary::default();
     let numbered = captions.numbered(&mut vocabulary);
     let documents = match &options.document_frequencies {
-        None => DocumentCounts::of_references(&numbered.reference_counts),
+        None => DocumentCounts::of_documents(&numbered.reference_counts),
         Some(frequencies) => frequencies.counts(&mut vocabulary),
     };
     let cider = cider(

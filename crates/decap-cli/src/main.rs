@@ -7,6 +7,7 @@ mod bundled;
 mod cache;
 mod caption;
 mod captions;
+mod choosing;
 mod csv;
 mod embed;
 mod encoder;

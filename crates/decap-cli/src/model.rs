@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
+use decap::decoder::RepeatedWords;
 use decap::encoder::{ENCODER_FILE, EncoderFacts};
 use decap::model::{MODEL_FILE, ModelDescription, Writing};
 use decap::weights::Folder;
-use decap::{Captioner, Precision};
+use decap::{Captioner, Precision, Rerank};
 use decap_hub::HubReference;
 use indicatif::HumanCount;
 use serde::Serialize;
@@ -114,6 +115,12 @@ fn writing_of(writing: &Writing) -> String {
     }
     if writing.no_repeat_ngram > 0 {
         typed += &format!(" --no-repeat-ngram {}", writing.no_repeat_ngram);
+    }
+    if writing.repeated_words == RepeatedWords::Forbid {
+        typed += " --repeated-words forbid";
+    }
+    if writing.rerank != Rerank::None {
+        typed += &format!(" --rerank {}", writing.rerank.name());
     }
     if writing.sentence_case {
         typed += " --sentence-case";

@@ -151,7 +151,7 @@ fn bear(options: &[&str]) -> (String, f64) {
 }
 
 #[test]
-fn the_four_methods_write_and_retrieval_quotes() {
+fn three_methods_write_and_two_quote() {
     let memory = include_str!("../../../models/tiny/captions.txt");
     let is_quoted = |caption: &str| memory.lines().any(|line| line == caption);
     for method in ["projection", "visual", "nearest"] {
@@ -162,13 +162,67 @@ fn the_four_methods_write_and_retrieval_quotes() {
         );
         assert!(score < 0.0, "{method}: a mean log-probability, got {score}");
     }
-    let (caption, score) = bear(&["--method", "retrieval"]);
-    assert!(is_quoted(&caption), "{caption}");
-    assert!((0.0..=1.0).contains(&score), "a cosine, got {score}");
+    for method in ["retrieval", "consensus"] {
+        let (caption, score) = bear(&["--method", method]);
+        assert!(is_quoted(&caption), "{caption}");
+        assert!((0.0..=1.0).contains(&score), "a cosine, got {score}");
+    }
+}
+
+#[test]
+fn a_choice_says_where_the_caption_comes_from() {
+    let bear = |arguments: &[&str]| {
+        let output = decap(&[&["caption", &photo("bear.webp"), "--json"][..], arguments].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let record = json_lines(&stdout(&output)).remove(0);
+        (
+            record["chosen_from"].as_str().unwrap().to_owned(),
+            stderr(&output),
+        )
+    };
+    for (arguments, from) in [
+        (&["--rerank", "none"][..], "written"),
+        (&["--rerank", "consensus", "--written-only"], "written"),
+        (&["--rerank", "encoder", "--written-only"], "written"),
+        (&["--method", "retrieval"], "memory"),
+        (&["--method", "consensus"], "memory"),
+        (&["--temperature", "0.5"], "written"),
+    ] {
+        let (found, told) = bear(arguments);
+        assert_eq!(found, from, "{arguments:?}");
+        assert!(!told.contains("changes nothing"), "{told}");
+    }
+    let (_, told) = bear(&["--method", "visual", "--rerank", "consensus"]);
+    assert!(
+        told.contains("--rerank changes nothing without --method projection"),
+        "{told}"
+    );
+    let (_, told) = bear(&["--rerank", "none", "--written-only"]);
+    assert!(
+        told.contains("change nothing without --rerank consensus"),
+        "{told}"
+    );
+    for senseless in [
+        &["--method", "consensus", "--written-only"][..],
+        &["--rerank", "most"],
+        &["--rerank", "consensus", "--consensus-tau", "0"],
+        &["--rerank", "consensus", "--consensus-voters", "0"],
+        &["--rerank", "consensus", "--consensus-penalty", "x"],
+    ] {
+        let output = decap(&[&["caption", &photo("bear.webp")][..], senseless].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{senseless:?}: {}",
+            stderr(&output)
+        );
+    }
 }
 
 #[test]
 fn writing_is_as_asked() {
+    // What the decoder writes, not what is chosen among it and the memory.
+    let bear = |options: &[&str]| bear(&[options, &["--rerank", "none"]].concat());
     let (greedy, greedy_score) = bear(&[]);
     let is_short = words(&greedy).count() < 14;
     assert!(is_short, "{greedy}");

@@ -60,14 +60,14 @@ fn a_report_has_scores_predictions_curves_and_a_page() {
         "--sweep",
         "memory=200,2000",
     ]);
-    for method in ["projection", "nearest", "retrieval", "visual"] {
+    for method in ["projection", "nearest", "retrieval", "visual", "consensus"] {
         assert!(table.contains(method), "{table}");
     }
 
     let scores = read_json(&report.join("scores.json"));
     assert_eq!(scores["dataset"]["images"], 9);
-    assert_eq!(scores["systems"].as_array().unwrap().len(), 4);
-    assert_eq!(scores["comparisons"].as_array().unwrap().len(), 6);
+    assert_eq!(scores["systems"].as_array().unwrap().len(), 5);
+    assert_eq!(scores["comparisons"].as_array().unwrap().len(), 10);
     for system in scores["systems"].as_array().unwrap() {
         let cider = system["scores"]["CIDEr"].as_f64().unwrap();
         let interval = &system["intervals"]["CIDEr"];

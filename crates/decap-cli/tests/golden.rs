@@ -96,7 +96,7 @@ fn help_of_every_command() {
 
 #[test]
 fn captions_of_the_nine_examples_by_each_method() {
-    for method in ["projection", "visual", "nearest", "retrieval"] {
+    for method in ["projection", "visual", "nearest", "retrieval", "consensus"] {
         let line = format!("caption examples/photos --precision f32 --method {method}");
         let output = run(&root(), &line);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -129,6 +129,11 @@ fn captions_as_they_were_asked_for() {
         "--max-length 4",
         "--repetition-penalty 1.3 --no-repeat-ngram 2",
         "--ban bear --ban water",
+        "--repeated-words allow",
+        "--rerank none",
+        "--rerank consensus",
+        "--rerank consensus --written-only",
+        "--rerank encoder",
         "--sentence-case",
         "--tau 0.2",
     ] {

@@ -13,7 +13,7 @@ use decap::Captioner;
 use decap::Embeddings;
 use decap::hexadecimal;
 use decap::memory::Evidence;
-use decap::{Caption, CaptionOptions};
+use decap::{Caption, CaptionOptions, ChosenFrom};
 use decap::{Error, Result};
 
 /// Photos captioned together: what an interrupted run loses at most.
@@ -29,6 +29,8 @@ struct KeptCaption {
     photo: String,
     caption: String,
     score: f32,
+    #[serde(default)]
+    chosen_from: ChosenFrom,
     evidence: Vec<Evidence>,
 }
 
@@ -107,6 +109,7 @@ impl From<(&String, &Caption)> for KeptCaption {
             photo: photo.clone(),
             caption: caption.text.clone(),
             score: caption.score,
+            chosen_from: caption.chosen_from,
             evidence: caption.evidence.clone(),
         }
     }
@@ -117,6 +120,7 @@ impl From<&KeptCaption> for Caption {
         Self {
             text: kept.caption.clone(),
             score: kept.score,
+            chosen_from: kept.chosen_from,
             evidence: kept.evidence.clone(),
         }
     }

@@ -1,8 +1,10 @@
 //! What comes out of a captioner, and what may be chosen about it.
 
+use crate::consensus::{ConsensusOptions, Rerank};
 use crate::decoder::{Case, GenerateOptions};
 use crate::memory::Evidence;
 use decap_encoder::encoder::REFERENCE_TAU;
+use serde::{Deserialize, Serialize};
 
 /// Memory sentences that are shown with a caption unless the caller says otherwise.
 const DEFAULT_EVIDENCE: usize = 3;
@@ -19,6 +21,9 @@ pub enum Method {
     Nearest,
     /// CLIPRe: the nearest memory sentence, word for word.
     Retrieval,
+    /// Of the nearest memory sentences the one that the others agree with most, word for word; not in
+    /// the paper.
+    Consensus,
 }
 
 /// What the caller may choose for each caption; [`Captioner::options`](crate::Captioner::options)
@@ -32,6 +37,11 @@ pub struct CaptionOptions {
     pub tau: f32,
     /// Memory sentences to show for each caption. Default 3.
     pub evidence: usize,
+    /// How a projection's caption is chosen among several. The other methods are the paper's baselines,
+    /// which stay as they are.
+    pub rerank: Rerank,
+    /// How candidates are found and judged, where there are several.
+    pub consensus: ConsensusOptions,
     /// How the decoder writes.
     pub generate: GenerateOptions,
     /// Letter case of the caption.
@@ -45,9 +55,26 @@ impl Default for CaptionOptions {
             method: Method::default(),
             tau: REFERENCE_TAU,
             evidence: DEFAULT_EVIDENCE,
+            rerank: Rerank::default(),
+            consensus: ConsensusOptions::default(),
             generate: GenerateOptions::default(),
             case: Case::default(),
         }
+    }
+}
+
+impl CaptionOptions {
+    /// How the caption of this method is chosen among several.
+    pub fn rerank_in_use(&self) -> Rerank {
+        match self.method {
+            Method::Projection => self.rerank,
+            _ => Rerank::None,
+        }
+    }
+
+    /// Whether memory sentences vote.
+    pub(crate) fn is_by_consensus(&self) -> bool {
+        self.method == Method::Consensus || self.rerank_in_use() == Rerank::Consensus
     }
 }
 
@@ -56,11 +83,26 @@ impl Default for CaptionOptions {
 pub struct Caption {
     /// The caption.
     pub text: String,
-    /// Mean log-probability of its tokens; for retrieval, the cosine to the photo.
+    /// Mean log-probability of its tokens, whoever wrote it; for the methods `Retrieval` and `Consensus`,
+    /// the cosine to the photo.
     pub score: f32,
+    /// Whether the decoder wrote it.
+    pub chosen_from: ChosenFrom,
     /// The memory sentences that it comes from, heaviest first: of a projection those with the largest
-    /// weights, of [`Method::Nearest`] and [`Method::Retrieval`] the one, of [`Method::Visual`] none.
+    /// weights, of [`Method::Consensus`] those that voted, of
+    /// [`Method::Nearest`] and [`Method::Retrieval`] the one, of [`Method::Visual`] none.
     pub evidence: Vec<Evidence>,
+}
+
+/// Where a caption's words come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChosenFrom {
+    /// The decoder wrote it.
+    #[default]
+    Written,
+    /// It is a sentence of the memory.
+    Memory,
 }
 
 /// Where the time went, in milliseconds.
@@ -74,16 +116,34 @@ pub struct Timings {
     pub project_ms: f64,
     /// Through the decoder.
     pub generate_ms: f64,
+    /// Choosing among candidates.
+    pub choose_ms: f64,
+}
+
+impl ChosenFrom {
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Memory => "memory",
+        }
+    }
 }
 
 impl Method {
     /// All of them, the paper's own first.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Projection,
         Self::Nearest,
         Self::Retrieval,
         Self::Visual,
+        Self::Consensus,
     ];
+
+    /// Whether the decoder writes the caption.
+    pub fn writes(self) -> bool {
+        !matches!(self, Self::Retrieval | Self::Consensus)
+    }
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {
@@ -92,6 +152,7 @@ impl Method {
             Self::Visual => "visual",
             Self::Nearest => "nearest",
             Self::Retrieval => "retrieval",
+            Self::Consensus => "consensus",
         }
     }
 }

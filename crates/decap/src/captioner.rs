@@ -1,13 +1,15 @@
 //! The captioner: photo to embedding, onto the memory, into words.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use crate::caption::{Caption, CaptionOptions, Method, Timings};
-use crate::decoder::{CONFIG_FILE, Decoder, WEIGHTS_FILE, detokenise};
+use crate::caption::{Caption, CaptionOptions, ChosenFrom, Method, Timings};
+use crate::choosing::Chosen;
+use crate::consensus::Phrases;
+use crate::decoder::{CONFIG_FILE, Decoder, WEIGHTS_FILE};
 use crate::memory::{Evidence, Memory, MemoryOptions};
 use crate::model::{MODEL_FILE, ModelDescription, TOKENIZER_FILE};
 use decap_encoder::OpenOptions;
@@ -25,6 +27,8 @@ pub struct Captioner {
     description: ModelDescription,
     encoder: Arc<Encoder>,
     memory: Memory,
+    /// The memory's words, read when candidates are first compared with them.
+    phrases: OnceLock<Phrases>,
     decoder: Decoder,
     tokenizer: Tokenizer,
     precision: Precision,
@@ -76,6 +80,7 @@ impl Captioner {
             description,
             encoder,
             memory,
+            phrases: OnceLock::new(),
             decoder,
             tokenizer,
             precision,
@@ -127,15 +132,19 @@ impl Captioner {
     pub fn set_memory(&mut self, memory: Memory) -> Result<()> {
         memory.check_made_by(&self.encoder)?;
         self.memory = memory.with_precision(self.precision);
+        self.phrases = OnceLock::new();
         Ok(())
     }
 
     /// The model's own choice of everything.
     pub fn options(&self) -> CaptionOptions {
+        let writing = &self.description.writing;
         CaptionOptions {
             tau: self.description.tau,
-            generate: self.description.writing.generate_options(),
-            case: self.description.writing.case(),
+            rerank: writing.rerank,
+            consensus: writing.consensus.clone(),
+            generate: writing.generate_options(),
+            case: writing.case(),
             ..CaptionOptions::default()
         }
     }
@@ -170,17 +179,25 @@ impl Captioner {
         let (prefixes, evidence) = self.prefixes(embeddings, options)?;
         let project_ms = milliseconds(started);
         let started = Instant::now();
-        let written = match options.method {
-            Method::Retrieval => self.retrieve(embeddings)?,
-            _ => self.write(&prefixes, options)?,
+        let written = match options.method.writes() {
+            true => self.write(&prefixes, options)?,
+            false => Vec::new(),
         };
         let generate_ms = milliseconds(started);
-        let captions = written
+        let started = Instant::now();
+        let chosen = match options.method {
+            Method::Retrieval => self.retrieve(embeddings)?,
+            Method::Consensus => self.choose_retrieved(embeddings, options)?,
+            _ => self.choose(embeddings, &prefixes, written, options)?,
+        };
+        let choose_ms = milliseconds(started);
+        let captions = chosen
             .into_iter()
             .zip(evidence)
-            .map(|((text, score), evidence)| Caption {
-                text,
-                score,
+            .map(|(chosen, evidence)| Caption {
+                text: chosen.text,
+                score: chosen.score,
+                chosen_from: chosen.from,
                 evidence,
             })
             .collect();
@@ -189,6 +206,7 @@ impl Captioner {
             Timings {
                 project_ms,
                 generate_ms,
+                choose_ms,
                 ..Timings::default()
             },
         ))
@@ -202,6 +220,12 @@ impl Captioner {
     /// The support memory.
     pub fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// The memory's words.
+    pub(crate) fn phrases(&self) -> &Phrases {
+        self.phrases
+            .get_or_init(|| Phrases::of(self.memory.captions()))
     }
 
     /// The decoder.
@@ -261,6 +285,12 @@ impl Captioner {
                 let evidence = projections.into_iter().map(|p| p.evidence);
                 Ok((prefixes, evidence.collect()))
             }
+            // Its sentences vote, by their cosines at this temperature.
+            Method::Consensus => {
+                let tau = options.consensus.tau;
+                let voters = self.memory.project(embeddings, tau, options.evidence)?;
+                Ok((Vec::new(), voters.into_iter().map(|p| p.evidence).collect()))
+            }
             // The memory has no part in it.
             Method::Visual => {
                 let none = vec![Vec::new(); embeddings.len()];
@@ -286,23 +316,14 @@ impl Captioner {
         }
     }
 
-    fn retrieve(&self, embeddings: &Embeddings) -> Result<Vec<(String, f32)>> {
+    fn retrieve(&self, embeddings: &Embeddings) -> Result<Vec<Chosen>> {
         let nearest = self.memory.nearest(embeddings)?;
-        Ok(nearest
-            .into_iter()
-            .map(|found| (found.text, found.cosine))
-            .collect())
-    }
-
-    fn write(&self, prefixes: &[f32], options: &CaptionOptions) -> Result<Vec<(String, f32)>> {
-        let generated = self.decoder.generate(prefixes, &options.generate)?;
-        generated
-            .into_iter()
-            .map(|caption| {
-                let text = self.tokenizer.decode(&caption.caption_ids())?;
-                Ok((detokenise(&text, options.case), caption.score))
-            })
-            .collect()
+        let chosen = nearest.into_iter().map(|found| Chosen {
+            text: found.text,
+            score: found.cosine,
+            from: ChosenFrom::Memory,
+        });
+        Ok(chosen.collect())
     }
 }
 

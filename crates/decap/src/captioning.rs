@@ -91,41 +91,50 @@ impl Captioner {
         mut consume: impl FnMut(Captioned) -> Result<(), E>,
     ) -> Result<(), E> {
         let encoder = self.encoder();
-        embed_batches(
-            encoder,
-            inputs,
-            read,
-            stop,
-            |_| Ok(()),
-            |batch| {
-                let mut embeddings = Embeddings::empty(encoder.width());
-                for (embedding, ()) in batch.iter().filter_map(|one| one.result.as_ref().ok()) {
-                    embeddings.push(embedding)?;
-                }
-                let (captions, together) = self.caption_embeddings(&embeddings, options)?;
-                let share = 1.0 / captions.len().max(1) as f64;
-                let mut captions = captions.into_iter();
-                for one in batch {
-                    let timings = Timings {
-                        decode_ms: one.decode_ms,
-                        encode_ms: one.encode_ms,
-                        project_ms: together.project_ms * share,
-                        generate_ms: together.generate_ms * share,
-                    };
-                    let written = |_| {
-                        let missing =
-                            || Error::Usage("expected a caption for each embedding".into());
-                        captions.next().ok_or_else(missing)
-                    };
-                    consume(Captioned {
-                        input: one.input,
-                        result: one.result.and_then(written),
-                        warnings: one.warnings,
-                        timings,
-                    })?;
-                }
-                Ok(())
-            },
-        )
+        std::thread::scope(|scope| {
+            if options.is_by_consensus() {
+                // It takes as long as a photo, and the first photo is not encoded yet.
+                scope.spawn(|| {
+                    self.phrases();
+                });
+            }
+            embed_batches(
+                encoder,
+                inputs,
+                read,
+                stop,
+                |_| Ok(()),
+                |batch| {
+                    let mut embeddings = Embeddings::empty(encoder.width());
+                    for (embedding, ()) in batch.iter().filter_map(|one| one.result.as_ref().ok()) {
+                        embeddings.push(embedding)?;
+                    }
+                    let (captions, together) = self.caption_embeddings(&embeddings, options)?;
+                    let share = 1.0 / captions.len().max(1) as f64;
+                    let mut captions = captions.into_iter();
+                    for one in batch {
+                        let timings = Timings {
+                            decode_ms: one.decode_ms,
+                            encode_ms: one.encode_ms,
+                            project_ms: together.project_ms * share,
+                            generate_ms: together.generate_ms * share,
+                            choose_ms: together.choose_ms * share,
+                        };
+                        let written = |_| {
+                            let missing =
+                                || Error::Usage("expected a caption for each embedding".into());
+                            captions.next().ok_or_else(missing)
+                        };
+                        consume(Captioned {
+                            input: one.input,
+                            result: one.result.and_then(written),
+                            warnings: one.warnings,
+                            timings,
+                        })?;
+                    }
+                    Ok(())
+                },
+            )
+        })
     }
 }

@@ -30,6 +30,8 @@ mod budget;
 mod caption;
 mod captioner;
 mod captioning;
+mod choosing;
+mod consensus;
 mod input;
 mod loading;
 mod machine;
@@ -40,9 +42,10 @@ pub mod memory;
 pub mod model;
 pub mod pipeline;
 
-pub use caption::{Caption, CaptionOptions, Method, Timings};
+pub use caption::{Caption, CaptionOptions, ChosenFrom, Method, Timings};
 pub use captioner::Captioner;
 pub use captioning::Captioned;
+pub use consensus::{ConsensusOptions, Rerank};
 pub use decap_encoder::{
     Disk, Embedding, Embeddings, Error, InputFault, OpenOptions, Places, Precision, Result, RunKey,
     encoder, grouped, hexadecimal, output, random, tokenizer, weights,

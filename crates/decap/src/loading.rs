@@ -4,9 +4,7 @@ use std::path::Path;
 
 use crate::budget::Budget;
 use decap_encoder::Result;
-use decap_media::{
-    Limits, RgbImage, SampledFrames, VideoOptions, image, memory_to_decode, video,
-};
+use decap_media::{Limits, RgbImage, SampledFrames, VideoOptions, image, memory_to_decode, video};
 
 /// What `ffmpeg` and the frames that it sends take, as far as it can be told before it starts.
 const VIDEO_BYTES: u64 = 256 << 20;

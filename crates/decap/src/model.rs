@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decoder::{Case, GenerateOptions, Method};
+use crate::consensus::{ConsensusOptions, Rerank};
+use crate::decoder::{Case, GenerateOptions, Method, RepeatedWords};
 pub use decap_encoder::encoder::{EncoderReference, MODEL_FILE};
 use decap_encoder::encoder::{MODEL_FORMAT, MODEL_FORMAT_VERSION};
 use decap_encoder::output::write_atomically;
@@ -47,6 +48,12 @@ pub struct Writing {
     pub repetition_penalty: f32,
     /// A run of this many tokens is not written twice; 0 = no such rule.
     pub no_repeat_ngram: usize,
+    /// Whether a caption may say a content word twice.
+    pub repeated_words: RepeatedWords,
+    /// How the caption is chosen among several.
+    pub rerank: Rerank,
+    /// How candidates are found and judged, where there are several.
+    pub consensus: ConsensusOptions,
     /// Capital letter and full stop, or as the decoder wrote it.
     pub sentence_case: bool,
 }
@@ -76,18 +83,22 @@ impl Default for Writing {
             max_tokens: 30,
             repetition_penalty: 1.0,
             no_repeat_ngram: 0,
+            repeated_words: RepeatedWords::Allow,
+            rerank: Rerank::None,
+            consensus: ConsensusOptions::default(),
             sentence_case: false,
         }
     }
 }
 
 impl Writing {
-    /// What goes with small decoders: a few beams, which cost little there.
+    /// What goes with small decoders: a few beams, which cost little there, and no word twice.
     pub fn fast() -> Self {
         Self {
             beam: 3,
             max_tokens: 40,
             no_repeat_ngram: 3,
+            repeated_words: RepeatedWords::Forbid,
             ..Self::default()
         }
     }
@@ -106,6 +117,7 @@ impl Writing {
             max_tokens: self.max_tokens,
             repetition_penalty: self.repetition_penalty,
             no_repeat_ngram: self.no_repeat_ngram,
+            repeated_words: self.repeated_words,
             ..GenerateOptions::default()
         }
     }

@@ -18,7 +18,7 @@ use decap::media::Limits;
 use decap::media::image::open;
 use decap::tokenizer::Tokenizer;
 use decap::tokenizer::clip::ClipTokenizer;
-use decap::{Captioner, Embeddings};
+use decap::{Captioner, Embeddings, Rerank};
 use rayon::prelude::*;
 
 /// What both tokenizers give back as it was.
@@ -201,6 +201,7 @@ impl Examples {
     fn captions(&self, generate: GenerateOptions) -> Vec<String> {
         let mut options = self.captioner.options();
         options.generate = generate;
+        options.rerank = Rerank::None;
         let (captions, _) = self
             .captioner
             .caption_embeddings(&self.embeddings, &options)

@@ -1,7 +1,7 @@
 //! What METEOR knows of each word of the captions at hand, looked up once.
 
 use super::resources::{Phrases, PrefixCache, Resources};
-use crate::ngrams::WordMap;
+use caption_words::WordMap;
 use rayon::prelude::*;
 use rust_stemmers::{Algorithm, Stemmer};
 use std::collections::{HashMap, HashSet};

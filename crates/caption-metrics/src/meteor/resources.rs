@@ -5,8 +5,8 @@
 //! tables), the vocabulary of the phrases (a word table), and the phrases (see [`Phrases`]).
 
 use crate::error::Error;
-use crate::ngrams::{Ngram, NgramMap};
 use crate::write::write_whole;
+use caption_words::{Ngram, NgramMap};
 use rayon::prelude::*;
 use std::io::Write;
 use std::path::Path;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use decap::Method;
+use decap::decoder::RepeatedWords;
 
+use super::choosing::ChoosingArgs;
 use super::count::{at_least_one, frames, positive};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
@@ -60,6 +62,8 @@ pub struct CaptionArgs {
     #[command(flatten)]
     pub generate: GenerateArgs,
     #[command(flatten)]
+    pub choosing: ChoosingArgs,
+    #[command(flatten)]
     pub limits: LimitArgs,
 }
 
@@ -94,6 +98,10 @@ pub struct GenerateArgs {
     /// Never write the same N tokens in a row twice (0 = off; default: the model's).
     #[arg(long, value_name = "N")]
     pub no_repeat_ngram: Option<usize>,
+    /// Whether a caption may say a content word twice, singular and plural as one (default: the
+    /// model's).
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub repeated_words: Option<RepeatedWordsArg>,
     /// Never write this word or phrase, or its plural in s (may be given several times).
     #[arg(long, value_name = "WORDS")]
     pub ban: Vec<String>,
@@ -112,6 +120,26 @@ pub enum MethodArg {
     Nearest,
     /// The nearest memory sentence, word for word.
     Retrieval,
+    /// Of the nearest memory sentences the one that the others agree with most, word for word.
+    Consensus,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RepeatedWordsArg {
+    /// It may.
+    Allow,
+    /// It never does.
+    Forbid,
+}
+
+impl RepeatedWordsArg {
+    /// This choice as the library calls it.
+    pub fn repeated_words(self) -> RepeatedWords {
+        match self {
+            Self::Allow => RepeatedWords::Allow,
+            Self::Forbid => RepeatedWords::Forbid,
+        }
+    }
 }
 
 impl MethodArg {
@@ -122,6 +150,7 @@ impl MethodArg {
             Self::Visual => Method::Visual,
             Self::Nearest => Method::Nearest,
             Self::Retrieval => Method::Retrieval,
+            Self::Consensus => Method::Consensus,
         }
     }
 }

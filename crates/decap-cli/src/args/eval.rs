@@ -11,6 +11,7 @@ use decap_eval::Benchmark;
 
 use super::caption::GenerateArgs;
 use super::caption::MethodArg;
+use super::choosing::ChoosingArgs;
 use super::count::{at_least_one, draws, frames, pixels, positive};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
@@ -65,6 +66,8 @@ pub struct EvalArgs {
     pub metrics: MetricArgs,
     #[command(flatten)]
     pub generate: GenerateArgs,
+    #[command(flatten)]
+    pub choosing: ChoosingArgs,
     /// Photos encoded at a time.
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,

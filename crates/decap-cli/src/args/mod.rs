@@ -3,6 +3,7 @@
 mod align;
 mod bench;
 mod caption;
+mod choosing;
 mod count;
 mod embed;
 mod eval;
@@ -22,6 +23,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use align::AlignArgs;
 pub use bench::BenchArgs;
 pub use caption::{CaptionArgs, GenerateArgs};
+pub use choosing::ChoosingArgs;
 pub use embed::EmbedArgs;
 pub use eval::{EvalArgs, SweepArg};
 pub use import::{ExportArgs, ExportForm, ImportArgs};
@@ -110,7 +112,7 @@ pub enum Command {
     /// Time the work that captioning and training are made of.
     Bench(BenchArgs),
     /// Caption a data set's photos by each method, score the captions, write a report.
-    Eval(EvalArgs),
+    Eval(Box<EvalArgs>),
     /// BLEU, METEOR, ROUGE-L and CIDEr without Java.
     Score(ScoreArgs),
     /// Say what a model is, or download one.

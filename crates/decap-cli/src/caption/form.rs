@@ -45,7 +45,7 @@ impl LineForm {
             )),
             ("csv", false) => {
                 let evidence = match args.method.method() {
-                    Method::Projection => args.evidence,
+                    Method::Projection | Method::Consensus => args.evidence,
                     Method::Nearest | Method::Retrieval => args.evidence.min(1),
                     Method::Visual => 0,
                 };
@@ -140,6 +140,7 @@ pub fn csv_line(path: &Path, caption: &Caption, evidence: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use decap::ChosenFrom;
 
     #[test]
     fn cut_lines_have_no_key() {
@@ -152,6 +153,7 @@ mod tests {
         let caption = Caption {
             text: "a \"dog\", black".to_owned(),
             score: -0.5,
+            chosen_from: ChosenFrom::Written,
             evidence: vec![Evidence {
                 text: "a dog".to_owned(),
                 weight: 0.25,

@@ -14,6 +14,7 @@ use indicatif::ProgressBar;
 
 use crate::args::{CaptionArgs, GenerateArgs};
 use crate::cache::cache_folder;
+use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{self, Depth};
@@ -182,6 +183,7 @@ fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionO
     options.method = args.method.method();
     options.tau = args.tau.unwrap_or(options.tau);
     apply_writing(captioner, &args.generate, &mut options)?;
+    apply_choosing(&args.choosing, &[options.method], &mut options)?;
     Ok(options)
 }
 
@@ -227,8 +229,15 @@ pub fn apply_writing(
         .repetition_penalty
         .unwrap_or(generate.repetition_penalty);
     generate.no_repeat_ngram = typed.no_repeat_ngram.unwrap_or(generate.no_repeat_ngram);
-    if options.method == decap::Method::Retrieval && !typed.ban.is_empty() {
-        print::warn("decap: --ban changes nothing with --method retrieval, which writes no words");
+    generate.repeated_words = typed
+        .repeated_words
+        .map_or(generate.repeated_words, |how| how.repeated_words());
+    let method = options.method;
+    if !method.writes() && !typed.ban.is_empty() {
+        let method = method.name();
+        print::warn(format!(
+            "decap: --ban changes nothing with --method {method}, which writes no words"
+        ));
     }
     for phrase in &typed.ban {
         let writings = captioner

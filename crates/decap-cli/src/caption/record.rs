@@ -32,6 +32,7 @@ pub fn of_caption(
         path: name::of(path),
         caption: &caption.text,
         score: rounded(f64::from(caption.score), 6),
+        chosen_from: caption.chosen_from.name(),
         evidence: caption.evidence.iter().map(EvidenceRecord::new).collect(),
         model: maker.model,
         run: maker.run,
@@ -40,6 +41,7 @@ pub fn of_caption(
             encode: rounded(timings.encode_ms, 3),
             project: rounded(timings.project_ms, 3),
             generate: rounded(timings.generate_ms, 3),
+            choose: rounded(timings.choose_ms, 3),
         },
     })
 }
@@ -63,6 +65,7 @@ struct Record<'a> {
     path: String,
     caption: &'a str,
     score: f64,
+    chosen_from: &'static str,
     evidence: Vec<EvidenceRecord<'a>>,
     model: &'a str,
     run: &'a str,
@@ -81,6 +84,7 @@ struct Milliseconds {
     encode: f64,
     project: f64,
     generate: f64,
+    choose: f64,
 }
 
 #[derive(Serialize)]

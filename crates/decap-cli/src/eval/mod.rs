@@ -20,6 +20,7 @@ use crate::args::{EvalArgs, SweepArg};
 use crate::cache::cache_folder;
 use crate::caption::apply_writing;
 use crate::captions::open_meteor;
+use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome};
 use crate::memory::read_all;
@@ -250,6 +251,7 @@ fn caption_options(captioner: &Captioner, args: &EvalArgs) -> Result<CaptionOpti
     options.evidence = args.report.evidence;
     options.tau = args.tau.unwrap_or(options.tau);
     apply_writing(captioner, &args.generate, &mut options)?;
+    apply_choosing(&args.choosing, &args.methods(), &mut options)?;
     Ok(options)
 }
 

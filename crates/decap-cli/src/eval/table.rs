@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use decap::Rerank;
 use decap_eval::{Report, System};
 use serde_json::{Map, Value, json};
 
@@ -42,13 +43,15 @@ fn print_table(output: &mut dyn Write, report: &Report<'_>) -> std::io::Result<(
         .into_iter()
         .filter(|metric| report.systems.iter().any(|s| s.interval(metric).is_some()))
         .collect();
-    write!(output, "{:<11}", "method")?;
+    let names: Vec<String> = report.systems.iter().map(name).collect();
+    let width = names.iter().map(String::len).max().unwrap_or(0).max(11);
+    write!(output, "{:<width$}", "method")?;
     for metric in &metrics {
         write!(output, " {metric:>7}")?;
     }
     writeln!(output, "   CIDEr interval")?;
-    for system in report.systems {
-        write!(output, "{:<11}", system.options.method.name())?;
+    for (system, name) in report.systems.iter().zip(names) {
+        write!(output, "{name:<width$}")?;
         for metric in &metrics {
             let value = system.interval(metric).map_or(f64::NAN, |one| one.value);
             write!(output, " {:>7.1}", value * 100.0)?;
@@ -91,6 +94,15 @@ fn print_table(output: &mut dyn Write, report: &Report<'_>) -> std::io::Result<(
     Ok(())
 }
 
+/// The method, and how its caption was chosen among several.
+fn name(system: &System) -> String {
+    let method = system.options.method.name();
+    match system.options.rerank_in_use() {
+        Rerank::None => method.to_owned(),
+        rerank => format!("{method}, {}", rerank.name()),
+    }
+}
+
 fn record(report: &Report<'_>) -> Value {
     let curves = report.curves.iter().map(|curve| {
         let points = curve.points.iter().map(|point| {
@@ -119,5 +131,6 @@ fn system_record(system: &System) -> Value {
         scores.insert(one.metric.to_owned(), json!(one.value));
         intervals.insert(one.metric.to_owned(), json!([one.low, one.high]));
     }
-    json!({ "method": system.options.method.name(), "scores": scores, "intervals": intervals })
+    let (method, rerank) = (system.options.method.name(), system.options.rerank_in_use());
+    json!({ "method": method, "rerank": rerank, "scores": scores, "intervals": intervals })
 }

@@ -71,6 +71,7 @@ fn record(findings: &Findings) -> Value {
             "distinct_2": diversity.distinct[1],
             "distinct_3": diversity.distinct[2],
             "distinct_4": diversity.distinct[3],
+            "repeated": diversity.repeated,
             "novel": diversity.novel,
             "self_cider": findings.self_cider,
         }),
@@ -130,6 +131,12 @@ fn print_table(output: &mut dyn Write, findings: &Findings) -> std::io::Result<(
     for (share, order) in diversity.distinct.iter().zip(1..) {
         writeln!(output, "distinct-{order:<3} {share:7.3}")?;
     }
+    writeln!(
+        output,
+        "{:<12} {:7.2} % of captions say a word twice",
+        "repeated",
+        diversity.repeated * 100.0
+    )?;
     if let Some(novel) = diversity.novel {
         writeln!(
             output,

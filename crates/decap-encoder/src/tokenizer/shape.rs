@@ -105,6 +105,31 @@ impl Tokenizer {
         }
     }
 
+    /// The letters that token `id` adds to the text: without the marks of [`Tokenizer::shape`] and without
+    /// spaces. `None` for tokens that write nothing, or only part of a letter.
+    pub fn piece(&self, id: u32) -> Option<String> {
+        let word_piece = match &self.inner {
+            Inner::HuggingFace { tokenizer, .. } => match tokenizer.get_model() {
+                ModelWrapper::WordPiece(model) => Some((tokenizer, model)),
+                _ => None,
+            },
+            Inner::Clip(_) => None,
+        };
+        let text = match word_piece {
+            // Its decoder would leave the mark of a text's first token.
+            Some((tokenizer, model)) => {
+                let name = tokenizer.id_to_token(id)?;
+                let prefix = &model.continuing_subword_prefix;
+                name.strip_prefix(prefix.as_str())
+                    .map(str::to_owned)
+                    .unwrap_or(name)
+            }
+            None => self.decode(&[id]).ok()?,
+        };
+        let text = text.trim();
+        (!text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER)).then(|| text.to_owned())
+    }
+
     /// The token for what the vocabulary cannot write, where there is one.
     pub fn unknown(&self) -> Option<u32> {
         let Inner::HuggingFace { tokenizer, .. } = &self.inner else {
@@ -150,6 +175,9 @@ mod tests {
         let words = shapes.iter().filter(|shape| shape.ends_word).count();
         assert_eq!(words, 4, "{shapes:?}");
         assert!(shapes.last().unwrap().ends_sentence);
+        let pieces: Vec<String> = ids.iter().filter_map(|&id| tokenizer.piece(id)).collect();
+        assert_eq!(pieces.concat(), "snowman,xyzzyq!");
+        assert_eq!(tokenizer.piece(tokenizer.end()), None);
         assert_eq!(tokenizer.unknown(), None);
     }
 }

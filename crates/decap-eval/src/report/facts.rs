@@ -1,6 +1,6 @@
 //! What the report was made of, when, and by which command.
 
-use decap::grouped;
+use decap::{Rerank, grouped};
 use std::fmt::Write as _;
 
 use super::Report;
@@ -43,6 +43,10 @@ impl Report<'_> {
             ),
             ("Temperature tau", model.tau.to_string()),
         ];
+        let reranks = self.systems.iter().map(|one| one.options.rerank_in_use());
+        if let Some(rerank) = reranks.into_iter().find(|&how| how != Rerank::None) {
+            facts.push(("Captions chosen by", rerank.name().to_owned()));
+        }
         if self.set.without_references > 0 {
             let left_out = counted(self.set.without_references, "photo");
             facts.push(("Left out", format!("{left_out} without references")));

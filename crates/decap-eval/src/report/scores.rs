@@ -63,6 +63,7 @@ impl Report<'_> {
         json!({
             "method": system.options.method.name(),
             "tau": shortest(system.options.tau),
+            "rerank": system.options.rerank_in_use(),
             "scores": fractions(&system.intervals),
             "intervals": intervals(&system.intervals),
             "diversity": {
@@ -73,6 +74,7 @@ impl Report<'_> {
                 "distinct_3": diversity.distinct[2],
                 "distinct_4": diversity.distinct[3],
                 "mean_length": diversity.mean_length_words,
+                "repeated": diversity.repeated,
                 "novel": diversity.novel,
             },
             "notes": notes.collect::<Vec<_>>(),

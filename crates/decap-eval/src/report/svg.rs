@@ -95,6 +95,7 @@ impl Svg {
             Method::Nearest => &[(-near, -near), (near, -near), (near, near), (-near, near)],
             Method::Retrieval => &[(0.0, -far), (far, near), (-far, near)],
             Method::Visual => &[(0.0, -far), (far, 0.0), (0.0, far), (-far, 0.0)],
+            Method::Consensus => &[(0.0, far), (far, -near), (-far, -near)],
         };
         let points: Vec<_> = outline.iter().map(|(dx, dy)| (x + dx, y + dy)).collect();
         self.path(&points, &format!("mark {}", method.name()));

@@ -144,7 +144,7 @@ impl Report<'_> {
         let with_novel = self.systems.iter().any(|one| one.diversity.novel.is_some());
         let mut html = String::from(
             "<div class=\"wide\"><table>\n<thead><tr><th>method</th><th>distinct captions</th>\
-             <th>vocabulary</th><th>words per caption</th>",
+             <th>vocabulary</th><th>words per caption</th><th>a word twice</th>",
         );
         if with_novel {
             html += "<th>novel captions</th>";
@@ -156,11 +156,12 @@ impl Report<'_> {
         } in self.systems
         {
             html += &format!(
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{:.1}</td>",
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{:.1}</td><td>{:.1} %</td>",
                 options.method.name(),
                 diversity.num_distinct_captions,
                 diversity.vocabulary_size,
-                diversity.mean_length_words
+                diversity.mean_length_words,
+                diversity.repeated * 100.0
             );
             if with_novel {
                 html += &diversity.novel.map_or_else(

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use caption_metrics::{Bootstrap, Interval, Options, Predictions, diversity, intervals, score};
 use decap::memory::Evidence;
-use decap::{Caption, CaptionOptions, Embeddings, Method};
+use decap::{Caption, CaptionOptions, ChosenFrom, Embeddings, Method};
 use serde_json::Value;
 
 use super::metric::{CIDER, METRICS};
@@ -150,6 +150,7 @@ fn system(set: &EvalSet, method: Method, captions: [String; 3], sentence: String
     let captions = captions.map(|text| Caption {
         text,
         score: 0.0,
+        chosen_from: ChosenFrom::Written,
         evidence: vec![Evidence {
             text: sentence.clone(),
             weight: 0.5,

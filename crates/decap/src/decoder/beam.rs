@@ -10,11 +10,12 @@ use super::constraints::Constraints;
 use super::forward::Session;
 use super::sentence::Sentence;
 
-/// The best sentence for each of `prefixes` `[rows, prefix_width]`, `width` of them followed.
+/// The `count` best sentences, best first, for each of `prefixes` `[rows, prefix_width]`; `width` of
+/// them are followed. There are fewer where fewer can be written, and always one.
 ///
 /// A sentence's value is its log-probability under the constrained distribution, divided by its
 /// number of tokens to the power `length_penalty`. An input is done when no sentence still
-/// followed can reach the best that has ended.
+/// followed can reach the `count` best that have ended.
 pub(super) fn search_beams(
     decoder: &Decoder,
     prefixes: &[f32],
@@ -22,14 +23,15 @@ pub(super) fn search_beams(
     max_tokens: usize,
     width: usize,
     length_penalty: f32,
-) -> Vec<Sentence> {
+    count: usize,
+) -> Vec<Vec<Sentence>> {
     let config = decoder.config();
     let ranking = Ranking {
         max_tokens,
         length_penalty: f64::from(length_penalty),
     };
     let num_inputs = prefixes.len() / config.prefix_width;
-    let mut searches: Vec<Search> = (0..num_inputs).map(|_| Search::new()).collect();
+    let mut searches: Vec<Search> = (0..num_inputs).map(|_| Search::new(count)).collect();
     let mut session = Session::new(&decoder.network, num_inputs, max_tokens);
     let mut logits = session.start(prefixes, &[]);
     for step in 1..=max_tokens {
@@ -76,10 +78,9 @@ pub(super) fn search_beams(
     }
     searches
         .into_iter()
-        .map(|search| {
-            search
-                .best
-                .map_or_else(Sentence::default, |best| best.sentence)
+        .map(|search| match search.ended.is_empty() {
+            true => vec![Sentence::default()],
+            false => search.ended.into_iter().map(|beam| beam.sentence).collect(),
         })
         .collect()
 }
@@ -114,7 +115,9 @@ impl Ranking {
 /// One input's search.
 struct Search {
     live: Vec<Beam>,
-    best: Option<Beam>,
+    /// The `count` best that have ended, best first.
+    ended: Vec<Beam>,
+    count: usize,
 }
 
 #[derive(Clone, Default)]
@@ -142,10 +145,11 @@ impl Candidate {
 }
 
 impl Search {
-    fn new() -> Self {
+    fn new(count: usize) -> Self {
         Self {
             live: vec![Beam::default()],
-            best: None,
+            ended: Vec::with_capacity(count + 1),
+            count,
         }
     }
 
@@ -239,11 +243,11 @@ impl Search {
     }
 
     fn is_decided(&self, ranking: Ranking) -> bool {
-        let Some(best) = &self.best else {
+        let Some(worst) = self.ended.last().filter(|_| self.ended.len() == self.count) else {
             return false;
         };
-        let best = ranking.value(best);
-        self.live.iter().all(|beam| ranking.bound(beam) <= best)
+        let worst = ranking.value(worst);
+        self.live.iter().all(|beam| ranking.bound(beam) <= worst)
     }
 
     /// At the greatest length sentences count though they have not ended.
@@ -253,10 +257,13 @@ impl Search {
         }
     }
 
+    /// Puts a sentence in its place; of equal ones the earlier is better.
     fn offer(&mut self, beam: Beam, ranking: Ranking) {
-        let better = |best: &Beam| ranking.value(&beam) > ranking.value(best);
-        if self.best.as_ref().is_none_or(better) {
-            self.best = Some(beam);
-        }
+        let value = ranking.value(&beam);
+        let place = self
+            .ended
+            .partition_point(|other| ranking.value(other) >= value);
+        self.ended.insert(place, beam);
+        self.ended.truncate(self.count);
     }
 }

@@ -2,7 +2,8 @@
 
 use decap_kernels::largest_index;
 
-use super::{Decoder, GenerateOptions};
+use super::word_table::WordTable;
+use super::{Decoder, GenerateOptions, RepeatedWords};
 use decap_encoder::tokenizer::{TokenShape, Tokenizer};
 use decap_encoder::{Error, Result};
 
@@ -50,6 +51,8 @@ impl Decoder {
 pub(super) struct Constraints<'a> {
     /// By the decoder's ids; empty where the decoder does not know its tokenizer.
     shapes: &'a [TokenShape],
+    /// What says which words were written, where none may be written twice.
+    once: Option<&'a WordTable>,
     /// In the decoder's ids; none of them is empty.
     banned: Vec<Vec<u32>>,
     start_token: Option<u32>,
@@ -64,6 +67,10 @@ impl<'a> Constraints<'a> {
         let vocabulary = decoder.vocabulary();
         Self {
             shapes: &decoder.shapes,
+            once: match options.repeated_words {
+                RepeatedWords::Allow => None,
+                RepeatedWords::Forbid => decoder.words.as_ref(),
+            },
             banned: options
                 .banned_words
                 .iter()
@@ -81,6 +88,7 @@ impl<'a> Constraints<'a> {
     /// Whether no caption is changed by them.
     pub fn are_none(&self) -> bool {
         self.banned.is_empty()
+            && self.once.is_none()
             && self.min_tokens == 0
             && self.repetition_penalty == 1.0
             && self.no_repeat_ngram == 0
@@ -97,6 +105,9 @@ impl<'a> Constraints<'a> {
         self.forbid_banned_words(words, logits);
         if self.no_repeat_ngram > 0 {
             forbid_repeated_ngrams(words, self.no_repeat_ngram, logits);
+        }
+        if let Some(table) = self.once {
+            table.forbid_repeated_words(self.shapes, words, logits);
         }
         if words.len() < self.min_tokens {
             self.forbid_end(words, logits);
@@ -213,6 +224,7 @@ mod tests {
     ) -> Constraints<'a> {
         Constraints {
             shapes,
+            once: None,
             banned: banned.iter().map(|word| word.to_vec()).collect(),
             start_token: None,
             end_token: 7,

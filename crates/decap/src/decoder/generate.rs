@@ -8,6 +8,7 @@ use super::beam::search_beams;
 use super::constraints::Constraints;
 use super::forward::Session;
 use super::sentence::Sentence;
+use super::word_table::RepeatedWords;
 use decap_encoder::random::RandomStream;
 use decap_encoder::{Error, Result};
 
@@ -28,6 +29,8 @@ pub struct GenerateOptions {
     pub repetition_penalty: f32,
     /// No run of this many tokens is written twice; 0 for no such rule.
     pub no_repeat_ngram: usize,
+    /// Whether a caption may say a content word twice. Default: it may, as the reference's.
+    pub repeated_words: RepeatedWords,
     /// Words and phrases never to write, each as its tokenizer ids: where one has several, its
     /// last is forbidden after the others. [`Decoder::writings`] gives a phrase's ids. What has an
     /// id that the decoder does not know cannot be written in any case.
@@ -65,6 +68,8 @@ pub struct Generated {
     pub token_ids: Vec<u32>,
     /// The mean natural log-probability of these tokens, before any constraint or temperature.
     pub score: f32,
+    /// The sum of these log-probabilities: that of the whole caption.
+    pub log_probability: f32,
     /// Whether the caption ended by itself rather than at the greatest length.
     pub ended: bool,
     start_id: Option<u32>,
@@ -79,6 +84,7 @@ impl Default for GenerateOptions {
             max_tokens: 30,
             repetition_penalty: 1.0,
             no_repeat_ngram: 0,
+            repeated_words: RepeatedWords::default(),
             banned_words: Vec::new(),
         }
     }
@@ -104,16 +110,59 @@ impl Decoder {
     /// [`Error::Mismatch`] where the width is not the decoder's, [`Error::Usage`] for options
     /// that make no sense.
     pub fn generate(&self, prefixes: &[f32], options: &GenerateOptions) -> Result<Vec<Generated>> {
-        self.check(options)?;
-        self.count_prefixes(prefixes)?;
-        Ok(on_pool(|| self.generate_checked(prefixes, options)))
+        let captions = self.generate_best(prefixes, options, 1)?;
+        Ok(captions.into_iter().flatten().collect())
     }
 
-    fn generate_checked(&self, prefixes: &[f32], options: &GenerateOptions) -> Vec<Generated> {
+    /// Writes the `count` best captions for each of `prefixes` `[rows, prefix_width]`, unit vectors:
+    /// `[rows][1..=count]`, best first by the value that beams compete for. The first is what
+    /// [`Decoder::generate`] writes.
+    ///
+    /// Beam search has as many as it follows beams, at most; the other methods write one.
+    ///
+    /// # Errors
+    /// As [`Decoder::generate`]; [`Error::Usage`] for a `count` of 0.
+    ///
+    /// ```
+    /// use decap::decoder::{GenerateOptions, Method};
+    /// let captioner = decap::Captioner::open("../../models/tiny")?;
+    /// let prefix = captioner.memory().row(7)?;
+    /// let mut options = GenerateOptions::default();
+    /// options.method = Method::Beam { width: 6, length_penalty: 1.0 };
+    /// let captions = captioner.decoder().generate_best(prefix.as_slice(), &options, 6)?;
+    /// assert_eq!((captions.len(), captions[0].len()), (1, 6));
+    /// for caption in &captions[0] {
+    ///     let text = captioner.tokenizer().decode(&caption.caption_ids())?;
+    ///     println!("{:.2}  {text}", caption.log_probability);
+    /// }
+    /// # Ok::<(), decap::Error>(())
+    /// ```
+    pub fn generate_best(
+        &self,
+        prefixes: &[f32],
+        options: &GenerateOptions,
+        count: usize,
+    ) -> Result<Vec<Vec<Generated>>> {
+        self.check(options)?;
+        if count == 0 {
+            let message = "count: expected at least 1 caption, got 0";
+            return Err(Error::Usage(message.into()));
+        }
+        self.count_prefixes(prefixes)?;
+        Ok(on_pool(|| self.generate_checked(prefixes, options, count)))
+    }
+
+    fn generate_checked(
+        &self,
+        prefixes: &[f32],
+        options: &GenerateOptions,
+        count: usize,
+    ) -> Vec<Vec<Generated>> {
         let constraints = Constraints::new(self, options);
-        let mut captions = Vec::new();
+        let mut captions: Vec<Vec<Generated>> = Vec::new();
+        let only = |sentences: Vec<Sentence>| sentences.into_iter().map(|one| vec![one]).collect();
         for group in prefixes.chunks(GROUP * self.config.prefix_width) {
-            let written = match options.method {
+            let written: Vec<Vec<Sentence>> = match options.method {
                 Method::Beam {
                     width,
                     length_penalty,
@@ -124,9 +173,10 @@ impl Decoder {
                     options.max_tokens,
                     width,
                     length_penalty,
+                    count.min(width),
                 ),
                 Method::Greedy => {
-                    self.follow(group, &constraints, options.max_tokens, &Pick::Likeliest)
+                    only(self.follow(group, &constraints, options.max_tokens, &Pick::Likeliest))
                 }
                 Method::Sample {
                     temperature,
@@ -140,10 +190,11 @@ impl Decoder {
                         seed,
                         first_row,
                     };
-                    self.follow(group, &constraints, options.max_tokens, &pick)
+                    only(self.follow(group, &constraints, options.max_tokens, &pick))
                 }
             };
-            captions.extend(written.into_iter().map(|sentence| self.finish(sentence)));
+            let finish = |one: Vec<Sentence>| one.into_iter().map(|one| self.finish(one)).collect();
+            captions.extend(written.into_iter().map(finish));
         }
         captions
     }
@@ -203,6 +254,7 @@ impl Decoder {
         Generated {
             token_ids: sentence.tokens.iter().filter_map(tokenizer_id).collect(),
             score: (sentence.log_probability / count) as f32,
+            log_probability: sentence.log_probability as f32,
             ended: sentence.ended,
             start_id: self.config.start_token.as_ref().and_then(tokenizer_id),
             end_id: tokenizer_id(&self.config.end_token).unwrap_or(u32::MAX),

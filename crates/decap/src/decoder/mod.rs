@@ -20,10 +20,12 @@ mod forward;
 mod generate;
 mod initialise;
 mod layout;
+mod score;
 mod sentence;
 mod text;
 mod vocabulary;
 mod weights;
+mod word_table;
 
 use std::path::Path;
 
@@ -36,6 +38,7 @@ pub use layout::{BlockLayout, LinearLayout, NormLayout, ParameterLayout, TensorL
 pub use text::{Case, detokenise};
 pub use vocabulary::Vocabulary;
 pub use weights::{DecoderWeights, WeightsDtype};
+pub use word_table::RepeatedWords;
 
 use decap_encoder::Precision;
 use decap_encoder::output::write_atomically;
@@ -44,6 +47,7 @@ use decap_encoder::weights::{Folder, Tensors};
 use decap_encoder::{Error, Result};
 use forward::{Network, Session};
 use vocabulary::VocabularyFile;
+use word_table::WordTable;
 
 /// The file with the decoder's shape and vocabulary.
 pub const CONFIG_FILE: &str = "decoder.json";
@@ -87,6 +91,8 @@ pub struct Decoder {
     network: Network,
     /// By the decoder's ids; empty where the tokenizer is unknown.
     shapes: Vec<TokenShape>,
+    /// `None` where the tokenizer is unknown.
+    words: Option<WordTable>,
 }
 
 /// What [`CONFIG_FILE`] holds.
@@ -148,20 +154,21 @@ impl Decoder {
             config,
             vocabulary,
             shapes: Vec::new(),
+            words: None,
         })
     }
 
     /// This decoder, which now knows how the tokens of its tokenizer make up words: without that,
-    /// banned words and least lengths go by tokens alone.
+    /// banned words and least lengths go by tokens alone, and words may be repeated.
     #[must_use]
     pub fn with_tokenizer(mut self, tokenizer: &Tokenizer) -> Self {
         let ids = 0..u32::try_from(self.vocabulary.len()).unwrap_or(u32::MAX);
-        let shape = |id| {
-            self.vocabulary
-                .tokenizer_id(id)
-                .map(|id| tokenizer.shape(id))
-        };
-        self.shapes = ids.map(|id| shape(id).unwrap_or_default()).collect();
+        let ids = ids.map(|id| self.vocabulary.tokenizer_id(id));
+        let shape = |id: Option<u32>| id.map(|id| tokenizer.shape(id)).unwrap_or_default();
+        let piece = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or_default();
+        let shapes: Vec<TokenShape> = ids.clone().map(shape).collect();
+        self.words = Some(WordTable::new(ids.map(piece).collect(), &shapes));
+        self.shapes = shapes;
         self
     }
 

@@ -243,6 +243,23 @@ impl Memory {
         rows.map(|(row, _)| self.matched(query, row)).collect()
     }
 
+    /// The `count` rows nearest to each of `queries` `[queries, width]`, nearest first, ties by lowest
+    /// row, with weights in proportion to exp(cosine / `tau`).
+    ///
+    /// # Errors
+    /// As [`Memory::project`].
+    pub(crate) fn weighted(
+        &self,
+        queries: &Embeddings,
+        tau: f32,
+        count: usize,
+    ) -> Result<Vec<Vec<(usize, f32)>>> {
+        self.check_query(queries.width(), tau)?;
+        let precision = self.precision.of_scan();
+        let (queries, rows, width) = (queries.as_slice(), self.rows.scan(), self.width());
+        Ok(on_pool(|| project_with(precision, queries, rows, width, tau, count)).top)
+    }
+
     /// The nearest sentence to each of `queries` `[queries, width]`, ties by lowest row.
     ///
     /// # Errors

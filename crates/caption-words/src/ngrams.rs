@@ -3,21 +3,31 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// The longest n-grams that BLEU and CIDEr look at.
-pub(crate) const MAX_ORDER: usize = 4;
+/// The longest n-grams that BLEU and CIDEr look at, in words.
+pub const MAX_ORDER: usize = 4;
 
 /// Numbers for words, in order of first appearance.
-#[derive(Default)]
-pub(crate) struct Vocabulary {
+///
+/// ```
+/// use caption_words::{Ngram, NgramCounts, Vocabulary};
+/// let mut vocabulary = Vocabulary::default();
+/// let numbers = vocabulary.numbers("a dog and a cat".split(' '));
+/// assert_eq!(numbers, [1, 2, 3, 1, 4]);
+/// let counts = NgramCounts::new(&numbers);
+/// assert_eq!(counts.count(Ngram::new(&[1])), 2);
+/// assert_eq!(vocabulary.known("bird"), None);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
     numbers: WordMap<u32>,
 }
 
 /// A map by word.
-pub(crate) type WordMap<T> = HashMap<String, T, foldhash::fast::RandomState>;
+pub type WordMap<T> = HashMap<String, T, foldhash::fast::RandomState>;
 
 impl Vocabulary {
     /// The word's number, from 1; a word beyond four billion shares the last one.
-    pub(crate) fn number(&mut self, word: &str) -> u32 {
+    pub fn number(&mut self, word: &str) -> u32 {
         if let Some(&number) = self.numbers.get(word) {
             return number;
         }
@@ -28,18 +38,38 @@ impl Vocabulary {
         number
     }
 
+    /// The word's number, where it has one.
+    #[must_use]
+    pub fn known(&self, word: &str) -> Option<u32> {
+        self.numbers.get(word).copied()
+    }
+
+    /// How many words have a number.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether no word has one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
     /// The numbers of words, `[words]`.
-    pub(crate) fn numbers<'a>(&mut self, words: impl Iterator<Item = &'a str>) -> Vec<u32> {
+    pub fn numbers<'a>(&mut self, words: impl Iterator<Item = &'a str>) -> Vec<u32> {
         words.map(|word| self.number(word)).collect()
     }
 }
 
 /// One to four word numbers, the first in the highest bits; absent ones are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Ngram(u128);
+pub struct Ngram(u128);
 
 impl Ngram {
-    pub(crate) fn new(words: &[u32]) -> Self {
+    /// The n-gram of one to four word numbers; of more, the last four.
+    #[must_use]
+    pub fn new(words: &[u32]) -> Self {
         let packed = words
             .iter()
             .fold(0, |packed, &word| (packed << 32) | u128::from(word));
@@ -47,7 +77,8 @@ impl Ngram {
     }
 
     /// How many words it has, less one.
-    pub(crate) fn order_index(self) -> usize {
+    #[must_use]
+    pub fn order_index(self) -> usize {
         (128 - self.0.leading_zeros() as usize)
             .div_ceil(32)
             .saturating_sub(1)
@@ -55,11 +86,11 @@ impl Ngram {
 }
 
 /// A map by n-gram.
-pub(crate) type NgramMap<T> = HashMap<Ngram, T, BuildHasherDefault<NgramHasher>>;
+pub type NgramMap<T> = HashMap<Ngram, T, BuildHasherDefault<NgramHasher>>;
 
 /// Hashes n-grams; their words are numbered by us, so nobody can aim for collisions.
-#[derive(Default)]
-pub(crate) struct NgramHasher(u64);
+#[derive(Clone, Debug, Default)]
+pub struct NgramHasher(u64);
 
 impl Hasher for NgramHasher {
     fn finish(&self) -> u64 {
@@ -84,15 +115,17 @@ impl Hasher for NgramHasher {
 
 /// The n-grams of one caption, of one to four words.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NgramCounts {
+pub struct NgramCounts {
     /// Each n-gram once, ascending, with how often it occurs.
-    pub(crate) counts: Vec<(Ngram, u32)>,
+    pub counts: Vec<(Ngram, u32)>,
     /// How many words the caption has.
-    pub(crate) num_words: usize,
+    pub num_words: usize,
 }
 
 impl NgramCounts {
-    pub(crate) fn new(words: &[u32]) -> Self {
+    /// Counts the n-grams of the caption with these word numbers.
+    #[must_use]
+    pub fn new(words: &[u32]) -> Self {
         let mut all: Vec<Ngram> = (1..=MAX_ORDER)
             .flat_map(|order| words.windows(order).map(Ngram::new))
             .collect();
@@ -111,7 +144,8 @@ impl NgramCounts {
     }
 
     /// How often the n-gram occurs.
-    pub(crate) fn count(&self, ngram: Ngram) -> u32 {
+    #[must_use]
+    pub fn count(&self, ngram: Ngram) -> u32 {
         let found = self
             .counts
             .binary_search_by_key(&ngram, |&(other, _)| other);
