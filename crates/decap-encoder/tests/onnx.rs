@@ -335,10 +335,9 @@ fn a_network_that_asks_for_a_vast_input_is_refused() {
     ] {
         assert!(error.contains("an input of at most"), "{error}");
     }
-    // What is small enough is run.
+    // What is small enough is opened.
     assert_eq!(image(&[2, 3, 16, 16]).unwrap().width(), 3);
-    let error = text(&[2, 16]).unwrap_err();
-    assert!(error.contains("expected an output of floats"), "{error}");
+    assert_eq!(text(&[2, 16]).unwrap().width(), 16);
 }
 
 #[test]

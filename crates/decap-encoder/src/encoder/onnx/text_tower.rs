@@ -137,11 +137,11 @@ impl OnnxTextTower {
         if options.padding == Padding::MaxTokens && fixed_length.is_none() {
             fixed_length = Some(options.max_tokens);
         }
+        let (tokenizer, pad_id) = open_tokenizer(folder, tokenizer, &options)?;
         session.check_input_size(
             fixed_batch.unwrap_or(Self::BATCH),
             fixed_length.unwrap_or(options.max_tokens),
         )?;
-        let (tokenizer, pad_id) = open_tokenizer(folder, tokenizer, &options)?;
         let mut tower = Self {
             session,
             tokenizer,
