@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read, Stdin};
 use std::path::{Path, PathBuf};
 
 use decap::media::{HEAD_BYTES, PhotoKind, is_video, kind_of_head};
@@ -51,51 +51,151 @@ pub type Input = Result<PathBuf, Error>;
 /// Where standard input cannot be read, or holds no list. What is wrong with a single path stands in its
 /// place.
 pub fn expand(paths: &[PathBuf], depth: Depth) -> Result<Vec<Input>, Failure> {
-    let mut found = Found::default();
-    for path in paths {
-        if path.as_os_str() == "-" {
-            for path in list_from(io::stdin().lock())? {
-                found.expand_one(&path, depth);
-            }
-        } else {
-            found.expand_one(path, depth);
-        }
+    let mut finder = Finder::new(paths, depth);
+    let mut inputs = Vec::new();
+    while let Some(few) = finder.next_few()? {
+        inputs.extend(few);
     }
-    found.tell_passed_over();
-    Ok(found.inputs)
+    Ok(inputs)
 }
 
-/// The paths that a list names: one a line, or with NUL between them, as `find -print0` writes it.
-/// Their bytes are taken as they are; a byte order mark is none of them.
-fn list_from(mut list: impl Read) -> Result<Vec<PathBuf>, Failure> {
-    /// A million long paths.
-    const MOST_BYTES: u64 = 1 << 28;
-    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    let mut bytes = Vec::new();
-    let failed = |source| Failure::Library(Error::io("standard input", source));
-    list.by_ref()
-        .take(MOST_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-    if let Some(kind) = kind_of_head(head) {
-        return Err(Failure::Usage(format!(
-            "standard input: expected a list of paths, one a line, got a {} photo\n  write it to a file \
-             first, and give its path",
-            kind.name()
-        )));
-    }
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-    let separator = if bytes.contains(&0) { 0 } else { b'\n' };
-    let mut paths = Vec::new();
-    for line in bytes.split(|&byte| byte == separator) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if !line.is_empty() {
-            let unusable = || Failure::Usage("standard input: expected paths in UTF-8".to_owned());
-            paths.push(name::from_bytes(line).ok_or_else(unusable)?);
+/// Finds inputs as [`expand`] does, a few at a time: what was typed at once, and what standard input lists
+/// as it comes.
+pub struct Finder<'p> {
+    typed: std::slice::Iter<'p, PathBuf>,
+    list: Option<PathList<Stdin>>,
+    found: Found,
+    depth: Depth,
+}
+
+impl<'p> Finder<'p> {
+    /// Looks for nothing yet.
+    pub fn new(paths: &'p [PathBuf], depth: Depth) -> Self {
+        Self {
+            typed: paths.iter(),
+            list: None,
+            found: Found::default(),
+            depth,
         }
     }
-    Ok(paths)
+
+    /// The next inputs; for a list those that are there, and at least one. Nothing behind the last.
+    ///
+    /// # Errors
+    /// As [`expand`].
+    pub fn next_few(&mut self) -> Result<Option<Vec<Input>>, Failure> {
+        while self.list.is_some() || self.typed.len() > 0 {
+            match &mut self.list {
+                Some(list) => {
+                    let few = list.next_few()?;
+                    if few.is_empty() {
+                        self.list = None;
+                    }
+                    for path in few {
+                        self.found.expand_one(&path, self.depth);
+                    }
+                }
+                None => {
+                    for path in self.typed.by_ref() {
+                        if path.as_os_str() == "-" {
+                            let reader = BufReader::with_capacity(LONGEST_PATH, io::stdin());
+                            self.list = Some(PathList::of(reader));
+                            break;
+                        }
+                        self.found.expand_one(path, self.depth);
+                    }
+                }
+            }
+            if self.list.is_none() && self.typed.len() == 0 {
+                self.found.tell_passed_over();
+            }
+            if !self.found.inputs.is_empty() {
+                return Ok(Some(std::mem::take(&mut self.found.inputs)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Longest path in a list, in bytes.
+const LONGEST_PATH: usize = 1 << 16;
+
+/// Paths in a list: one a line, or with NUL between them, as `find -print0` writes it. Their bytes are
+/// taken as they are; a byte order mark is none of them.
+struct PathList<R> {
+    reader: BufReader<R>,
+    /// Known from the first bytes.
+    separator: Option<u8>,
+}
+
+impl<R: Read> PathList<R> {
+    fn of(reader: BufReader<R>) -> Self {
+        Self {
+            reader,
+            separator: None,
+        }
+    }
+
+    /// The paths that have come, and at least one; none at the end of the list.
+    fn next_few(&mut self) -> Result<Vec<PathBuf>, Failure> {
+        let mut paths = Vec::new();
+        let separator = match self.separator {
+            Some(separator) => separator,
+            None => self.begin()?,
+        };
+        loop {
+            let mut line = Vec::new();
+            self.reader
+                .by_ref()
+                .take(LONGEST_PATH as u64 + 1)
+                .read_until(separator, &mut line)
+                .map_err(unreadable)?;
+            if line.is_empty() {
+                return Ok(paths);
+            }
+            if line.last() == Some(&separator) {
+                line.pop();
+            }
+            if line.len() > LONGEST_PATH {
+                return Err(Failure::Usage(format!(
+                    "standard input: expected paths of at most {LONGEST_PATH} bytes, one a line, got more"
+                )));
+            }
+            let path = line.strip_suffix(b"\r").unwrap_or(&line);
+            if !path.is_empty() {
+                let unusable =
+                    || Failure::Usage("standard input: expected paths in UTF-8".to_owned());
+                paths.push(name::from_bytes(path).ok_or_else(unusable)?);
+            }
+            let has_more = self.reader.buffer().contains(&separator);
+            if !has_more && !paths.is_empty() {
+                return Ok(paths);
+            }
+        }
+    }
+
+    /// Looks at the first bytes; returns what stands between paths.
+    fn begin(&mut self) -> Result<u8, Failure> {
+        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+        let head = self.reader.fill_buf().map_err(unreadable)?;
+        if let Some(kind) = kind_of_head(&head[..head.len().min(HEAD_BYTES)]) {
+            return Err(Failure::Usage(format!(
+                "standard input: expected a list of paths, one a line, got a {} photo\n  write it to a \
+                 file first, and give its path",
+                kind.name()
+            )));
+        }
+        let separator = if head.contains(&0) { 0 } else { b'\n' };
+        if head.starts_with(BYTE_ORDER_MARK) {
+            self.reader.consume(BYTE_ORDER_MARK.len());
+        }
+        self.separator = Some(separator);
+        Ok(separator)
+    }
+}
+
+fn unreadable(source: io::Error) -> Failure {
+    Failure::Library(Error::io("standard input", source))
 }
 
 /// What was found so far.
@@ -318,6 +418,17 @@ mod tests {
 
     #[test]
     fn lists_are_bytes_with_line_feeds_or_nuls_between_paths() {
+        fn list_from(bytes: &[u8]) -> Result<Vec<PathBuf>, Failure> {
+            // A small buffer, so that the list comes in parts.
+            let mut list = PathList::of(BufReader::with_capacity(16, bytes));
+            let mut paths = Vec::new();
+            loop {
+                match list.next_few()? {
+                    few if few.is_empty() => return Ok(paths),
+                    few => paths.extend(few),
+                }
+            }
+        }
         let list = |bytes: &[u8]| -> Vec<String> {
             let paths = list_from(bytes).unwrap();
             paths.iter().map(|path| name::of(path)).collect()
@@ -327,8 +438,10 @@ mod tests {
         assert_eq!(list(b"\xef\xbb\xbfa.jpg\n"), ["a.jpg"]);
         #[cfg(unix)]
         assert_eq!(list(b"caf\xe9.jpg\n"), [r"$'caf\xe9.jpg'"]);
-        let error = list_from(&b"\xff\xd8\xff\xe0"[..]).unwrap_err();
+        let error = list_from(b"\xff\xd8\xff\xe0").unwrap_err();
         assert!(error.to_string().contains("a JPEG photo"), "{error}");
+        let error = list_from(&[b'a'; LONGEST_PATH + 1]).unwrap_err();
+        assert!(error.to_string().contains("at most 65536 bytes"), "{error}");
     }
 
     #[test]

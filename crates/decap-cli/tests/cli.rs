@@ -6,7 +6,7 @@
 )]
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -285,6 +285,34 @@ fn paths_come_from_globs_and_standard_input_too() {
     let records = json_lines(&stdout(&output));
     assert!(records[0]["caption"].is_string());
     assert_eq!(records[1]["error"]["kind"], "not_found");
+}
+
+#[test]
+fn a_photo_is_captioned_while_the_list_still_grows() {
+    let mut child = command(&["caption", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut list = child.stdin.take().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let captions = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        for line in captions.lines().map_while(Result::ok) {
+            // The test may have failed by then.
+            let _sent = sender.send(line);
+        }
+    });
+    for name in ["cat.webp", "boat.webp"] {
+        writeln!(list, "{}", photo(name)).unwrap();
+        let line = lines.recv_timeout(std::time::Duration::from_secs(120));
+        assert!(
+            line.as_ref().is_ok_and(|line| line.contains(name)),
+            "{name}: {line:?}"
+        );
+    }
+    drop(list);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -274,10 +274,11 @@ pub fn for_each_batch<I: Send, T: Send, E>(
     let window = batch + loaders * READY_PER_LOADER;
     let ahead = Ahead::default();
     thread::scope(|scope| {
+        let mut started = 0;
         for _ in 0..loaders {
             let (sender, load, inputs) = (sender.clone(), &load, &inputs);
             let ahead = &ahead;
-            scope.spawn(move || {
+            let work = move || {
                 loop {
                     let next = inputs.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((place, input)) = next else { break };
@@ -290,9 +291,22 @@ pub fn for_each_batch<I: Send, T: Send, E>(
                         break;
                     }
                 }
-            });
+            };
+            // Where the system grants no further thread, those that there are do the work.
+            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+            started += 1;
         }
         drop(sender);
+        if started == 0 {
+            let next = || inputs.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let loaded = std::iter::from_fn(next).map(|(place, input)| {
+                let value = load(&input);
+                (place, input, value)
+            });
+            return in_order(loaded, batch, &|_| (), &mut consume);
+        }
         // Told on the way out, a panic's too: the scope waits for loaders that wait for this.
         let _gone = ConsumerGone(&ahead);
         let told = |count| ahead.tell(Some(count));

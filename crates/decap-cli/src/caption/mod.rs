@@ -17,7 +17,7 @@ use crate::cache::cache_folder;
 use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome, complaint};
-use crate::inputs::{self, Depth};
+use crate::inputs::{self, Depth, Finder};
 use crate::name;
 use crate::output::{Destination, Output, Start};
 use crate::print;
@@ -48,8 +48,10 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     } else {
         Depth::Flat
     };
-    let inputs = inputs::expand(&args.paths, depth)?;
-    if inputs.len() >= MANY_INPUTS {
+    let is_list = args.paths.iter().any(|path| path.as_os_str() == "-");
+    let mut finder = Finder::new(&args.paths, depth);
+    let inputs = finder.next_few()?.unwrap_or_default();
+    if is_list || inputs.len() >= MANY_INPUTS {
         captioner = captioner.ready_for_many();
     }
     let read = read_options(args);
@@ -65,23 +67,23 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         bar: ProgressBar::hidden(),
         stop,
     };
-    let mut paths = Vec::new();
-    for input in inputs {
-        match input {
-            Ok(path) if done.contains(&name::of(&path)) => {}
-            Ok(path) => paths.push(path),
-            Err(error) => run.report(&error)?,
-        }
-    }
+    let paths = run.not_done(inputs, &done)?;
+    let to_do = match is_list {
+        // How many will be listed is not known.
+        true => String::new(),
+        false => format!(", {} to do", paths.len()),
+    };
     if !done.is_empty() {
-        print::tell(format!(
-            "resuming: {} done, {} to do",
-            done.len(),
-            paths.len()
-        ));
+        print::tell(format!("resuming: {} done{to_do}", done.len()));
     }
-    run.bar = progress::bar(paths.len() as u64, "files");
+    if !is_list {
+        run.bar = progress::bar(paths.len() as u64, "files");
+    }
     run.caption_all(paths, &read)?;
+    while let Some(inputs) = finder.next_few()? {
+        let paths = run.not_done(inputs, &done)?;
+        run.caption_all(paths, &read)?;
+    }
     run.bar.finish_and_clear();
     run.output.finish()?;
     if let Some(path) = &args.output {
@@ -109,6 +111,23 @@ struct Run {
 }
 
 impl Run {
+    /// The paths that are to be captioned; what is wrong with the others is reported.
+    fn not_done(
+        &mut self,
+        inputs: Vec<inputs::Input>,
+        done: &HashSet<String>,
+    ) -> Result<Vec<PathBuf>, Failure> {
+        let mut paths = Vec::new();
+        for input in inputs {
+            match input {
+                Ok(path) if done.contains(&name::of(&path)) => {}
+                Ok(path) => paths.push(path),
+                Err(error) => self.report(&error)?,
+            }
+        }
+        Ok(paths)
+    }
+
     fn caption_all(&mut self, paths: Vec<PathBuf>, read: &ReadOptions) -> Result<(), Failure> {
         let (captioner, options, stop) = (self.captioner.clone(), self.options.clone(), self.stop);
         let inputs = paths.into_iter().map(Input::from);
