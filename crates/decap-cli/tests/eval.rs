@@ -82,7 +82,7 @@ fn a_report_has_scores_predictions_curves_and_a_page() {
     assert_eq!(sweeps[1]["over"], "memory");
     assert_eq!(
         sweeps[1]["points"].as_array().unwrap().len(),
-        6,
+        8,
         "visual needs no memory"
     );
     for plot in ["tau.svg", "memory.svg"] {

@@ -97,13 +97,14 @@ fn a_report_fills_no_folder_of_photos_and_replaces_no_other_models() {
     let own = fs::read_to_string(&scores).unwrap();
     let mut other = json(&own);
     other["model"]["name"] = "coco".into();
-    fs::write(&scores, other.to_string()).unwrap();
+    let other = other.to_string();
+    fs::write(&scores, &other).unwrap();
     let said = refused(&eval);
     assert!(
         said.contains("another model, `coco`") && said.contains("--fresh"),
         "{said}"
     );
-    assert_eq!(json(&fs::read_to_string(&scores).unwrap()), other);
+    assert_eq!(fs::read_to_string(&scores).unwrap(), other);
     decap_well(&[&eval[..], &["--fresh"]].concat());
     assert_eq!(
         json(&fs::read_to_string(&scores).unwrap())["model"]["name"],

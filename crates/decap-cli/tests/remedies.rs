@@ -32,10 +32,15 @@ fn memory(folder: &Path) -> String {
 #[test]
 fn a_limit_names_the_option_that_raises_it_and_no_other() {
     let cat = photo("cat");
+    // What an earlier search kept would be found without reading the photo.
+    let cache = tempfile::tempdir().unwrap();
     let options = ["--max-file-mib", "--max-megapixels", "--max-video-seconds"];
     for (hit, most) in [("--max-megapixels", "0.01"), ("--max-file-mib", "0.001")] {
         for command in ["caption", "search"] {
-            let words: &[&str] = if command == "search" { &["a cat"] } else { &[] };
+            let words: &[&str] = match command {
+                "search" => &["a cat", "--cache", text(cache.path())],
+                _ => &[],
+            };
             let typed = [&[command][..], words, &[&cat, hit, most]].concat();
             let said = said(1, &typed);
             for option in options {

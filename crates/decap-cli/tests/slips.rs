@@ -345,10 +345,19 @@ fn a_line_of_json_has_the_keys_of_the_contract() {
     };
     let keys = |value: &serde_json::Value| value.as_object().unwrap().len();
     let order = [
-        "path", "caption", "score", "evidence", "text", "weight", "model", "run", "ms",
+        "path",
+        "caption",
+        "score",
+        "chosen_from",
+        "evidence",
+        "text",
+        "weight",
+        "model",
+        "run",
+        "ms",
     ];
     places(&printed, &order);
-    assert_eq!(keys(&json(&printed)), 7);
+    assert_eq!(keys(&json(&printed)), 8);
     assert_eq!(keys(&json(&printed)["evidence"][0]), 2);
 
     let output = decap(&["caption", "missing.jpg", "--json"]);

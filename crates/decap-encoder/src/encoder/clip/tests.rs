@@ -280,6 +280,34 @@ fn a_folder_opens_as_an_encoder() {
     assert_eq!(encoder.tokenizer().unwrap().vocabulary_size(), 514);
 }
 
+/// Models name their encoder by its fingerprint: the names that the first format gave, and those of today,
+/// stay known. The first were written down from the program that made them.
+#[test]
+fn fingerprints_of_models_that_exist_stay_known() {
+    let cases = [
+        (
+            "hugging_face",
+            "4fbe7b6aae9542a7af75f2fbbdb3901c9e20418ef6f74419bc6a5691336c7573",
+            "e28156efd972a77fc4ec7c2c18f77059af4b63578eb0b49a8ccabc012640716c",
+        ),
+        (
+            "hugging_face_bin",
+            "6634384b22f551af9517eabd28e412a90b9b77213dc0a571a00e228ac4638c1b",
+            "3190f957d1c470abea89954af3d603358a8749697e84deb9fc929de5b9a717bc",
+        ),
+        (
+            "open_clip",
+            "18248312ec5e64a481b34ca78b416120c86731df7a534125afa31971725a27de",
+            "ffadbceb39e8f0354ecc007cf28385e043896de12c5e095226a7a9a21a8ff216",
+        ),
+    ];
+    for (folder, former, current) in cases {
+        let fingerprint = Clip::open(&data(folder)).unwrap().fingerprint().unwrap();
+        assert_eq!(fingerprint.as_str(), current, "{folder}");
+        assert!(fingerprint.is(former), "{folder}");
+    }
+}
+
 #[test]
 fn too_long_texts_are_cut_or_refused() {
     use crate::encoder::TooLong;
