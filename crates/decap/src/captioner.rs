@@ -7,7 +7,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use crate::caption::{Caption, CaptionOptions, ChosenFrom, Method, Timings};
-use crate::choosing::Chosen;
+use crate::choosing::{Chooser, Chosen};
 use crate::consensus::Phrases;
 use crate::decoder::{CONFIG_FILE, Decoder, WEIGHTS_FILE};
 use crate::memory::{Evidence, Memory, MemoryOptions};
@@ -176,19 +176,20 @@ impl Captioner {
             return Ok((Vec::new(), Timings::default()));
         }
         let started = Instant::now();
+        let chooser = self.chooser();
         let (prefixes, evidence) = self.prefixes(embeddings, options)?;
         let project_ms = milliseconds(started);
         let started = Instant::now();
         let written = match options.method.writes() {
-            true => self.write(&prefixes, options)?,
+            true => chooser.write(&prefixes, options)?,
             false => Vec::new(),
         };
         let generate_ms = milliseconds(started);
         let started = Instant::now();
         let chosen = match options.method {
             Method::Retrieval => self.retrieve(embeddings)?,
-            Method::Consensus => self.choose_retrieved(embeddings, options)?,
-            _ => self.choose(embeddings, &prefixes, written, options)?,
+            Method::Consensus => chooser.choose_retrieved(embeddings, options)?,
+            _ => chooser.choose(embeddings, &prefixes, written, options)?,
         };
         let choose_ms = milliseconds(started);
         let captions = chosen
@@ -224,8 +225,17 @@ impl Captioner {
 
     /// The memory's words.
     pub(crate) fn phrases(&self) -> &Phrases {
-        self.phrases
-            .get_or_init(|| Phrases::of(self.memory.captions()))
+        self.chooser().phrases()
+    }
+
+    fn chooser(&self) -> Chooser<'_> {
+        Chooser {
+            encoder: &self.encoder,
+            memory: &self.memory,
+            phrases: &self.phrases,
+            decoder: &self.decoder,
+            tokenizer: &self.tokenizer,
+        }
     }
 
     /// The decoder.

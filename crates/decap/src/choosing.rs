@@ -1,14 +1,17 @@
 //! The caption among candidates: what the decoder wrote, and sentences of the memory.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use caption_words::{repeated_lemmas, words};
 use rayon::prelude::*;
 
 use crate::caption::{CaptionOptions, ChosenFrom};
-use crate::captioner::Captioner;
-use crate::consensus::{Ballot, Rerank, best};
-use crate::decoder::{Case, GenerateOptions, Generated, Method as Choice, detokenise};
+use crate::consensus::{Ballot, Phrases, Rerank, best};
+use crate::decoder::{Case, Decoder, GenerateOptions, Generated, Method as Choice, detokenise};
+use crate::memory::Memory;
+use decap_encoder::encoder::Encoder;
+use decap_encoder::tokenizer::Tokenizer;
 use decap_encoder::{Embedding, Embeddings};
 use decap_encoder::{Error, Result};
 
@@ -40,7 +43,24 @@ enum Candidate {
     Row(usize),
 }
 
-impl Captioner {
+/// The parts of a captioner that choose.
+#[derive(Clone, Copy)]
+pub(crate) struct Chooser<'c> {
+    pub encoder: &'c Encoder,
+    pub memory: &'c Memory,
+    /// The memory's words, read when candidates are first compared with them.
+    pub phrases: &'c OnceLock<Phrases>,
+    pub decoder: &'c Decoder,
+    pub tokenizer: &'c Tokenizer,
+}
+
+impl<'c> Chooser<'c> {
+    /// The memory's words.
+    pub(crate) fn phrases(&self) -> &'c Phrases {
+        self.phrases
+            .get_or_init(|| Phrases::of(self.memory.captions()))
+    }
+
     /// What the decoder writes, best first, for each of `prefixes` `[rows, prefix_width]`: one caption, or
     /// all of its beams where one of them is to be chosen.
     pub(crate) fn write(&self, prefixes: &[f32], options: &CaptionOptions) -> Result<Vec<Written>> {
@@ -48,9 +68,9 @@ impl Captioner {
             Rerank::None => (options.generate.clone(), 1),
             _ => with_beams(&options.generate, options.consensus.beams),
         };
-        let written = self.decoder().generate_best(prefixes, &generate, count)?;
+        let written = self.decoder.generate_best(prefixes, &generate, count)?;
         let one = |caption: Generated| -> Result<(String, f32)> {
-            let text = self.tokenizer().decode(&caption.caption_ids())?;
+            let text = self.tokenizer.decode(&caption.caption_ids())?;
             Ok((detokenise(&text, options.case), caption.score))
         };
         let several = |captions: Vec<Generated>| captions.into_iter().map(one).collect();
@@ -70,7 +90,7 @@ impl Captioner {
             return Ok(written.into_iter().flatten().map(Chosen::from).collect());
         };
         let found = self.judge(embeddings, &written, options)?;
-        let width = self.decoder().config().prefix_width;
+        let width = self.decoder.config().prefix_width;
         let photos = found
             .into_iter()
             .zip(written)
@@ -78,11 +98,11 @@ impl Captioner {
         photos
             .map(|((found, mut written), prefix)| match found {
                 Candidate::Row(row) => {
-                    let sentence = self.memory().captions().get(row);
-                    let ids = self.tokenizer().encode(sentence)?;
+                    let sentence = self.memory.captions().get(row);
+                    let ids = self.tokenizer.encode(sentence)?;
                     Ok(Chosen {
                         text: self.as_written(sentence, &ids, options.case)?,
-                        score: self.decoder().score(prefix, &ids)?,
+                        score: self.decoder.score(prefix, &ids)?,
                         from: ChosenFrom::Memory,
                     })
                 }
@@ -112,8 +132,8 @@ impl Captioner {
         });
         rows.map(|(photo, row)| {
             Ok(Chosen {
-                text: self.memory().captions().get(row).to_owned(),
-                score: row_of(embeddings, photo)?.cosine(&self.memory().row(row)?),
+                text: self.memory.captions().get(row).to_owned(),
+                score: row_of(embeddings, photo)?.cosine(&self.memory.row(row)?),
                 from: ChosenFrom::Memory,
             })
         })
@@ -132,11 +152,11 @@ impl Captioner {
         consensus.check()?;
         let by_consensus = options.is_by_consensus();
         let voters = match by_consensus {
-            true => consensus.voters_of(self.memory().len()),
+            true => consensus.voters_of(self.memory.len()),
             false => 0,
         };
         let wanted = voters.max(consensus.retrieved);
-        let nearest = self.memory().weighted(embeddings, consensus.tau, wanted)?;
+        let nearest = self.memory.weighted(embeddings, consensus.tau, wanted)?;
         let cosine_weight = if by_consensus { consensus.cosine } else { 1.0 };
         let banned = self.banned_phrases(&options.generate)?;
         let texts: Vec<&str> = written
@@ -145,8 +165,8 @@ impl Captioner {
             .map(|(text, _)| text.as_str())
             .collect();
         let own = match cosine_weight == 0.0 || texts.is_empty() {
-            true => Embeddings::empty(self.encoder().width()),
-            false => self.encoder().encode_texts(&texts)?,
+            true => Embeddings::empty(self.encoder.width()),
+            false => self.encoder.encode_texts(&texts)?,
         };
         let firsts = written.iter().scan(0, |next, one| {
             let first = *next;
@@ -192,7 +212,7 @@ impl Captioner {
         nearest: &[(usize, f32)],
         may_be_said: impl Fn(&[String]) -> bool,
     ) -> (Vec<Candidate>, Vec<Vec<String>>) {
-        let captions = self.memory().captions();
+        let captions = self.memory.captions();
         let written = (0..)
             .zip(written)
             .map(|(index, (text, _))| (Candidate::Written(index), text.as_str()));
@@ -215,7 +235,7 @@ impl Captioner {
     fn banned_phrases(&self, generate: &GenerateOptions) -> Result<Vec<Vec<String>>> {
         let banned = generate.banned_words.iter();
         banned
-            .map(|ids| Ok(words(&self.tokenizer().decode(ids)?)))
+            .map(|ids| Ok(words(&self.tokenizer.decode(ids)?)))
             .collect()
     }
 
@@ -240,7 +260,7 @@ impl Captioner {
     ) -> Result<Vec<f32>> {
         let query = row_of(embeddings, photo)?;
         let cosine = |candidate: &Candidate| match *candidate {
-            Candidate::Row(row) => Ok(query.cosine(&self.memory().row(row)?)),
+            Candidate::Row(row) => Ok(query.cosine(&self.memory.row(row)?)),
             Candidate::Written(index) => Ok(query.cosine(&row_of(own, first + index)?)),
         };
         candidates.iter().map(cosine).collect()
@@ -248,7 +268,7 @@ impl Captioner {
 
     /// A memory sentence, `ids` by the tokenizer, in the form in which this decoder writes.
     fn as_written(&self, sentence: &str, ids: &[u32], case: Case) -> Result<String> {
-        let decoded = self.tokenizer().decode(ids)?;
+        let decoded = self.tokenizer.decode(ids)?;
         // The tokenizer may lack a letter or an accent, which the sentence keeps.
         let text = if words(&decoded) == words(sentence) {
             decoded
