@@ -22,9 +22,10 @@ pub fn bar(total: u64, unit: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.with_key("rate", rate).with_key("left", left));
+    // Before it is seen: whoever sees it may press Ctrl-C.
+    remember(&bar);
     // Shown before the first thing is done, which may take a while.
     bar.tick();
-    remember(&bar);
     bar
 }
 
