@@ -10,7 +10,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{decap, decap_well, file, json, photo, stderr, stdout, text};
+use common::{decap, decap_well, file, json, photo, score, stderr, stdout, text};
 
 /// Wrong usage, before anything was written.
 #[track_caller]
@@ -28,14 +28,8 @@ fn scores_are_written_over_no_file_that_is_read() {
     let references = file(folder.path(), "r.json", content);
     let predictions = file(folder.path(), "p.json", r#"{"1": "a dog", "2": "a cat"}"#);
     let letter = file(folder.path(), "letter.csv", "dear,you\n");
+    let score = score(&references, &predictions);
     let (references, predictions) = (text(&references), text(&predictions));
-    let score = [
-        "score",
-        "--references",
-        references,
-        "--predictions",
-        predictions,
-    ];
     for option in ["--per-image", "--write-df"] {
         for over in [references, predictions, text(&letter)] {
             refused(&[&score[..], &[option, over]].concat());

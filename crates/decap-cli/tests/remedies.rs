@@ -10,7 +10,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{decap, decap_well, file, photo, stderr, stdout, text};
+use common::{decap, decap_well, file, photo, score, stderr, stdout, text};
 
 /// What the program said that ended with this code.
 #[track_caller]
@@ -119,14 +119,7 @@ fn a_missing_file_of_meteor_says_how_it_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let references = file(folder.path(), "r.json", r#"{"1": ["a dog"]}"#);
     let predictions = file(folder.path(), "p.json", r#"{"1": "a dog"}"#);
-    let (references, predictions) = (text(&references), text(&predictions));
-    let score = [
-        "score",
-        "--references",
-        references,
-        "--predictions",
-        predictions,
-    ];
+    let score = score(&references, &predictions);
     let said = said(1, &[&score[..], &["--meteor", "missing.bin"]].concat());
     assert!(said.contains("missing.bin"), "{said}");
     assert!(said.contains("--prepare-meteor"), "{said}");
@@ -201,14 +194,7 @@ fn ten_thousand_missing_ids_are_counted_and_a_few_named() {
     let references = format!("{{{}}}", ids.collect::<Vec<_>>().join(","));
     let references = file(folder.path(), "r.json", references);
     let predictions = file(folder.path(), "p.json", r#"{"0": "a dog"}"#);
-    let (references, predictions) = (text(&references), text(&predictions));
-    let score = [
-        "score",
-        "--references",
-        references,
-        "--predictions",
-        predictions,
-    ];
+    let score = score(&references, &predictions);
     let said = said(1, &score);
     assert!(said.contains("9999 ids: 1, 2, 3"), "{said}");
     assert!(said.len() < 1000, "{} bytes", said.len());

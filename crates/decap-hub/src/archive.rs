@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::download::Announcement;
 use crate::{Hub, HubOptions, Network, Progress};
+use decap::output::{FolderLock, write_folder_atomically};
 use decap::{Error, Result};
 
 /// A model's folder in a tar archive, and what must arrive.
@@ -54,33 +55,33 @@ impl ModelArchive {
                 cache.display()
             )));
         }
+        let failed = |source| Error::io(cache, source);
+        fs::create_dir_all(cache).map_err(failed)?;
+        // Who comes second finds the folder.
+        let _locked = FolderLock::wait(cache)?;
+        if folder.is_dir() {
+            return Ok(folder);
+        }
         let hub = Hub::new(HubOptions {
             endpoint: self.url.clone(),
             token: None,
             ..options
         });
-        let archive = cache.join(format!("{}.tar", self.name));
+        let archive = cache.join(format!("{}.tar", self.sha256));
         let announced = Announcement {
             url: self.url.clone(),
             etag: self.sha256.clone(),
             size: Some(self.bytes),
         };
-        // An archive of another version may lie here: what was unpacked is what is kept.
-        remove(&archive)?;
         hub.fill_blob(&announced, &archive, &self.name, progress)?;
-        self.unpack(&archive, &folder)?;
-        remove(&archive)?;
+        write_folder_atomically(&folder, &[], |new| self.unpack(&archive, new))?;
+        fs::remove_file(&archive).map_err(failed)?;
         Ok(folder)
     }
 
-    /// Unpacks into a neighbour of `folder`, which gets its name when all of it is there.
+    /// Unpacks the files of `archive` into `folder`, and nothing beside it.
     pub(super) fn unpack(&self, archive: &Path, folder: &Path) -> Result<()> {
         let failed = |source| Error::io(folder, source);
-        let parent = folder.parent().unwrap_or(Path::new("."));
-        let beside = tempfile::Builder::new()
-            .prefix(".unpacking-")
-            .tempdir_in(parent)
-            .map_err(failed)?;
         let unreadable = |source| Error::io(archive, source);
         let mut entries = tar::Archive::new(File::open(archive).map_err(unreadable)?);
         for entry in entries.entries().map_err(unreadable)? {
@@ -95,7 +96,7 @@ impl ModelArchive {
                 let message = format!("expected files below {}/, got {path:?}", self.name);
                 return Err(Error::model(&self.url, message));
             };
-            let target = beside.path().join(inner);
+            let target = folder.join(inner);
             if kind.is_dir() {
                 fs::create_dir_all(&target).map_err(failed)?;
                 continue;
@@ -107,22 +108,6 @@ impl ModelArchive {
             io::copy(&mut entry, &mut file).map_err(failed)?;
             file.sync_all().map_err(failed)?;
         }
-        match fs::rename(beside.path(), folder) {
-            Ok(()) => {
-                // It has moved: there is nothing left to remove.
-                let _moved = beside.keep();
-                Ok(())
-            }
-            // Another process was faster.
-            Err(_) if folder.is_dir() => Ok(()),
-            Err(source) => Err(failed(source)),
-        }
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::io(path, source)),
-        _ => Ok(()),
+        Ok(())
     }
 }

@@ -37,6 +37,18 @@ pub fn decap_well(args: &[&str]) -> String {
     stdout(&output)
 }
 
+/// `decap score` of these two files.
+pub fn score<'a>(references: &'a Path, predictions: &'a Path) -> [&'a str; 5] {
+    let (references, predictions) = (text(references), text(predictions));
+    [
+        "score",
+        "--references",
+        references,
+        "--predictions",
+        predictions,
+    ]
+}
+
 /// The path of one of the nine example photos.
 pub fn photo(name: &str) -> String {
     let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/photos");

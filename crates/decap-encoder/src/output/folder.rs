@@ -96,11 +96,9 @@ impl FolderLock {
     /// # Errors
     /// [`Error::Unavailable`] where another process holds it, [`Error::Io`] where there is none.
     pub fn hold(path: &Path) -> Result<Self> {
-        // Windows opens no folders as files; there, two processes are not kept apart.
-        if cfg!(not(unix)) {
+        let Some(folder) = opened(path)? else {
             return Ok(Self { _folder: None });
-        }
-        let folder = File::open(path).map_err(|source| Error::io(path, source))?;
+        };
         match folder.try_lock() {
             Err(fs::TryLockError::WouldBlock) => Err(Error::Unavailable(format!(
                 "{}: another decap process is changing this folder; run the command again when it \
@@ -113,6 +111,29 @@ impl FolderLock {
             }),
         }
     }
+
+    /// As [`FolderLock::hold`], but waits for another process.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there is no such folder.
+    pub fn wait(path: &Path) -> Result<Self> {
+        let folder = opened(path)?;
+        if let Some(folder) = &folder {
+            // File systems without locks exist.
+            let _locked = folder.lock();
+        }
+        Ok(Self { _folder: folder })
+    }
+}
+
+/// The folder at `path`, to be locked. Windows opens no folders as files; there, two processes are not kept
+/// apart.
+fn opened(path: &Path) -> Result<Option<File>> {
+    if cfg!(not(unix)) {
+        return Ok(None);
+    }
+    let folder = File::open(path).map_err(|source| Error::io(path, source))?;
+    Ok(Some(folder))
 }
 
 /// Refuses a folder at `path` that may hold what somebody wants to keep: one with a file that is
