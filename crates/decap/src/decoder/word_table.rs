@@ -29,6 +29,8 @@ pub(super) struct WordTable {
     /// The lemma of a token that is a word, as an index into `lemmas`.
     lemma_of: Vec<Option<u32>>,
     lemmas: Vec<Lemma>,
+    /// The index of each lemma by its key.
+    numbers: HashMap<String, u32>,
     /// Tokens that can be the rest of a word.
     rests: Vec<u32>,
 }
@@ -50,7 +52,7 @@ impl WordTable {
             .iter()
             .zip(shapes)
             .any(|(piece, shape)| shape.ends_word && has_letters(piece));
-        let mut known: HashMap<String, u32> = HashMap::new();
+        let mut numbers: HashMap<String, u32> = HashMap::new();
         let mut lemmas: Vec<Lemma> = Vec::new();
         let mut lemma_of = vec![None; pieces.len()];
         let mut rests = Vec::new();
@@ -64,7 +66,7 @@ impl WordTable {
             let Some(key) = content_lemma(piece) else {
                 continue;
             };
-            let lemma = *known.entry(key).or_insert_with_key(|key| {
+            let lemma = *numbers.entry(key).or_insert_with_key(|key| {
                 let (key, tokens) = (key.clone(), Vec::new());
                 lemmas.push(Lemma { key, tokens });
                 lemmas.len() as u32 - 1
@@ -78,6 +80,7 @@ impl WordTable {
             pieces,
             lemma_of,
             lemmas,
+            numbers,
             rests,
         }
     }
@@ -88,8 +91,7 @@ impl WordTable {
     /// A word that begins with a whole other word, `man ##go`, is lost where `man` was said: whether
     /// `man` goes on is only known after it is written.
     pub fn forbid_repeated_words(&self, shapes: &[TokenShape], words: &[u32], logits: &mut [f32]) {
-        let last = words.len() - self.begin_of_last(shapes, words);
-        let (before, last) = words.split_at(words.len() - last);
+        let (before, last) = words.split_at(self.begin_of_last(shapes, words));
         let mut said = Vec::new();
         let mut start = 0;
         for end in 1..=before.len() {
@@ -171,8 +173,8 @@ impl WordTable {
             return self.lemma_of[*token as usize].map(Said::Known);
         }
         let key = content_lemma(&self.text(word))?;
-        let known = self.lemmas.iter().position(|lemma| lemma.key == key);
-        Some(known.map_or(Said::Other(key), |lemma| Said::Known(lemma as u32)))
+        let known = self.numbers.get(&key).copied();
+        Some(known.map_or(Said::Other(key), Said::Known))
     }
 
     fn key<'k>(&'k self, said: &'k Said) -> &'k str {
