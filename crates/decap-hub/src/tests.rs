@@ -683,6 +683,22 @@ fn an_archive_comes_once_and_without_the_token() {
 }
 
 #[test]
+fn two_who_want_an_archive_at_once_get_one() {
+    let (server, archive) = archive_of(tar_of(&[("small/model.json", &[1; 200_000])]));
+    let cache = tempfile::tempdir().unwrap();
+    let pull = || archive.pull(cache.path(), options(&server, cache.path()), &mut |_| {});
+    std::thread::scope(|scope| {
+        let pulls: Vec<_> = (0..4).map(|_| scope.spawn(pull)).collect();
+        for pull in pulls {
+            assert_eq!(pull.join().unwrap().unwrap(), archive.folder(cache.path()));
+        }
+    });
+    if cfg!(unix) {
+        assert_eq!(server.downloads(), 1);
+    }
+}
+
+#[test]
 fn another_archive_is_refused_and_nothing_is_kept_of_it() {
     let (server, archive) = archive_of(tar_of(&[("small/model.json", &[1; 2000])]));
     server.set(Fault::WrongByte);
