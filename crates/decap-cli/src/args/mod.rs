@@ -31,7 +31,7 @@ pub use memory::{MemoryBuildArgs, MemoryCommand};
 pub use model::ModelCommand;
 pub use score::ScoreArgs;
 pub use search::SearchArgs;
-pub use train::{PresetArg, TrainArgs};
+pub use train::{PresetArg, TrainArgs, VocabularyArg};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
