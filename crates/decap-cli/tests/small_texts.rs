@@ -161,7 +161,7 @@ fn odd_texts_train_or_say_why_not() {
 #[test]
 fn captions_are_written_as_the_text_writes() {
     let folder = tempfile::tempdir().unwrap();
-    let captions = file(folder.path(), "captions.txt", &catalogue());
+    let captions = file(folder.path(), "captions.txt", catalogue());
     let (out, cache) = (folder.path().join("model"), folder.path().join("cache"));
     // From nothing, on nine sentences: it learns them by heart.
     let mut args = vec![
