@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 use super::Bytes;
 use crate::error::{Error, Result};
 
+/// A file compiled into the program: its name, and what gives its content, always the same.
+pub type CompiledFile = (&'static str, fn() -> &'static [u8]);
+
 /// A folder of named files: a model, an encoder or a memory.
 #[derive(Debug, Clone)]
 pub enum Folder {
@@ -20,7 +23,7 @@ pub enum Folder {
         /// What the names of this folder's own files begin with: empty, or it ends in `/`.
         prefix: String,
         /// The files.
-        files: &'static [(&'static str, &'static [u8])],
+        files: &'static [CompiledFile],
     },
 }
 
@@ -97,7 +100,7 @@ impl Folder {
             Self::Compiled { prefix, files, .. } => files
                 .iter()
                 .find(|(file, _)| is_file(file, prefix, name))
-                .map(|(_, bytes)| Bytes::from_static(bytes))
+                .map(|(_, content)| Bytes::from_static(content()))
                 .ok_or_else(|| Error::io(self.path(name), std::io::ErrorKind::NotFound.into())),
         }
     }

@@ -9,5 +9,5 @@ mod tensors;
 pub use self::safetensors::{NewTensor, write_safetensors};
 pub use bytes::Bytes;
 pub use checkpoint::{Checkpoint, CheckpointForm};
-pub use folder::Folder;
+pub use folder::{CompiledFile, Folder};
 pub use tensors::{Tensor, Tensors};
