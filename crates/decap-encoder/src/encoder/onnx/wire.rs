@@ -1,9 +1,10 @@
-//! The lengths within an ONNX file, checked before its parser believes them.
+//! The lengths and numbers within an ONNX file, checked before its parser believes them: of a number that does
+//! not end, rten-onnx 0.27 reads for ever.
 
 /// Deepest nesting of messages: a graph within an attribute of a node within a graph, a few times.
 const MOST_DEPTH: usize = 64;
 
-/// The messages of `onnx.proto` that hold others: those whose parts have lengths worth a check
+/// The messages of `onnx.proto` that hold others, as far as they are parsed
 /// (<https://github.com/onnx/onnx/blob/v1.17.0/onnx/onnx.proto>).
 #[derive(Clone, Copy)]
 enum Message {
@@ -12,8 +13,16 @@ enum Message {
     Node,
     Attribute,
     Function,
-    /// One whose own parts are not looked into, but for whether they fit.
+    Tensor,
+    Value,
+    Type,
+    TensorType,
+    SequenceType,
+    Shape,
+    /// One whose own parts are numbers and bytes alone.
     Leaf,
+    /// No message, but numbers end to end.
+    Numbers,
 }
 
 impl Message {
@@ -22,17 +31,26 @@ impl Message {
         Some(match (self, number) {
             (Self::Model, 7) => Self::Graph,
             (Self::Model, 25) => Self::Function,
-            (Self::Model, 8 | 14) | (Self::Graph, 5 | 11..=13 | 15) => Self::Leaf,
+            (Self::Model, 8 | 14) | (Self::Graph, 15) => Self::Leaf,
+            (Self::Graph, 5) | (Self::Attribute, 5 | 10) => Self::Tensor,
+            (Self::Graph, 11..=13) => Self::Value,
             (Self::Graph, 1) | (Self::Function, 7) => Self::Node,
             (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
             (Self::Attribute, 6 | 11) => Self::Graph,
-            (Self::Attribute, 5 | 10) => Self::Leaf,
+            // Dimensions, data of int32, int64 and uint64; integers.
+            (Self::Tensor, 1 | 5 | 7 | 11) | (Self::Attribute, 8) => Self::Numbers,
+            (Self::Tensor, 13) | (Self::Shape, 1) => Self::Leaf,
+            (Self::Value, 2) | (Self::SequenceType, 1) => Self::Type,
+            (Self::Type, 1) => Self::TensorType,
+            (Self::Type, 4) => Self::SequenceType,
+            (Self::TensorType, 2) => Self::Shape,
             _ => return None,
         })
     }
 }
 
-/// Checks that every part of the ONNX file `bytes` lies within the part around it.
+/// Checks that every part of the ONNX file `bytes` lies within the part around it, and that every number in it
+/// ends.
 ///
 /// # Errors
 /// What was expected and what was found, in words.
@@ -45,6 +63,14 @@ fn check_message(mut rest: &[u8], message: Message, depth: usize) -> Result<(), 
     let broken = |what: &str| Err(format!("not a network that can be loaded: {what}"));
     if depth > MOST_DEPTH {
         return broken("its parts are nested too deeply");
+    }
+    if let Message::Numbers = message {
+        while !rest.is_empty() {
+            if take_varint(&mut rest).is_none() {
+                return broken("a number does not end");
+            }
+        }
+        return Ok(());
     }
     while !rest.is_empty() {
         let Some(tag) = take_varint(&mut rest) else {
@@ -138,5 +164,41 @@ mod tests {
         }
         let error = check_message(&graph, Message::Graph, 0).unwrap_err();
         assert!(error.contains("too deeply"), "{error}");
+    }
+
+    /// Everywhere that the parser reads one; each would be read for ever.
+    #[test]
+    fn numbers_that_do_not_end_are_refused() {
+        let endless = [0xff; 12];
+        let within = |fields: &[u8], inner: &[u8]| {
+            fields.iter().rev().fold(inner.to_vec(), |inner, field| {
+                [&[field << 3 | 2, inner.len() as u8][..], &inner].concat()
+            })
+        };
+        let number = [&[0x08][..], &endless].concat();
+        let paths: [(&str, &[u8], &[u8]); 8] = [
+            ("a tensor's dimensions, packed", &[7, 5, 1], &endless),
+            ("a tensor's data of int64", &[7, 5, 7], &endless),
+            ("a tensor's data of int32", &[7, 1, 5, 5, 5], &endless),
+            ("an attribute's integers", &[7, 1, 5, 8], &endless),
+            ("an input's dimension", &[7, 11, 2, 1, 2, 1], &number),
+            ("an output's type", &[7, 12, 2, 1], &number),
+            ("a sequence's type", &[7, 13, 2, 4, 1, 1], &number),
+            ("a tensor's place", &[7, 5, 13], &number),
+        ];
+        for (name, path, inner) in paths {
+            let error = check(&within(path, inner)).unwrap_err();
+            assert!(
+                error.contains("not end") || error.contains("cut short"),
+                "{name}: {error}"
+            );
+            // The same with a number that ends.
+            let good: &[u8] = if inner.len() == endless.len() {
+                &[0x7f]
+            } else {
+                &[0x08, 0x7f]
+            };
+            assert_eq!(check(&within(path, good)), Ok(()), "{name}");
+        }
     }
 }
