@@ -1,0 +1,560 @@
+//! Captions in the metadata of photos: bytes in, bytes out. Pixels are never touched.
+//!
+//! | field | JPEG | PNG | WebP | TIFF | `.xmp` file |
+//! |---|---|---|---|---|---|
+//! | [`Field::Description`], [`Field::AltText`]: XMP | APP1 | iTXt | `XMP ` | tag 700 | itself |
+//! | [`Field::Iptc`] | APP13 | no place | no place | tag 33723 | no place |
+//! | [`Field::Exif`] | APP1 | eXIf | `EXIF` | tag 270 | no place |
+//!
+//! What decap writes is remembered in the XMP packet, in a namespace of its own: the model, the run key, a
+//! digest of each text, and the text that was there before. So [`write_caption`] knows decap's words from
+//! a person's, and [`undo`] takes them back.
+
+mod blocks;
+mod iptc;
+mod jpeg;
+mod marker;
+mod photoshop;
+mod png;
+mod tiff_block;
+mod webp;
+mod xmp;
+
+use decap::InputFault;
+use serde::Serialize;
+
+use crate::whose::{Author, Existing, Trace, decide};
+use blocks::{Blocks, Change, Changes, Container, ExtendedHeader};
+use iptc::CharacterSet;
+use marker::Marker;
+use tiff_block::TiffBlock;
+use xmp::{Said, Want, Wanted, Words};
+
+/// A place in a photo that holds a caption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// XMP `dc:description`, in the language `x-default`.
+    Description,
+    /// XMP `Iptc4xmpCore:AltTextAccessibility`, in the language `x-default`.
+    AltText,
+    /// IPTC `Caption-Abstract` (2:120), in UTF-8.
+    Iptc,
+    /// EXIF `ImageDescription` (270), in UTF-8.
+    Exif,
+}
+
+impl Field {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Description, Self::AltText, Self::Iptc, Self::Exif];
+
+    /// The name people know it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Description => "description",
+            Self::AltText => "alt text",
+            Self::Iptc => "IPTC caption",
+            Self::Exif => "EXIF description",
+        }
+    }
+
+    /// Whether XMP holds it.
+    fn is_xmp(self) -> bool {
+        matches!(self, Self::Description | Self::AltText)
+    }
+}
+
+/// What happened to a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has the caption, or had it already.
+    Written,
+    /// It was left alone: a person's words are there, or those of decap with [`Existing::Skip`].
+    Kept,
+    /// This format, or the character set of what is there, has no place for it.
+    NoPlace,
+    /// decap's words were taken back.
+    Undone,
+    /// decap's words have been edited, so that they are a person's.
+    Edited,
+}
+
+/// A photo with a changed caption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EditedPhoto {
+    /// The file; nothing where it would not change.
+    pub bytes: Option<Vec<u8>>,
+    /// What happened to each field that was asked for.
+    pub outcomes: Vec<(Field, Outcome)>,
+}
+
+/// A caption to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptionToWrite<'a> {
+    /// The text of the description, IPTC and EXIF.
+    pub text: &'a str,
+    /// The alternative text for people who do not see the photo, which is usually shorter.
+    pub alt_text: &'a str,
+    /// Where to write it.
+    pub fields: &'a [Field],
+    /// What to do where there is a text already.
+    pub existing: Existing,
+    /// The name of the model whose words these are.
+    pub model: &'a str,
+    /// The key of the run that made them.
+    pub run: &'a str,
+}
+
+/// What a photo says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct FoundCaption {
+    /// XMP `dc:description`.
+    pub description: Option<String>,
+    /// XMP `Iptc4xmpCore:AltTextAccessibility`.
+    pub alt_text: Option<String>,
+    /// IPTC `Caption-Abstract`; bytes that are no UTF-8 are replaced.
+    pub iptc: Option<String>,
+    /// EXIF `ImageDescription`; bytes that are no UTF-8 are replaced.
+    pub exif: Option<String>,
+    /// The fields whose text decap wrote, unedited.
+    pub by_decap: Vec<Field>,
+    /// The model that decap wrote with.
+    pub model: Option<String>,
+    /// The key of the run that decap wrote in.
+    pub run: Option<String>,
+    /// EXIF `DateTimeOriginal`: `YYYY:MM:DD HH:MM:SS`.
+    pub date_time_original: Option<String>,
+}
+
+/// Whether `head`, the first [`HEAD_BYTES`](decap::media::HEAD_BYTES) of a file, is that of a photo that
+/// captions are written into; others get an `.xmp` file beside them.
+pub fn takes_caption(head: &[u8]) -> bool {
+    Container::of(head).is_ok()
+}
+
+/// Whether decap may have written into an `.xmp` file of this content.
+pub fn has_marker(packet: &[u8]) -> bool {
+    let namespace = marker::NAMESPACE.as_bytes();
+    packet
+        .windows(namespace.len())
+        .any(|window| window == namespace)
+}
+
+/// Reads the captions of a JPEG, PNG, WebP or TIFF.
+///
+/// # Errors
+/// [`InputFault::Unsupported`] for other files, BigTIFF, and XMP that is out of the ordinary;
+/// [`InputFault::Damaged`] where the file or its XMP is broken.
+pub fn read_caption(bytes: &[u8]) -> Result<FoundCaption, InputFault> {
+    Ok(Photo::open(Container::of(bytes)?, bytes)?.found())
+}
+
+/// Writes a caption into a JPEG, PNG, WebP or TIFF. Everything else in the file stays byte for byte, but
+/// for offsets that have to move, and the digest by which readers compare IPTC with XMP.
+///
+/// Written twice, it gives the same bytes.
+///
+/// ```
+/// use decap_sources::metadata::{CaptionToWrite, Field, read_caption, undo, write_caption};
+/// use decap_sources::Existing;
+///
+/// let photo = std::fs::read("../../examples/photos/cat.webp")?;
+/// let caption = CaptionToWrite {
+///     text: "a cat on a bench",
+///     alt_text: "",
+///     fields: &[Field::Description],
+///     existing: Existing::Ours,
+///     model: "tiny",
+///     run: "fd4d107ff86a78ff1ef820626ca5d13b",
+/// };
+/// let captioned = write_caption(&photo, &caption)?.bytes.unwrap_or_default();
+/// let found = read_caption(&captioned)?;
+/// assert_eq!(found.description.as_deref(), Some("a cat on a bench"));
+/// assert_eq!(undo(&captioned)?.bytes, Some(photo));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`read_caption`]; [`InputFault::Unsupported`] where the file has no room for it.
+pub fn write_caption(
+    bytes: &[u8],
+    caption: &CaptionToWrite<'_>,
+) -> Result<EditedPhoto, InputFault> {
+    Photo::open(Container::of(bytes)?, bytes)?.write(caption)
+}
+
+/// Takes back what [`write_caption`] wrote and nobody has edited since: the former texts come back. Where
+/// nobody else has changed the file, it is as before, byte for byte.
+///
+/// # Errors
+/// As [`read_caption`].
+pub fn undo(bytes: &[u8]) -> Result<EditedPhoto, InputFault> {
+    Photo::open(Container::of(bytes)?, bytes)?.undo()
+}
+
+/// As [`write_caption`], into the content of an `.xmp` file; an empty one is begun.
+///
+/// # Errors
+/// As [`read_caption`] for the XMP.
+pub fn write_caption_beside(
+    packet: &[u8],
+    caption: &CaptionToWrite<'_>,
+) -> Result<EditedPhoto, InputFault> {
+    Photo::open(Container::XmpFile, packet)?.write(caption)
+}
+
+/// As [`undo`], in the content of an `.xmp` file. Nothing is left of one that decap began.
+///
+/// # Errors
+/// As [`read_caption`] for the XMP.
+pub fn undo_beside(packet: &[u8]) -> Result<EditedPhoto, InputFault> {
+    Photo::open(Container::XmpFile, packet)?.undo()
+}
+
+/// A photo's bytes and what they say.
+struct Photo<'a> {
+    bytes: &'a [u8],
+    container: Container,
+    blocks: Blocks<'a>,
+    said: Said,
+    /// The texts of IPTC and EXIF as they stand there; EXIF's with its end.
+    iptc: Option<Vec<u8>>,
+    exif: Option<Vec<u8>>,
+    date_time_original: Option<Vec<u8>>,
+    /// Whether a packet that is left alone describes the photo.
+    has_other_packet: bool,
+}
+
+impl<'a> Photo<'a> {
+    fn open(container: Container, bytes: &'a [u8]) -> Result<Self, InputFault> {
+        let mut blocks = container.blocks(bytes)?;
+        let said = match &blocks.xmp {
+            Some(packet) => xmp::read(packet)?,
+            None => Said::default(),
+        };
+        let iptc = blocks.iptc.as_deref().and_then(iptc::caption);
+        let iptc = iptc.map(<[u8]>::to_vec);
+        let mut photo = Self {
+            bytes,
+            container,
+            said,
+            iptc,
+            exif: None,
+            date_time_original: None,
+            has_other_packet: false,
+            blocks: Blocks::default(),
+        };
+        if let Some(block) = blocks.exif {
+            match TiffBlock::read(block) {
+                Ok(block) => {
+                    let exif = block.value(tiff_block::tag::IMAGE_DESCRIPTION);
+                    photo.exif = exif.map(<[u8]>::to_vec);
+                    photo.date_time_original = block.date_time_original().map(<[u8]>::to_vec);
+                }
+                // A photo with broken EXIF still has a place for XMP.
+                Err(_) => blocks.is_exif_closed = true,
+            }
+        }
+        // A broken one has no words that any program would show.
+        photo.has_other_packet = blocks
+            .other_xmp
+            .iter()
+            .any(|packet| xmp::read(packet).is_ok_and(|said| said.description != Words::Absent));
+        photo.blocks = blocks;
+        Ok(photo)
+    }
+
+    fn found(&self) -> FoundCaption {
+        let lossy = |text: &Option<Vec<u8>>| {
+            let text = text.as_deref().map(without_end);
+            text.map(|text| String::from_utf8_lossy(text).into_owned())
+        };
+        let by_decap = Field::ALL.into_iter();
+        let by_decap = by_decap.filter(|&field| self.author(field) == Author::Decap);
+        let marker = self.said.marker.as_ref();
+        FoundCaption {
+            description: self.said.description.text().map(str::to_owned),
+            alt_text: self.said.alt_text.text().map(str::to_owned),
+            iptc: lossy(&self.iptc),
+            exif: lossy(&self.exif),
+            by_decap: by_decap.collect(),
+            model: marker.map(|marker| marker.model.clone()),
+            run: marker.map(|marker| marker.run.clone()),
+            date_time_original: lossy(&self.date_time_original),
+        }
+    }
+
+    /// The text of a field, without the end that EXIF's have.
+    fn text(&self, field: Field) -> Option<&[u8]> {
+        match field {
+            Field::Description => self.said.description.text().map(str::as_bytes),
+            Field::AltText => self.said.alt_text.text().map(str::as_bytes),
+            Field::Iptc => self.iptc.as_deref(),
+            Field::Exif => self.exif.as_deref().map(without_end),
+        }
+    }
+
+    fn trace(&self, field: Field) -> Option<&Trace> {
+        self.said.marker.as_ref()?.trace(field)
+    }
+
+    fn author(&self, field: Field) -> Author {
+        let is_odd = match field {
+            Field::Description => self.said.description == Words::Odd,
+            Field::AltText => self.said.alt_text == Words::Odd,
+            // Cameras write their own names there.
+            Field::Exif if self.text(field).is_some_and(is_stock) => return Author::Nobody,
+            Field::Iptc | Field::Exif => false,
+        };
+        match is_odd {
+            true => Author::Person,
+            false => Author::of(self.text(field), self.trace(field)),
+        }
+    }
+
+    /// Whether the photo has a caption, in whatever field, that `existing` leaves alone.
+    fn is_described(&self, existing: Existing) -> bool {
+        let has = |author: Author| {
+            let captions = [Field::Description, Field::Iptc, Field::Exif];
+            captions.iter().any(|&field| self.author(field) == author)
+        };
+        match existing {
+            Existing::Skip => {
+                has(Author::Person) || has(Author::Decap) || self.blocks.has_other_description
+            }
+            Existing::Ours => has(Author::Person) || self.blocks.has_other_description,
+            Existing::Append | Existing::Prepend | Existing::Overwrite => false,
+        }
+    }
+
+    fn write(&self, caption: &CaptionToWrite<'_>) -> Result<EditedPhoto, InputFault> {
+        let mut marker = self.said.marker.clone().unwrap_or_default();
+        let (mut wanted, mut changes) = (Wanted::default(), Changes::default());
+        let mut outcomes = Vec::new();
+        let text = clean(caption.text);
+        let alt_text = clean(caption.alt_text);
+        let is_described = self.is_described(caption.existing) || self.has_other_packet;
+        for &field in caption.fields {
+            let words = match field {
+                Field::AltText => alt_text.as_str(),
+                Field::Iptc => crate::wording::cut_to_bytes(&text, iptc::LONGEST_CAPTION),
+                Field::Description | Field::Exif => text.as_str(),
+            };
+            let outcome = match self.decide(field, caption.existing, words, is_described) {
+                Err(outcome) => outcome,
+                Ok((text, trace)) => {
+                    match field {
+                        Field::Description => wanted.description = text_wanted(Some(text))?,
+                        Field::AltText => wanted.alt_text = text_wanted(Some(text))?,
+                        Field::Iptc => {
+                            let datasets = self.blocks.iptc.as_deref();
+                            let (datasets, set) = iptc::with_caption(datasets, &text);
+                            if set == CharacterSet::Ours {
+                                marker.add(marker::IPTC_CHARACTER_SET);
+                            }
+                            changes.iptc = Change::Set(datasets);
+                        }
+                        // A text in EXIF ends in a zero.
+                        Field::Exif => {
+                            changes.description = Some(Some([&text[..], b"\0"].concat()));
+                        }
+                    }
+                    marker.remember(field, trace);
+                    Outcome::Written
+                }
+            };
+            outcomes.push((field, outcome));
+        }
+        if outcomes
+            .iter()
+            .all(|(_, outcome)| *outcome != Outcome::Written)
+        {
+            return Ok(EditedPhoto {
+                bytes: None,
+                outcomes,
+            });
+        }
+        let is_new = |(field, outcome): &(Field, Outcome)| {
+            *outcome == Outcome::Written && self.trace(*field) != marker.trace(*field)
+        };
+        if outcomes.iter().any(is_new) || self.said.marker.is_none() {
+            marker.model = clean(caption.model);
+            marker.run = clean(caption.run);
+        }
+        self.rewritten(wanted, changes, Some(marker), outcomes)
+    }
+
+    /// The text for a field and what to remember of it, or why there is none.
+    fn decide(
+        &self,
+        field: Field,
+        existing: Existing,
+        words: &str,
+        is_described: bool,
+    ) -> Result<(Vec<u8>, Trace), Outcome> {
+        let has_place = match field {
+            Field::Description | Field::AltText => true,
+            Field::Iptc => self.blocks.has_place_for_iptc,
+            Field::Exif => !self.blocks.is_exif_closed,
+        };
+        if !has_place {
+            return Err(Outcome::NoPlace);
+        }
+        let is_odd = self.author(field) == Author::Person && self.text(field).is_none();
+        if is_odd || field != Field::AltText && is_described {
+            return Err(Outcome::Kept);
+        }
+        let current = self.text(field);
+        let existing = match current {
+            // What a camera wrote is nobody's words, but comes back all the same.
+            Some(text) if field == Field::Exif && is_stock(text) => Existing::Overwrite,
+            _ => existing,
+        };
+        let decided = decide(current, self.trace(field), existing, words.as_bytes());
+        let (text, mut trace) = decided.ok_or(Outcome::Kept)?;
+        if field == Field::Exif && self.author(field) != Author::Decap {
+            // However many zeros end it.
+            trace.former = self.exif.clone();
+        }
+        let is_taken = match field {
+            Field::Iptc => iptc::takes(self.blocks.iptc.as_deref(), &text),
+            // A person's words in another character set, and decap's, would be no text together.
+            Field::Exif => words.is_ascii() || std::str::from_utf8(&text).is_ok(),
+            Field::Description | Field::AltText => true,
+        };
+        match is_taken {
+            true => Ok((text, trace)),
+            false => Err(Outcome::NoPlace),
+        }
+    }
+
+    fn undo(&self) -> Result<EditedPhoto, InputFault> {
+        let mut outcomes = Vec::new();
+        let (mut wanted, mut changes) = (Wanted::default(), Changes::default());
+        let marker = self.said.marker.clone().unwrap_or_default();
+        for (field, trace) in &marker.traces {
+            let outcome = match Author::of(self.text(*field), Some(trace)) {
+                Author::Decap => {
+                    let former = trace.former.clone();
+                    match field {
+                        Field::Description => wanted.description = text_wanted(former)?,
+                        Field::AltText => wanted.alt_text = text_wanted(former)?,
+                        Field::Iptc => {
+                            let set = match marker.has_added(marker::IPTC_CHARACTER_SET) {
+                                true => CharacterSet::Ours,
+                                false => CharacterSet::Stays,
+                            };
+                            let datasets = self.blocks.iptc.as_deref().unwrap_or_default();
+                            changes.iptc = iptc::with_former(datasets, former.as_deref(), set);
+                        }
+                        Field::Exif => changes.description = Some(former),
+                    }
+                    Outcome::Undone
+                }
+                Author::Person => Outcome::Edited,
+                Author::Nobody => continue,
+            };
+            outcomes.push((*field, outcome));
+        }
+        if outcomes
+            .iter()
+            .all(|(_, outcome)| *outcome != Outcome::Undone)
+        {
+            return Ok(EditedPhoto {
+                bytes: None,
+                outcomes,
+            });
+        }
+        if marker.has_added(marker::WEBP_HEADER) {
+            changes.extended_header = ExtendedHeader::Ours;
+        }
+        self.rewritten(wanted, changes, None, outcomes)
+    }
+
+    fn rewritten(
+        &self,
+        wanted: Wanted,
+        mut changes: Changes,
+        mut marker: Option<Marker>,
+        outcomes: Vec<(Field, Outcome)>,
+    ) -> Result<EditedPhoto, InputFault> {
+        if self.container == Container::WebP
+            && self.bytes.get(12..16) != Some(b"VP8X")
+            && let Some(marker) = &mut marker
+        {
+            marker.add(marker::WEBP_HEADER);
+        }
+        let wanted = Wanted { marker, ..wanted };
+        changes.xmp = match xmp::rewrite(self.blocks.xmp.as_deref(), &wanted)? {
+            Some(packet) => Change::Set(packet),
+            None => Change::Remove,
+        };
+        if let (Some(description), false) = (
+            &changes.description,
+            self.container == Container::Tiff || self.container == Container::XmpFile,
+        ) {
+            let tags = [(tiff_block::tag::IMAGE_DESCRIPTION, description.clone())];
+            changes.exif = match tiff_block::edit(self.blocks.exif, &tags)? {
+                Some(block) => Change::Set(block),
+                None => Change::Remove,
+            };
+        }
+        let bytes = self.container.with(self.bytes, &changes)?;
+        Ok(EditedPhoto {
+            bytes: Some(bytes).filter(|bytes| bytes != self.bytes),
+            outcomes,
+        })
+    }
+}
+
+/// What XMP is to say: this text, which is UTF-8 unless a hostile file says otherwise, or nothing.
+fn text_wanted(text: Option<Vec<u8>>) -> Result<Want, InputFault> {
+    let Some(text) = text else {
+        return Ok(Want::Remove);
+    };
+    let text = String::from_utf8(text);
+    text.map(Want::Text)
+        .map_err(|_| InputFault::Damaged("expected text in the XMP".into()))
+}
+
+/// A text of EXIF up to the zeros that end it.
+fn without_end(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|&byte| byte != 0);
+    &text[..end.map_or(0, |end| end + 1)]
+}
+
+/// Whether a text is what cameras write where nobody described the photo.
+fn is_stock(text: &[u8]) -> bool {
+    const STOCK: [&str; 12] = [
+        "olympus digital camera",
+        "minolta digital camera",
+        "konica minolta digital camera",
+        "kodak digital still camera",
+        "digital camera",
+        "sony dsc",
+        "dcim",
+        "default",
+        "image description",
+        "exif_jpeg_picture",
+        "maginon",
+        "samsung",
+    ];
+    let Ok(text) = std::str::from_utf8(text) else {
+        return false;
+    };
+    let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\0');
+    STOCK.contains(&text.to_lowercase().as_str())
+}
+
+/// `text` without what XML cannot hold, and without white space around it.
+fn clean(text: &str) -> String {
+    let letter = |letter: char| match letter {
+        '\n' => letter,
+        '\u{FFFE}' | '\u{FFFF}' => char::REPLACEMENT_CHARACTER,
+        letter if letter.is_control() => ' ',
+        letter => letter,
+    };
+    text.trim().chars().map(letter).collect()
+}
