@@ -64,6 +64,8 @@ pub struct Trace {
     pub how: How,
     /// The text that was there before, in the place's own encoding.
     pub former: Option<Vec<u8>>,
+    /// How that was written, where the same text can be written in several ways.
+    pub former_source: Option<String>,
 }
 
 /// Who wrote a text.
@@ -96,15 +98,19 @@ pub fn decide(
     existing: Existing,
     words: &[u8],
 ) -> Option<(Vec<u8>, Trace)> {
-    let (former, how_before) = match (Author::of(current, trace), trace) {
-        (Author::Nobody, _) => (current, How::New),
+    let (former, former_source, how_before) = match (Author::of(current, trace), trace) {
+        (Author::Nobody, _) => (current, None, How::New),
         (Author::Decap, Some(trace)) => match existing {
             Existing::Skip => return None,
-            _ => (trace.former.as_deref(), trace.how),
+            _ => (
+                trace.former.as_deref(),
+                trace.former_source.clone(),
+                trace.how,
+            ),
         },
         _ => match existing {
             Existing::Skip | Existing::Ours => return None,
-            _ => (current, How::New),
+            _ => (current, None, How::New),
         },
     };
     let has_former = former.is_some_and(|former| !is_blank(former));
@@ -124,6 +130,7 @@ pub fn decide(
         digest: digest_of(&text),
         how,
         former: former.map(<[u8]>::to_vec),
+        former_source,
     };
     Some((text, trace))
 }

@@ -35,6 +35,7 @@ impl Marker {
                     digest,
                     how,
                     former,
+                    former_source: of("FormerSource"),
                 };
                 traces.push((field, trace));
             }
@@ -65,6 +66,9 @@ impl Marker {
             if let Some(former) = &trace.former {
                 put("Former", to_text(*field, former));
             }
+            if let Some(source) = &trace.former_source {
+                put("FormerSource", source.clone());
+            }
         }
         properties
     }
@@ -73,7 +77,8 @@ impl Marker {
     pub(super) fn names() -> Vec<String> {
         let mut names = vec!["model".to_owned(), "run".to_owned(), "added".to_owned()];
         for field in Field::ALL {
-            names.extend(["Digest", "How", "Former"].map(|what| property(field, what)));
+            let all = ["Digest", "How", "Former", "FormerSource"];
+            names.extend(all.map(|what| property(field, what)));
         }
         names
     }
@@ -192,6 +197,7 @@ mod tests {
                 digest: "d".into(),
                 how: How::Append,
                 former: Some(b"my dog".to_vec()),
+                former_source: Some("my&#32;dog".into()),
             };
             marker.remember(field, trace);
         }

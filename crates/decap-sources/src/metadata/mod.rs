@@ -414,9 +414,14 @@ impl<'a> Photo<'a> {
         };
         let decided = decide(current, self.trace(field), existing, words.as_bytes());
         let (text, mut trace) = decided.ok_or(Outcome::Kept)?;
-        if field == Field::Exif && self.author(field) != Author::Decap {
-            // However many zeros end it.
-            trace.former = self.exif.clone();
+        if self.author(field) != Author::Decap {
+            match field {
+                Field::Description => trace.former_source = self.said.sources[0].clone(),
+                Field::AltText => trace.former_source = self.said.sources[1].clone(),
+                // However many zeros end it.
+                Field::Exif => trace.former = self.exif.clone(),
+                Field::Iptc => {}
+            }
         }
         let is_taken = match field {
             Field::Iptc => iptc::takes(self.blocks.iptc.as_deref(), &text),
@@ -439,8 +444,8 @@ impl<'a> Photo<'a> {
                 Author::Decap => {
                     let former = trace.former.clone();
                     match field {
-                        Field::Description => wanted.description = text_wanted(former)?,
-                        Field::AltText => wanted.alt_text = text_wanted(former)?,
+                        Field::Description => wanted.description = former_wanted(trace)?,
+                        Field::AltText => wanted.alt_text = former_wanted(trace)?,
                         Field::Iptc => {
                             let set = match marker.has_added(marker::IPTC_CHARACTER_SET) {
                                 true => CharacterSet::Ours,
@@ -517,6 +522,17 @@ fn text_wanted(text: Option<Vec<u8>>) -> Result<Want, InputFault> {
     let text = String::from_utf8(text);
     text.map(Want::Text)
         .map_err(|_| InputFault::Damaged("expected text in the XMP".into()))
+}
+
+/// The text that XMP had before, as it was written.
+fn former_wanted(trace: &Trace) -> Result<Want, InputFault> {
+    match (text_wanted(trace.former.clone())?, &trace.former_source) {
+        (Want::Text(text), Some(source)) if !source.contains(['<', '>']) => Ok(Want::Former {
+            text,
+            source: source.clone(),
+        }),
+        (want, _) => Ok(want),
+    }
 }
 
 /// A text of EXIF up to the zeros that end it.

@@ -40,6 +40,8 @@ pub(super) struct Said {
     pub description: Words,
     pub alt_text: Words,
     pub marker: Option<Marker>,
+    /// How the description and the alternative text are written, where that is not as decap would.
+    pub sources: [Option<String>; 2],
 }
 
 /// What a packet is to say of a caption.
@@ -50,8 +52,38 @@ pub(super) enum Want {
     Keep,
     /// This text.
     Text(String),
+    /// This text, written in this way.
+    Former { text: String, source: String },
     /// Nothing.
     Remove,
+}
+
+impl Want {
+    /// The text of a caption's element.
+    fn content(&self) -> String {
+        match self {
+            Self::Keep | Self::Remove => String::new(),
+            Self::Text(text) => escaped(text),
+            Self::Former { source, .. } => source.clone(),
+        }
+    }
+
+    /// The value of a caption's attribute.
+    fn attribute(&self) -> String {
+        match self {
+            Self::Keep | Self::Remove => String::new(),
+            Self::Text(text) => escaped_attribute(text),
+            Self::Former { source, .. } => source.clone(),
+        }
+    }
+
+    /// A caption's element; none where there is nothing to say.
+    fn element(&self, field: Field) -> String {
+        match self {
+            Self::Keep | Self::Remove => String::new(),
+            Self::Text(_) | Self::Former { .. } => element_of(field, &self.content()),
+        }
+    }
 }
 
 /// What a packet is to say.
@@ -85,6 +117,7 @@ pub(super) fn read(packet: &[u8]) -> Result<Said, InputFault> {
         description: packet.words(Field::Description),
         alt_text: packet.words(Field::AltText),
         marker: packet.marker(),
+        sources: [Field::Description, Field::AltText].map(|field| packet.source(field)),
     })
 }
 
@@ -98,8 +131,10 @@ pub(super) fn rewrite(
 ) -> Result<Option<Vec<u8>>, InputFault> {
     let whole = packet.unwrap_or(EMPTY.as_bytes());
     let text = text_of(whole)?;
-    let document = parse(text)?;
-    let edits = Packet::of(text, &document)?.edits(wanted);
+    let edits = {
+        let document = parse(text)?;
+        Packet::of(text, &document)?.edits(wanted)
+    };
     let edited = applied(text, edits)?;
     if edited == EMPTY {
         return Ok(None);
@@ -108,12 +143,14 @@ pub(super) fn rewrite(
     out.extend_from_slice(&whole[text.len()..]);
     // What cannot be read back must not get into a photo.
     let said = read(&out)?;
-    let is_said = |want: &Want, words: &Words| match want {
-        Want::Text(text) => words.text() == Some(text),
-        Want::Keep | Want::Remove => true,
+    let before = read(whole)?;
+    let is_said = |want: &Want, before: &Words, words: &Words| match want {
+        Want::Text(text) | Want::Former { text, .. } => words.text() == Some(text),
+        Want::Keep => words == before,
+        Want::Remove => *words == Words::Absent || words != before,
     };
-    let is_all_said = is_said(&wanted.description, &said.description)
-        && is_said(&wanted.alt_text, &said.alt_text)
+    let is_all_said = is_said(&wanted.description, &before.description, &said.description)
+        && is_said(&wanted.alt_text, &before.alt_text, &said.alt_text)
         && said.marker == wanted.marker;
     match is_all_said {
         true => Ok(Some(out)),
@@ -211,19 +248,21 @@ impl<'a> Packet<'a> {
         children.filter(|node| node.has_tag_name((RDF, "Description")))
     }
 
-    fn property(&self, namespace: &str, name: &str) -> Option<Property<'a>> {
+    /// A property, and the resource that has it.
+    fn property(&self, namespace: &str, name: &str) -> Option<(Node<'a, 'a>, Property<'a>)> {
         self.resources().find_map(|resource| {
             let element = resource
                 .children()
                 .find(|child| child.has_tag_name((namespace, name)));
             let attribute = || resource.attribute_node((namespace, name));
-            element
+            let property = element
                 .map(Property::Element)
-                .or_else(|| attribute().map(Property::Attribute))
+                .or_else(|| attribute().map(Property::Attribute))?;
+            Some((resource, property))
         })
     }
 
-    fn caption(&self, field: Field) -> Option<Property<'a>> {
+    fn caption(&self, field: Field) -> Option<(Node<'a, 'a>, Property<'a>)> {
         let (namespace, name) = name_of(field);
         self.property(namespace, name)
     }
@@ -231,8 +270,8 @@ impl<'a> Packet<'a> {
     fn words(&self, field: Field) -> Words {
         match self.caption(field) {
             None => Words::Absent,
-            Some(Property::Attribute(attribute)) => Words::Text(attribute.value().to_owned()),
-            Some(Property::Element(element)) => match holder(element) {
+            Some((_, Property::Attribute(attribute))) => Words::Text(attribute.value().to_owned()),
+            Some((_, Property::Element(element))) => match holder(element) {
                 Holder::None => Words::Absent,
                 Holder::Odd => Words::Odd,
                 Holder::In(node) => Words::Text(text_in(node)),
@@ -241,7 +280,7 @@ impl<'a> Packet<'a> {
     }
 
     fn marker(&self) -> Option<Marker> {
-        Marker::read(|name| match self.property(marker::NAMESPACE, name)? {
+        Marker::read(|name| match self.property(marker::NAMESPACE, name)?.1 {
             Property::Attribute(attribute) => Some(attribute.value().to_owned()),
             Property::Element(element) => Some(text_in(element)),
         })
@@ -267,120 +306,167 @@ impl<'a> Packet<'a> {
     fn edits(&self, wanted: &Wanted) -> Vec<Edit> {
         let marker_now = self.marker();
         let own = self.own(marker_now.as_ref());
-        let mut edits = Vec::new();
+        // Those that another program made of decap's, and that nobody needs any more.
+        let mut emptied = Vec::new();
+        if own.is_none() && wanted.marker.is_none() {
+            emptied.extend(self.resources().filter(|it| is_emptied(*it, wanted)));
+        }
+        let mut edits: Vec<Edit> = emptied.iter().map(|it| self.without_node(*it)).collect();
         let mut content = String::new();
         for (field, want) in [
             (Field::Description, &wanted.description),
             (Field::AltText, &wanted.alt_text),
         ] {
-            let property = self.caption(field);
-            let is_own = matches!(&property, Some(Property::Element(element))
-                if own.is_some() && element.parent() == own);
-            match (&property, want) {
-                (None, Want::Text(words)) => content += &element_of(field, words),
-                (Some(Property::Element(element)), want) if is_own => {
-                    content += &self.carried(field, *element, want);
+            match (self.caption(field), want) {
+                (None, want) => content += &want.element(field),
+                (Some((resource, property)), want) if Some(resource) == own => {
+                    content += &self.carried(field, &property, want);
                 }
-                (None, _) | (Some(_), Want::Keep) => {}
-                (Some(property), Want::Text(words)) => {
-                    edits.push(self.with_words(field, property, words));
-                }
-                (Some(property), Want::Remove) => edits.push(self.without(property)),
+                (Some((resource, _)), _) if emptied.contains(&resource) => {}
+                (Some((_, property)), want) => edits.extend(self.edit(field, &property, want)),
             }
         }
         if let Some(own) = own {
-            // What others have put there stays.
-            for child in own.children().filter(Node::is_element) {
-                let is_caption = [Field::Description, Field::AltText]
-                    .iter()
-                    .any(|&field| child.has_tag_name(name_of(field)));
-                if !is_caption {
-                    content += &self.text[child.range()];
-                }
+            content += &self.of_others(own);
+            let Range { start, mut end } = own.range();
+            if self.text[end..].starts_with('\n') {
+                end += 1;
             }
-        } else {
-            for name in Marker::names() {
-                if let Some(property) = self.property(marker::NAMESPACE, &name) {
-                    edits.push(self.without(&property));
-                }
+            edits.push((start..end, self.resource(wanted.marker.as_ref(), &content)));
+            return edits;
+        }
+        for name in Marker::names() {
+            if let Some((resource, property)) = self.property(marker::NAMESPACE, &name)
+                && !emptied.contains(&resource)
+            {
+                edits.push(self.without(&property));
             }
         }
-        let resource = match &wanted.marker {
-            Some(marker) => start_of_own(marker, &self.about()),
-            None => start_of_plain(&self.about()),
-        };
-        let resource = match wanted.marker.is_none() && content.is_empty() {
-            true => String::new(),
-            false => format!("{resource}{content}</rdf:Description>\n"),
-        };
-        match own {
-            Some(own) => {
-                let Range { start, mut end } = own.range();
-                if self.text[end..].starts_with('\n') {
-                    end += 1;
-                }
-                edits.push((start..end, resource));
-            }
-            None if resource.is_empty() => {}
-            None => edits.push(self.added(&resource)),
+        let resource = self.resource(wanted.marker.as_ref(), &content);
+        if !resource.is_empty() {
+            edits.push(self.added(&resource));
         }
         edits
     }
 
+    /// A resource as decap writes it; empty where it would say nothing.
+    fn resource(&self, marker: Option<&Marker>, content: &str) -> String {
+        let start = match marker {
+            Some(marker) => start_of_own(marker, &self.about()),
+            None if content.is_empty() => return String::new(),
+            None => start_of_plain(&self.about()),
+        };
+        format!("{start}{content}</rdf:Description>\n")
+    }
+
+    /// What others have put into decap's own resource.
+    fn of_others(&self, own: Node<'a, 'a>) -> String {
+        let is_caption = |child: &Node<'_, '_>| {
+            let fields = [Field::Description, Field::AltText];
+            fields
+                .iter()
+                .any(|&field| child.has_tag_name(name_of(field)))
+        };
+        let elements = own.children().filter(Node::is_element);
+        let others = elements.filter(|child| !is_caption(child));
+        others.map(|child| &self.text[child.range()]).collect()
+    }
+
+    /// The change to a caption where it stands.
+    fn edit(&self, field: Field, property: &Property<'a>, want: &Want) -> Option<Edit> {
+        match want {
+            Want::Keep => None,
+            Want::Text(_) | Want::Former { .. } => Some(self.with_words(field, property, want)),
+            Want::Remove => Some(self.without(property)),
+        }
+    }
+
     /// A caption in decap's own resource, as it is to stand there.
-    fn carried(&self, field: Field, element: Node<'a, 'a>, want: &Want) -> String {
+    fn carried(&self, field: Field, property: &Property<'a>, want: &Want) -> String {
+        let Property::Element(element) = property else {
+            return String::new();
+        };
         let raw = &self.text[element.range()];
-        let is_plain = match holder(element) {
-            Holder::In(node) => raw == element_of(field, &text_in(node)),
+        let is_plain = match holder(*element) {
+            Holder::In(node) => raw == element_of(field, &escaped(&text_in(node))),
             Holder::None | Holder::Odd => false,
         };
-        let edit = match (want, is_plain) {
-            (Want::Keep, _) => return raw.to_owned(),
-            (Want::Remove, true) => return String::new(),
-            (Want::Text(words), true) => return element_of(field, words),
-            (Want::Remove, false) => self.without(&Property::Element(element)),
-            (Want::Text(words), false) => {
-                self.with_words(field, &Property::Element(element), words)
-            }
+        if is_plain && *want != Want::Keep {
+            return want.element(field);
+        }
+        let Some((range, new)) = self.edit(field, property, want) else {
+            return raw.to_owned();
         };
         // Others have added languages.
         let start = element.range().start;
-        let within = edit.0.start.saturating_sub(start)..edit.0.end.saturating_sub(start);
-        applied(raw, vec![(within, edit.1)]).unwrap_or_else(|_| raw.to_owned())
+        let within = range.start.saturating_sub(start)..range.end.saturating_sub(start);
+        applied(raw, vec![(within, new)]).unwrap_or_else(|_| raw.to_owned())
     }
 
-    /// Puts `words` in the place of a caption's text.
-    fn with_words(&self, field: Field, property: &Property<'a>, words: &str) -> Edit {
+    /// Puts words in the place of a caption's text.
+    fn with_words(&self, field: Field, property: &Property<'a>, want: &Want) -> Edit {
         match property {
-            Property::Attribute(attribute) => {
-                let range = attribute.range();
-                let raw = &self.text[range.clone()];
-                let quote = raw.find(['"', '\'']).unwrap_or(0);
-                let value = range.start + quote + 1..range.end.saturating_sub(1);
-                (value, escaped_attribute(words))
-            }
+            Property::Attribute(attribute) => (self.value_of(attribute), want.attribute()),
             Property::Element(element) => match holder(*element) {
-                Holder::In(node) => content_edit(self.text, node.range(), words),
+                Holder::In(node) => content_edit(self.text, node.range(), &want.content()),
                 Holder::None | Holder::Odd => {
                     // Here the prefix may be another one.
                     let alternatives = format!("<rdf:Alt xmlns:rdf=\"{RDF}\">");
-                    let new = element_of(field, words).replacen("<rdf:Alt>", &alternatives, 1);
+                    let new = want.element(field).replacen("<rdf:Alt>", &alternatives, 1);
                     (element.range(), new)
                 }
             },
         }
     }
 
+    /// Where the value of an attribute stands, within its quotes.
+    fn value_of(&self, attribute: &Attribute<'a, 'a>) -> Range<usize> {
+        let range = attribute.range();
+        let quote = self.text[range.clone()].find(['"', '\'']);
+        range.start + quote.unwrap_or(0) + 1..range.end.saturating_sub(1)
+    }
+
+    /// How the text of a caption is written, where that is not how decap would write it.
+    fn source(&self, field: Field) -> Option<String> {
+        let (_, property) = self.caption(field)?;
+        let (range, usual) = match &property {
+            Property::Attribute(attribute) => (
+                self.value_of(attribute),
+                escaped_attribute(attribute.value()),
+            ),
+            Property::Element(element) => match holder(*element) {
+                Holder::In(node) => {
+                    let (range, _) = content_edit(self.text, node.range(), "");
+                    (range, escaped(&text_in(node)))
+                }
+                Holder::None | Holder::Odd => return None,
+            },
+        };
+        let source = self.text.get(range)?;
+        // Other markup than references to letters comes back as plain text.
+        let is_kept = source != usual && !source.contains(['<', '>']);
+        is_kept.then(|| source.to_owned())
+    }
+
     /// Takes a property away, and the white space before it; of a caption in several languages the
     /// default one alone.
     fn without(&self, property: &Property<'a>) -> Edit {
-        let range = match property {
-            Property::Attribute(attribute) => attribute.range(),
+        match property {
+            Property::Attribute(attribute) => self.without_range(attribute.range()),
             Property::Element(element) => match holder(*element) {
-                Holder::In(node) if node != *element && siblings(node) > 1 => node.range(),
-                _ => element.range(),
+                Holder::In(node) if node != *element && siblings(node) > 1 => {
+                    self.without_node(node)
+                }
+                _ => self.without_node(*element),
             },
-        };
+        }
+    }
+
+    fn without_node(&self, node: Node<'a, 'a>) -> Edit {
+        self.without_range(node.range())
+    }
+
+    fn without_range(&self, range: Range<usize>) -> Edit {
         let before = self.text[..range.start].trim_end_matches([' ', '\t', '\r', '\n']);
         (before.len()..range.end, String::new())
     }
@@ -401,6 +487,24 @@ impl<'a> Packet<'a> {
             }
         }
     }
+}
+
+/// Whether nothing is left in a resource of which something is to go.
+fn is_emptied(resource: Node<'_, '_>, wanted: &Wanted) -> bool {
+    let goes = |namespace: Option<&str>, name: &str| {
+        let is = |field| (namespace, name) == (Some(name_of(field).0), name_of(field).1);
+        namespace == Some(marker::NAMESPACE)
+            || is(Field::Description) && wanted.description == Want::Remove
+            || is(Field::AltText) && wanted.alt_text == Want::Remove
+    };
+    let attributes = resource
+        .attributes()
+        .filter(|it| it.name() != "about")
+        .map(|it| (it.namespace(), it.name()));
+    let elements = resource.children().filter(Node::is_element);
+    let elements = elements.map(|it| (it.tag_name().namespace(), it.tag_name().name()));
+    let mut properties = attributes.chain(elements).peekable();
+    properties.peek().is_some() && properties.all(|(namespace, name)| goes(namespace, name))
 }
 
 /// The element whose text a caption is.
@@ -450,10 +554,9 @@ fn text_in(node: Node<'_, '_>) -> String {
     texts.filter_map(|text| text.text()).collect()
 }
 
-/// Puts `words` in the place of all that the element at `range` holds.
+/// Puts `words`, escaped, in the place of all that the element at `range` holds.
 fn content_edit(text: &str, range: Range<usize>, words: &str) -> Edit {
     let raw = &text[range.clone()];
-    let words = escaped(words);
     // A greater-than sign may stand in an attribute's value.
     let mut quote = None;
     let end_of_start = raw.find(|letter: char| match (quote, letter) {
@@ -476,7 +579,7 @@ fn content_edit(text: &str, range: Range<usize>, words: &str) -> Edit {
         }
         false => {
             let end = range.start + raw.rfind("</").unwrap_or(raw.len());
-            (end_of_start + 1..end, words)
+            (end_of_start + 1..end, words.to_owned())
         }
     }
 }
@@ -495,14 +598,13 @@ fn name_of(field: Field) -> (&'static str, &'static str) {
     }
 }
 
-/// A caption as decap writes it.
+/// A caption as decap writes it, of words that are escaped.
 fn element_of(field: Field, words: &str) -> String {
     let (namespace, name) = name_of(field);
     let prefix = match field {
         Field::AltText => "Iptc4xmpCore",
         _ => "dc",
     };
-    let words = escaped(words);
     format!(
         "<{prefix}:{name} xmlns:{prefix}=\"{namespace}\"><rdf:Alt>\
          <rdf:li xml:lang=\"x-default\">{words}</rdf:li></rdf:Alt></{prefix}:{name}>"

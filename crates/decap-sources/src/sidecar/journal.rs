@@ -46,6 +46,7 @@ impl Line {
             digest: self.digest.clone(),
             how: How::of_name(&self.how)?,
             former: self.former.clone().map(String::into_bytes),
+            former_source: None,
         })
     }
 }

@@ -13,6 +13,7 @@ fn marker() -> Marker {
         digest: "0".into(),
         how: How::Append,
         former: Some(b"Jo's\n\"dog\"".to_vec()),
+        former_source: Some("Jo&#39;s\n&quot;dog&quot;".into()),
     };
     marker.remember(Field::Description, trace);
     marker
@@ -94,6 +95,24 @@ fn a_persons_text_is_changed_where_it_stands() {
     let short = packet("").replace("q:a=", "dc:description = 'my dog' q:a=");
     let (_, undone) = there_and_back(Some(&short), text("my dog"));
     assert_eq!(undone.unwrap(), short.as_bytes());
+    // Written in another way than decap's.
+    for quote in ['"', '\''] {
+        let odd = "Jo&#39;s &#x41; &gt; &quot;dog&quot;";
+        let short = packet("").replace("q:a=", &format!("dc:description={quote}{odd}{quote} q:a="));
+        let long = packet(&format!("<dc:description>{odd}</dc:description>"));
+        for before in [short, long] {
+            let said = read(before.as_bytes()).unwrap();
+            let [Some(source), None] = said.sources else {
+                panic!("expected a source of the description");
+            };
+            let former = Want::Former {
+                text: "Jo's A > \"dog\"".into(),
+                source,
+            };
+            let (_, undone) = there_and_back(Some(&before), former);
+            assert_eq!(String::from_utf8(undone.unwrap()).unwrap(), before);
+        }
+    }
     // Forms that hold nothing.
     for form in [
         "<dc:description><rdf:Alt/></dc:description>",
