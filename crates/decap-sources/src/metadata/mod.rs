@@ -403,7 +403,8 @@ impl<'a> Photo<'a> {
             return Err(Outcome::NoPlace);
         }
         let is_odd = self.author(field) == Author::Person && self.text(field).is_none();
-        if is_odd || field != Field::AltText && is_described {
+        // No words are no caption.
+        if words.is_empty() || is_odd || field != Field::AltText && is_described {
             return Err(Outcome::Kept);
         }
         let current = self.text(field);

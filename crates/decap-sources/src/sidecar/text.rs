@@ -9,7 +9,7 @@ use decap::{Error, InputFault, Result};
 use super::journal::{Journal, Line};
 use crate::metadata::Outcome;
 use crate::photo_file::{Effect, ReadFile, Times};
-use crate::whose::{Author, Existing, Trace, decide, digest_of};
+use crate::whose::{Author, Existing, Trace, decide, digest_of, is_blank};
 
 /// No caption is longer, in bytes.
 const LARGEST_TEXT: u64 = 1 << 20;
@@ -95,6 +95,8 @@ impl TextSidecars {
             caption.existing,
             caption.text.as_bytes(),
         );
+        // No words are no caption.
+        let decided = decided.filter(|_| !is_blank(caption.text.as_bytes()));
         let Some((mut text, trace)) = decided else {
             return Ok(outcome(path, Outcome::Kept, false));
         };
