@@ -1,6 +1,6 @@
 //! `--write`: captions go into photos and beside them.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,8 +32,17 @@ pub struct Writer {
     stamps: Stamps,
     /// Files of this run: a link may lead to one once more.
     done: HashSet<PathBuf>,
-    written_photos: usize,
-    kept_photos: usize,
+    counts: Counts,
+}
+
+/// How many photos there are of each outcome.
+#[derive(Default)]
+struct Counts {
+    written: usize,
+    had_it: usize,
+    kept: usize,
+    /// By the place that they lack.
+    no_place: BTreeMap<&'static str, usize>,
 }
 
 /// The stamps of photos that are being captioned, in their order.
@@ -100,8 +109,7 @@ impl Writer {
             texts: TextSidecars::default(),
             stamps: Stamps::default(),
             done: HashSet::new(),
-            written_photos: 0,
-            kept_photos: 0,
+            counts: Counts::default(),
         })
     }
 
@@ -164,10 +172,7 @@ impl Writer {
                 written.beside.push(outcome.path);
             }
         }
-        match written.has_changed {
-            true => self.written_photos += 1,
-            false => self.kept_photos += 1,
-        }
+        self.counts.add(&written);
         Ok(written)
     }
 
@@ -178,18 +183,42 @@ impl Writer {
         } else {
             "wrote"
         };
-        let of = |count: usize| match count {
-            1 => "1 photo".to_owned(),
-            count => format!("{count} photos"),
-        };
-        let kept = match self.kept_photos {
-            0 => String::new(),
-            count => format!("; {} left as before", of(count)),
-        };
-        print::tell(format!(
-            "{would} the captions of {}{kept}",
-            of(self.written_photos)
-        ));
+        let counts = &self.counts;
+        let mut parts = vec![format!("{would} captions of {}", photos(counts.written))];
+        if counts.had_it > 0 {
+            parts.push(format!("{} had theirs already", photos(counts.had_it)));
+        }
+        if counts.kept > 0 {
+            parts.push(format!(
+                "left {} with other captions alone",
+                photos(counts.kept)
+            ));
+        }
+        for (place, count) in &counts.no_place {
+            parts.push(format!("found no place for {place} in {}", photos(*count)));
+        }
+        print::tell(parts.join("; "));
+    }
+}
+
+/// So many photos, in words.
+fn photos(count: usize) -> String {
+    match count {
+        1 => "1 photo".to_owned(),
+        count => format!("{count} photos"),
+    }
+}
+
+impl Counts {
+    fn add(&mut self, written: &Written) {
+        match (written.has_changed, written.kept.is_empty()) {
+            (true, _) => self.written += 1,
+            (false, true) => self.had_it += 1,
+            (false, false) => self.kept += 1,
+        }
+        for place in &written.no_place {
+            *self.no_place.entry(place).or_default() += 1;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Captions in text files beside photos, as trainers of image models read them.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use decap::output::{FolderLock, write_atomically};
@@ -54,9 +55,8 @@ impl TextSidecars {
     /// Writes the caption beside `photo`: `beach.txt` for `beach.jpg`.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be written; [`Error::Usage`] for the extension of the photo itself;
-    /// [`Error::Input`] where decap wrote the same file for another photo, and where a person's words that
-    /// are to be changed are no UTF-8.
+    /// [`Error::Io`] where it cannot be written, or decap wrote it for another photo; [`Error::Usage`] for the extension of the photo itself;
+    /// [`Error::Input`] where a person's words that are to be changed are no UTF-8.
     pub fn write(
         &mut self,
         photo: &Path,
@@ -87,7 +87,8 @@ impl TextSidecars {
                 "{name} holds the caption of {} already; give another --extension",
                 line.photo
             );
-            return Err(Error::input(photo, InputFault::Unsupported(message)));
+            let error = io::Error::new(io::ErrorKind::AlreadyExists, message);
+            return Err(Error::io(photo, error));
         }
         let decided = decide(
             current,
