@@ -528,7 +528,7 @@ fn text_wanted(text: Option<Vec<u8>>) -> Result<Want, InputFault> {
 /// The text that XMP had before, as it was written.
 fn former_wanted(trace: &Trace) -> Result<Want, InputFault> {
     match (text_wanted(trace.former.clone())?, &trace.former_source) {
-        (Want::Text(text), Some(source)) if !source.contains(['<', '>']) => Ok(Want::Former {
+        (Want::Text(text), Some(source)) if xmp::says(source, &text) => Ok(Want::Former {
             text,
             source: source.clone(),
         }),

@@ -175,24 +175,32 @@ pub(super) fn edit(
     changes: &[Change],
 ) -> Result<Option<Vec<u8>>, InputFault> {
     let now = bytes.map(TiffBlock::read).transpose()?;
+    let entry_of = |block: &Option<TiffBlock<'_>>, tag| {
+        let entries = block.as_ref().map(|block| block.entries.iter());
+        let entry = entries.and_then(|mut entries| entries.find(|entry| entry.tag == tag));
+        entry.map(|entry| entry.bytes)
+    };
     let value_of = |block: &Option<TiffBlock<'_>>, tag| {
         let value = block.as_ref().and_then(|block| block.value(tag));
         value.map(<[u8]>::to_vec)
     };
-    let wanted = OWN_TAGS.map(|tag| {
-        let change = changes.iter().find(|change| change.0 == tag);
-        let value = change.map_or_else(|| value_of(&now, tag), |change| change.1.clone());
-        (tag, value)
-    });
     let before = match bytes {
         Some(bytes) => unsealed(bytes).unwrap_or_else(|| Some(bytes.to_vec())),
         None => None,
     };
     let base = before.as_deref().map(TiffBlock::read).transpose()?;
-    let wanted = wanted.into_iter();
-    let changed: Vec<Change> = wanted
-        .filter(|(tag, value)| value_of(&base, *tag) != *value)
-        .collect();
+    let mut changed: Vec<Change> = Vec::new();
+    for tag in OWN_TAGS {
+        let wanted = match changes.iter().find(|change| change.0 == tag) {
+            Some((_, value)) => value.clone(),
+            // One that points behind the end would find something there once more is appended.
+            None if entry_of(&now, tag) == entry_of(&base, tag) => continue,
+            None => value_of(&now, tag),
+        };
+        if wanted != value_of(&base, tag) {
+            changed.push((tag, wanted));
+        }
+    }
     match changed.is_empty() {
         true => Ok(before),
         false => append(base.as_ref(), &changed).map(Some),

@@ -160,6 +160,13 @@ pub(super) fn rewrite(
     }
 }
 
+/// Whether `source`, an element's content, says `text`.
+pub(super) fn says(source: &str, text: &str) -> bool {
+    let element = format!("<a>{source}</a>");
+    let document = parse(&element);
+    document.is_ok_and(|document| text_in(document.root_element()) == text)
+}
+
 /// A packet's text, without the zeros that some writers fill up with.
 fn text_of(packet: &[u8]) -> Result<&str, InputFault> {
     if packet.starts_with(b"\xfe\xff")
@@ -354,6 +361,11 @@ impl<'a> Packet<'a> {
         let start = match marker {
             Some(marker) => start_of_own(marker, &self.about()),
             None if content.is_empty() => return String::new(),
+            // What others have put there may use decap's prefix.
+            None if content.contains("decap:") => {
+                let start = start_of_plain(&self.about());
+                start.replacen('>', &format!(" xmlns:decap=\"{}\">", marker::NAMESPACE), 1)
+            }
             None => start_of_plain(&self.about()),
         };
         format!("{start}{content}</rdf:Description>\n")
