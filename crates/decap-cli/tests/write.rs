@@ -166,6 +166,8 @@ fn wording_is_checked_before_any_work_and_kept_to() {
             "letters and digits",
         ),
         (&["--alt-text"], "--write"),
+        (&["--dry-run"], "--write"),
+        (&["--keep-times"], "--undo"),
         (&["--undo", "--write", "xmp"], "cannot be used with"),
         (
             &["--write", "xmp", "--dry-run", "--json"],

@@ -1,13 +1,14 @@
 //! A photo's file, replaced whole or not at all, and only as it was when it was captioned.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use decap::media::HEAD_BYTES;
 use decap::media::image::read_within;
-use decap::output::write_atomically;
+use decap::output::{write_atomically, write_one_of_many};
 use decap::{Error, InputFault, Result};
 
 /// What tells that a file was changed: its length and the time of its last change.
@@ -81,7 +82,7 @@ impl ReadFile {
             let error = io::Error::new(io::ErrorKind::PermissionDenied, message);
             return Err(failed(error));
         }
-        write_atomically(path, |out| {
+        write_whole(path, |out| {
             out.write_all(bytes)?;
             out.flush()?;
             self.check(path)
@@ -115,6 +116,25 @@ fn changed() -> io::Error {
     io::Error::other(
         "the file was changed while it was being captioned, so nothing was written into it",
     )
+}
+
+/// Writes a file whole or not at all. Of many in one folder, only the first looks for what killed
+/// processes have left there.
+pub(crate) fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    /// The folder that was looked through last.
+    static SWEPT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let folder = path.parent().map(Path::to_path_buf);
+    let before = {
+        let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *swept, folder.clone())
+    };
+    match before == folder {
+        true => write_one_of_many(path, write),
+        false => write_atomically(path, write),
+    }
 }
 
 /// The first bytes of a file, which tell what it is.

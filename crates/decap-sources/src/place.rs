@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use decap::output::write_atomically;
 use decap::{Error, InputFault, Result};
 
 use crate::metadata::{
     CaptionToWrite, EditedPhoto, Field, Outcome, has_marker, read_caption, takes_caption, undo,
     undo_beside, write_caption, write_caption_beside,
 };
-use crate::photo_file::{Effect, FileStamp, ReadFile, Times, head_of};
+use crate::photo_file::{Effect, FileStamp, ReadFile, Times, head_of, write_whole};
 use crate::sidecar::XmpName;
 
 /// The largest `.xmp` file, in bytes.
@@ -159,7 +158,7 @@ fn place(
         match before {
             Some(file) if bytes.is_empty() => file.remove(path)?,
             Some(file) => file.replace(path, bytes, options.times)?,
-            None => write_atomically(path, |out| out.write_all(bytes))?,
+            None => write_whole(path, |out| out.write_all(bytes))?,
         }
     }
     Ok(PlaceOutcome {

@@ -13,7 +13,13 @@ use super::count::at_least_one;
 pub struct WriteArgs {
     /// Write each caption where programs look for it: xmp (also for iptc and exif), sidecar (a text file
     /// beside the photo). Several with commas between them.
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHERE")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "WHERE",
+        group = "change"
+    )]
     pub write: Vec<WriteArg>,
     /// Write it as alternative text, too, cut to 125 characters or --max-chars.
     #[arg(long, requires = "write")]
@@ -28,13 +34,13 @@ pub struct WriteArgs {
     #[arg(long, value_enum, default_value_t = SidecarNameArg::Darktable, value_name = "LIKE", requires = "write")]
     pub sidecar_name: SidecarNameArg,
     /// Leave the time of a photo's last change as it is.
-    #[arg(long)]
+    #[arg(long, requires = "change")]
     pub keep_times: bool,
     /// Print what would be written or taken back, a line a photo, and change nothing.
-    #[arg(long, conflicts_with_all = ["output", "json"])]
+    #[arg(long, requires = "change", conflicts_with_all = ["output", "json"])]
     pub dry_run: bool,
     /// Take back what decap wrote into these photos and beside them; what a person has edited since stays.
-    #[arg(long, conflicts_with_all = ["write", "output", "json", "template", "max_chars"])]
+    #[arg(long, group = "change", conflicts_with_all = ["write", "output", "json", "template", "max_chars"])]
     pub undo: bool,
     /// Word each caption like this, such as '{caption}[, photographed {date}]'. Fields: caption, path,
     /// stem, date, evidence, score. What stands in brackets is left out where a field in it is empty.

@@ -1,6 +1,6 @@
 //! What decap remembers of the texts beside the photos of a folder: a line each in a hidden file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub(super) struct Journal {
     known_bytes: u64,
     lines: HashMap<String, Vec<Line>>,
     /// Names to be forgotten.
-    undone: Vec<String>,
+    undone: HashSet<String>,
 }
 
 impl Journal {
@@ -68,7 +68,7 @@ impl Journal {
             path: folder.join(JOURNAL_NAME),
             known_bytes: 0,
             lines: HashMap::new(),
-            undone: Vec::new(),
+            undone: HashSet::new(),
         }
     }
 
@@ -156,7 +156,7 @@ impl Journal {
     /// Forgets a text once [`Journal::finish`] is called.
     pub(super) fn forget(&mut self, name: &str) {
         self.lines.remove(name);
-        self.undone.push(name.to_owned());
+        self.undone.insert(name.to_owned());
     }
 
     /// Writes the journal without what is to be forgotten, or removes it where nothing is left.
@@ -186,7 +186,7 @@ impl Journal {
             path: std::mem::take(&mut self.path),
             known_bytes: 0,
             lines: HashMap::new(),
-            undone: Vec::new(),
+            undone: HashSet::new(),
         };
         Ok(())
     }

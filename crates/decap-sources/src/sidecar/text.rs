@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use decap::output::{FolderLock, write_atomically};
+use decap::output::FolderLock;
 use decap::{Error, InputFault, Result};
 
 use super::journal::{Journal, Line};
 use crate::metadata::Outcome;
-use crate::photo_file::{Effect, ReadFile, Times};
+use crate::photo_file::{Effect, ReadFile, Times, write_whole};
 use crate::whose::{Author, Existing, Trace, decide, digest_of, is_blank};
 
 /// No caption is longer, in bytes.
@@ -125,7 +125,7 @@ impl TextSidecars {
         })?;
         match &before {
             Some(file) => file.replace(&path, &text, Times::New)?,
-            None => write_atomically(&path, |out| out.write_all(&text))?,
+            None => write_whole(&path, |out| out.write_all(&text))?,
         }
         Ok(outcome(path, Outcome::Written, true))
     }
