@@ -34,7 +34,7 @@ cd "$root/tools/bundled"
 resume=$([ ! -f "$work/tiny/checkpoint.safetensors" ] || echo --resume)
 [ -f "$work/tiny/model.json" ] || "$decap" train "$data/text/coco_train_mix.txt" \
     --encoder "$work/encoder" --out "$work/tiny" --cache "$work/cache" $resume \
-    --epochs 2 --noise-variance 0.0004 --tau 0.03 --weights-dtype int8 \
+    --vocabulary encoder --epochs 2 --noise-variance 0.0004 --tau 0.03 --weights-dtype int8 \
     --memory-rows 20000 --memory-dtype int8
 
 # 4. The bundle: the model carries its encoder, writes with a repetition penalty of 1.1, and chooses by consensus.

@@ -45,6 +45,7 @@ pub fn run(args: &ImportArgs) -> Result<Outcome, Failure> {
             options.weights_dtype = WeightsDtype::F32;
             options
         },
+        foundation: None,
         start: Start::Fresh,
         memory: {
             let mut options = MemoryOptions::default();

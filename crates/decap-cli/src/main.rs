@@ -13,6 +13,7 @@ mod embed;
 mod encoder;
 mod eval;
 mod failure;
+mod first_captions;
 mod import;
 mod inputs;
 mod memory;

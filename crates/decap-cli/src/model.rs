@@ -97,6 +97,9 @@ struct ModelFacts {
     captions: usize,
     captions_from: String,
     preset: String,
+    /// The model that training started from.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    started_from: String,
     steps: u64,
     decap_version: String,
 }
@@ -190,6 +193,7 @@ impl ModelFacts {
             captions: provenance.captions,
             captions_from: provenance.captions_from.clone(),
             preset: provenance.preset.clone(),
+            started_from: provenance.started_from.clone(),
             steps: provenance.steps,
             decap_version: provenance.decap_version.clone(),
         }
@@ -263,7 +267,11 @@ impl fmt::Display for ModelFacts {
             HumanCount(self.captions as u64),
             self.captions_from
         )?;
-        writeln!(f, "recipe       {}, {} steps", self.preset, self.steps)?;
+        write!(f, "recipe       {}, {} steps", self.preset, self.steps)?;
+        match self.started_from.as_str() {
+            "" => writeln!(f)?,
+            model => writeln!(f, ", started from {model}")?,
+        }
         writeln!(f, "writing      {}, tau {}", self.writing, self.tau)?;
         write!(f, "made by      decap {}", self.decap_version)
     }

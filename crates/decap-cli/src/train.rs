@@ -1,26 +1,35 @@
 //! `decap train`: a captioner from caption files.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use decap::Precision;
+use decap::decoder::CONFIG_FILE;
 use decap::encoder::Encoder;
 use decap::memory::MemoryOptions;
 use decap::model::{MODEL_FILE, Writing};
+use decap::{Places, Precision};
 use decap_train::{
-    CHECKPOINT_FILE, Estimate, Evaluation, ModelRecipe, Plan, Progress, Start, StepReport,
-    TrainOptions, TrainingPrecision, clear_finished, estimate, train_model,
+    CHECKPOINT_FILE, Estimate, Evaluation, Foundation, ModelRecipe, Plan, Progress, Start,
+    StepReport, TrainOptions, TrainingPrecision, VocabularyChoice, clear_finished, estimate,
+    train_model,
 };
 use indicatif::{HumanCount, HumanDuration, ProgressBar};
 
-use crate::args::{PresetArg, TrainArgs};
+use crate::args::{PresetArg, TrainArgs, VocabularyArg};
 use crate::cache::cache_folder;
-use crate::encoder::open_encoder;
+use crate::encoder::{KnownPlaces, find_folder, open_encoder};
 use crate::failure::{Failure, Outcome};
+use crate::first_captions;
 use crate::memory::{names, read_all};
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
+
+/// Texts of fewer captions start from a trained model where there is one.
+const SMALL: usize = 20_000;
+/// So few captions teach no decoder to write.
+const FEW: usize = 3000;
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
@@ -32,7 +41,8 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         PresetArg::Paper => Precision::F32,
     });
     let encoder = open_encoder(&args.encoder, precision)?;
-    let recipe = recipe(args, encoder.tau())?;
+    let foundation = foundation(args, captions.len())?;
+    let recipe = recipe(args, &encoder, captions.len(), foundation.as_deref())?;
     recipe.train.validate()?;
     if args.resume
         && clear_finished(&args.out, &encoder, captions.len(), &recipe).map_err(of_resumable)?
@@ -43,9 +53,22 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         ));
         return Ok(Outcome::AllWell);
     }
-    let lost = encoder.tokenizer()?.unwritable(&captions)?;
-    if lost.affected > 0 || lost.loses_case {
-        print::tell(lost);
+    if !matches!(recipe.train.vocabulary, VocabularyChoice::Learned(_)) {
+        let lost = encoder.tokenizer()?.unwritable(&captions)?;
+        if lost.affected > 0 || lost.loses_case {
+            print::tell(lost);
+        }
+    }
+    match &foundation {
+        Some(model) => print::tell(format!(
+            "starts from {model} and rehearses its sentences; `--from none` starts from nothing"
+        )),
+        None if captions.len() < FEW => print::tell(format!(
+            "{} captions are few to learn to write from; with a trained model of this encoder, --from \
+             starts from it",
+            captions.len()
+        )),
+        None => {}
     }
     if !args.out.join(CHECKPOINT_FILE).exists() {
         tell_estimate(&encoder, &captions, &recipe)?;
@@ -70,9 +93,12 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         stop.flag(),
     )
     .map_err(of_resumable)?;
+    if report.steps < report.plan.steps {
+        print::tell("more steps did not better the held-out captions");
+    }
     print::tell(format!(
         "trained {} steps in {}; loss {:.3}",
-        report.plan.steps - report.plan.steps_done,
+        report.steps - report.plan.steps_done,
         HumanDuration(Duration::from_secs_f64(report.seconds)),
         report.smoothed_loss
     ));
@@ -80,7 +106,35 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         "wrote {0}\n  try: decap caption photo.jpg --model {0}",
         args.out.display()
     ));
+    first_captions::tell(
+        args,
+        &captions,
+        &report.held_out_rows,
+        foundation.as_deref(),
+    )?;
     Ok(Outcome::AllWell)
+}
+
+/// The model to start from, as `--from` names it.
+fn foundation(args: &TrainArgs, captions: usize) -> Result<Option<String>, Failure> {
+    match args.from.as_deref() {
+        Some("none") => return Ok(None),
+        Some(model) => return Ok(Some(model.to_owned())),
+        None => {}
+    }
+    let is_asked_for_nothing_else = args.width.is_none()
+        && args.layers.is_none()
+        && args.heads.is_none()
+        && args.vocabulary != Some(VocabularyArg::Encoder);
+    if args.preset != PresetArg::Fast || captions >= SMALL || !is_asked_for_nothing_else {
+        return Ok(None);
+    }
+    let is_model = KnownPlaces.find(&args.encoder).is_ok_and(|folder| {
+        [MODEL_FILE, CONFIG_FILE]
+            .iter()
+            .all(|name| folder.contains(name))
+    });
+    Ok(is_model.then(|| args.encoder.clone()))
 }
 
 fn of_resumable(error: decap::Error) -> Failure {
@@ -125,11 +179,31 @@ fn refuse_unfinished(args: &TrainArgs) -> Result<(), Failure> {
     )))
 }
 
-fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
+fn recipe(
+    args: &TrainArgs,
+    encoder: &Encoder,
+    captions: usize,
+    from: Option<&str>,
+) -> Result<ModelRecipe, Failure> {
     let (mut train, preset, writing) = match args.preset {
-        PresetArg::Fast => (TrainOptions::fast(), "fast", Writing::fast()),
+        PresetArg::Fast => (TrainOptions::fast_for(captions), "fast", Writing::fast()),
         PresetArg::Paper => (TrainOptions::paper(), "paper", Writing::default()),
     };
+    let foundation = match from {
+        None => None,
+        Some(model) => {
+            train = train.from_trained();
+            Some(Arc::new(Foundation::open(&find_folder(model)?, encoder)?))
+        }
+    };
+    match args.vocabulary {
+        Some(VocabularyArg::Encoder) => train.vocabulary = VocabularyChoice::Corpus,
+        Some(VocabularyArg::Captions) => train.vocabulary = TrainOptions::fast().vocabulary,
+        None => {}
+    }
+    // Who asks for so many passes gets them.
+    let least_steps = args.epochs.map_or(train.least_steps, |_| 0);
+    train.least_steps = args.least_steps.unwrap_or(least_steps);
     if let Some(precision) = args.precision {
         train.precision = match precision {
             Precision::F32 => TrainingPrecision::F32,
@@ -140,7 +214,10 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
     train.max_steps = args.max_steps;
     train.batch_size = args.batch.unwrap_or(train.batch_size);
     train.learning_rate = args.learning_rate.unwrap_or(train.learning_rate);
-    train.noise_variance = args.noise_variance.unwrap_or(train.noise_variance);
+    if let Some(variance) = args.noise_variance {
+        (train.noise_variance, train.noise_cosine) = (variance, None);
+    }
+    train.noise_cosine = args.noise_cosine.or(train.noise_cosine);
     train.width = args.width.unwrap_or(train.width);
     train.num_layers = args.layers.unwrap_or(train.num_layers);
     train.num_heads = args.heads.unwrap_or(train.num_heads);
@@ -159,6 +236,7 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
         captions_from: names(&args.captions),
         preset: preset.to_owned(),
         train,
+        foundation,
         start: if args.resume {
             Start::Resume
         } else {
@@ -171,7 +249,7 @@ fn recipe(args: &TrainArgs, tau: f32) -> Result<ModelRecipe, Failure> {
             options.dtype = args.memory.memory_dtype;
             options
         },
-        tau: args.tau.unwrap_or(tau),
+        tau: args.tau.unwrap_or(encoder.tau()),
         writing,
         cache: cache_folder(args.cache.as_deref())?,
     })
@@ -204,10 +282,14 @@ struct Watch {
 impl Progress for Watch {
     fn started(&mut self, plan: &Plan) {
         print::tell(format!(
-            "decoder of {:.1} million parameters, {} captions to learn, {} held out",
+            "decoder of {:.1} million parameters, {} captions to learn, {} held out{}",
             plan.config.num_parameters() as f64 / 1e6,
             plan.training_captions,
-            plan.held_out_captions
+            plan.held_out_captions,
+            match plan.rehearsed_captions {
+                0 => String::new(),
+                count => format!(", {count} to rehearse"),
+            }
         ));
         if plan.captions_left_out > 0 {
             print::tell(format!(

@@ -5,13 +5,14 @@ use std::num::NonZeroU64;
 
 use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 
+use crate::RgbImage;
 use crate::error::InputFault;
 use crate::limits::{Limits, check_pixels};
 use crate::samples::{Channels, to_rgb};
 
 /// Decodes the first frame to RGB. What it leaves of the screen is transparent or, in a GIF
 /// without transparency, of the palette's first colour; so does Pillow.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<image::RgbImage, InputFault> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, InputFault> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     let most = NonZeroU64::new(limits.decoder_bytes).unwrap_or(NonZeroU64::MIN);
@@ -62,12 +63,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<image::RgbImage, I
             samples.extend_from_slice(&pixel[..channels.count()]);
         }
     }
-    image::RgbImage::from_raw(
-        screen_width as u32,
-        screen_height as u32,
-        to_rgb(samples, channels),
-    )
-    .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
+    let pixels = to_rgb(samples, channels);
+    RgbImage::of_decoder(screen_width as u32, screen_height as u32, pixels)
 }
 
 /// Besides the limits on pixels: a screen that the bytes cannot fill is refused, since a few bytes

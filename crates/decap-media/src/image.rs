@@ -2,21 +2,13 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, Cursor, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
-
-use ::image::error::ImageFormatHint;
-use ::image::metadata::Orientation;
-use ::image::{
-    ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader,
-    Limits as DecoderLimits,
-};
 
 use crate::error::{Error, InputFault, Limit, Result, unread};
 use crate::kind::{HEAD_BYTES, PhotoKind, kind_of_head};
-use crate::limits::{Limits, check_pixels};
-use crate::samples::{Channels, to_rgb};
-use crate::{bmp, gif, jpeg, orientation, png, tiff};
+use crate::limits::Limits;
+use crate::{bmp, gif, jpeg, png, tiff, webp};
 use parser_guard::guarded;
 
 /// A decoded photo: 8-bit RGB, upright, row by row.
@@ -143,6 +135,12 @@ impl RgbImage {
         })
     }
 
+    /// What a decoder made: `pixels` `[height, width, 3]`, u8.
+    pub(crate) fn of_decoder(width: u32, height: u32, pixels: Vec<u8>) -> Result<Self, InputFault> {
+        Self::new(width, height, pixels)
+            .map_err(|_| InputFault::Damaged("expected as many pixels as the header says".into()))
+    }
+
     /// Pixels across, at least one.
     pub fn width(&self) -> u32 {
         self.width
@@ -166,6 +164,22 @@ impl RgbImage {
             pixels.extend(row.rchunks_exact(3).flatten());
         }
         Self { pixels, ..*self }
+    }
+
+    /// The same photo turned by a quarter, clockwise.
+    pub(crate) fn turned_right(&self) -> Self {
+        let (width, height) = (self.width as usize, self.height as usize);
+        let mut pixels = Vec::with_capacity(self.pixels.len());
+        for x in 0..width {
+            for y in (0..height).rev() {
+                pixels.extend_from_slice(&self.pixels[(y * width + x) * 3..][..3]);
+            }
+        }
+        Self {
+            width: self.height,
+            height: self.width,
+            pixels,
+        }
     }
 
     /// The part of `width` by `height` pixels whose upper left corner is at (`left`, `top`).
@@ -290,124 +304,22 @@ fn decode_as(
         PhotoKind::Jpeg => jpeg::decode(bytes, limits, least_side)?,
         PhotoKind::Tiff => tiff::decode(bytes, limits)?,
         PhotoKind::Gif => (gif::decode(bytes, limits)?, None),
-        PhotoKind::Png => {
-            check_png_header(bytes, limits)?;
-            let pixels = png::pixels_alone(bytes);
-            let image = decode_with_image_crate(&pixels, ImageFormat::Png, limits)?.0;
-            (image, png::orientation(bytes))
-        }
-        PhotoKind::Bmp => {
-            decode_with_image_crate(&bmp::normalised(bytes)?, ImageFormat::Bmp, limits)?
-        }
-        PhotoKind::WebP => decode_with_image_crate(bytes, ImageFormat::WebP, limits)?,
+        PhotoKind::Png => png::decode(bytes, limits)?,
+        PhotoKind::Bmp => (bmp::decode(bytes, limits)?, None),
+        PhotoKind::WebP => webp::decode(bytes, limits)?,
         PhotoKind::Unreadable(name) => return Err(unread(name)),
     };
-    let mut image = DynamicImage::ImageRgb8(image);
-    if let Some(orientation) = orientation {
-        image.apply_orientation(orientation);
-    }
-    let (width, height) = (image.width(), image.height());
-    Ok(RgbImage {
-        width,
-        height,
-        pixels: image.into_bytes(),
+    Ok(match orientation {
+        Some(orientation) => orientation.applied_to(image),
+        None => image,
     })
-}
-
-/// Refuses a PNG by its header alone, whose decoder would first look for the data behind it.
-fn check_png_header(bytes: &[u8], limits: &Limits) -> Result<(), InputFault> {
-    let number = |at: usize| {
-        let four = bytes.get(at..at + 4)?.try_into().ok()?;
-        Some(u32::from_be_bytes(four))
-    };
-    match number(16).zip(number(20)) {
-        Some((width, height)) => check_pixels(width, height, limits),
-        None => Ok(()),
-    }
-}
-
-fn decode_with_image_crate(
-    bytes: &[u8],
-    format: ImageFormat,
-    limits: &Limits,
-) -> Result<(::image::RgbImage, Option<Orientation>), InputFault> {
-    const RGB_BYTES: u64 = 3;
-    let mut decoder_limits = DecoderLimits::default();
-    decoder_limits.max_alloc = Some(limits.decoder_bytes);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(decoder_limits.clone());
-    let mut decoder = reader.into_decoder().map_err(fault_of)?;
-
-    let (width, height) = decoder.dimensions();
-    check_pixels(width, height, limits)?;
-    let pixels = u64::from(width) * u64::from(height);
-    let taken = decoder.total_bytes().saturating_add(RGB_BYTES * pixels);
-    decoder_limits.reserve(taken).map_err(fault_of)?;
-    decoder.set_limits(decoder_limits).map_err(fault_of)?;
-    let (channels, is_wide) = match decoder.color_type() {
-        ColorType::L8 => (Channels::Grey, false),
-        ColorType::La8 => (Channels::GreyAlpha, false),
-        ColorType::Rgb8 => (Channels::Rgb, false),
-        ColorType::Rgba8 => (Channels::RgbAlpha, false),
-        ColorType::L16 => (Channels::Grey, true),
-        ColorType::La16 => (Channels::GreyAlpha, true),
-        ColorType::Rgb16 => (Channels::Rgb, true),
-        ColorType::Rgba16 => (Channels::RgbAlpha, true),
-        other => return Err(unread(&format!("{other:?}"))),
-    };
-    // A broken EXIF block is no reason to refuse the photo that it describes.
-    let exif = decoder.exif_metadata().ok().flatten();
-    let xmp = decoder.xmp_metadata().ok().flatten();
-    let orientation = exif
-        .and_then(|exif| orientation::of_exif(&exif))
-        .or_else(|| orientation::of_xmp(&xmp?));
-
-    let length = usize::try_from(decoder.total_bytes()).map_err(|_| {
-        InputFault::TooLarge(format!("expected pixels that fit memory, got {pixels}"))
-    })?;
-    let mut samples = vec![0; length];
-    decoder.read_image(&mut samples).map_err(fault_of)?;
-    if is_wide {
-        keep_high_bytes(&mut samples);
-    }
-    if format == ImageFormat::Bmp && channels == Channels::RgbAlpha {
-        bmp::drop_unset_alpha(&mut samples);
-    }
-    ::image::RgbImage::from_raw(width, height, to_rgb(samples, channels))
-        .map(|image| (image, orientation))
-        .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
-}
-
-fn fault_of(error: ImageError) -> InputFault {
-    match error {
-        ImageError::Limits(error) => InputFault::TooLarge(error.to_string()),
-        ImageError::Unsupported(error) => {
-            InputFault::Unsupported(format!("{error}; convert it to JPEG or PNG"))
-        }
-        // The decoder's words are about its own parts ("Corrupt bitstream").
-        ImageError::Decoding(error) => InputFault::Damaged(match error.format_hint() {
-            ImageFormatHint::Exact(ImageFormat::WebP) => {
-                "the WebP photo is damaged or cut short".into()
-            }
-            _ => error.to_string(),
-        }),
-        error => InputFault::Damaged(error.to_string()),
-    }
-}
-
-/// Of samples of 16 bits in the machine's order, the upper eight; in place.
-fn keep_high_bytes(samples: &mut Vec<u8>) {
-    let count = samples.len() / 2;
-    for at in 0..count {
-        let wide = u16::from_ne_bytes([samples[2 * at], samples[2 * at + 1]]);
-        samples[at] = (wide >> 8) as u8;
-    }
-    samples.truncate(count);
 }
 
 #[cfg(test)]
 mod tests {
-    use ::image::{ImageBuffer, Rgb, Rgba};
+    use std::io::Cursor;
+
+    use ::image::{DynamicImage, ImageBuffer, ImageFormat, Rgb, Rgba};
 
     use super::*;
 

@@ -2,16 +2,16 @@
 
 use std::ops::RangeInclusive;
 
-use image::metadata::Orientation;
 use libjpeg_turbo_rs::{
     ColorSpace, DecodeLimits, DecodeWarning, Decoder, FrameHeader, JpegError, PixelFormat,
     ScalingFactor,
 };
 
+use crate::RgbImage;
 use crate::error::InputFault;
 use crate::jpeg_components::{interleaved, ycbcr_to_rgb, ycck_to_cmyk};
 use crate::limits::{Limits, check_pixels};
-use crate::orientation;
+use crate::orientation::{self, Orientation};
 use crate::samples::{Channels, to_rgb};
 
 /// Decodes `bytes` to RGB; CMYK and YCCK become RGB as in Pillow, without a colour profile.
@@ -22,7 +22,7 @@ pub(super) fn decode(
     bytes: &[u8],
     limits: &Limits,
     least_side: Option<u32>,
-) -> Result<(image::RgbImage, Option<Orientation>), InputFault> {
+) -> Result<(RgbImage, Option<Orientation>), InputFault> {
     let mut decoder = decoder_of(bytes, limits.pixels, limits.decoder_bytes)?;
     let (width, height) = (decoder.header().width(), decoder.header().height());
     let size = u32::try_from(width).ok().zip(u32::try_from(height).ok());
@@ -64,9 +64,8 @@ pub(super) fn decode(
     }
     // As libjpeg rounds.
     let (width, height) = (width.div_ceil(denominator), height.div_ceil(denominator));
-    image::RgbImage::from_raw(width, height, pixels)
-        .map(|image| (image, orientation::of_jpeg(bytes)))
-        .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
+    let image = RgbImage::of_decoder(width, height, pixels)?;
+    Ok((image, orientation::of_jpeg(bytes)))
 }
 
 /// About how many bytes [`decode`] takes at its peak; `None` for what it does not read.

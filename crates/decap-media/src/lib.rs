@@ -1,6 +1,7 @@
 //! Photos and videos: bytes to pixels, within limits.
 
 mod bmp;
+mod bmp_runs;
 mod directory;
 mod error;
 mod gif;
@@ -16,6 +17,7 @@ pub mod resize;
 mod samples;
 mod tiff;
 pub mod video;
+mod webp;
 
 pub use error::{Error, InputFault, Limit, Result};
 pub use image::RgbImage;

@@ -52,3 +52,14 @@ pub(crate) fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(
     }
     Ok(())
 }
+
+/// Refuses a photo whose samples and pixels together take more memory than the limits allow.
+pub(crate) fn check_decoder_bytes(bytes: u64, limits: &Limits) -> Result<(), InputFault> {
+    if bytes <= limits.decoder_bytes {
+        return Ok(());
+    }
+    Err(InputFault::TooLarge(format!(
+        "expected to decode it in at most {} bytes, got {bytes}",
+        limits.decoder_bytes
+    )))
+}

@@ -1,12 +1,8 @@
 //! How much memory a photo will take, told before it is decoded.
 
-use std::io::Cursor;
-
-use image::{ImageFormat, ImageReader};
-
 use crate::directory::{Directory, tag};
 use crate::kind::{PhotoKind, kind_of_head};
-use crate::{bmp, jpeg};
+use crate::{bmp, jpeg, png, webp};
 
 /// Bytes of a decoded pixel.
 const RGB_BYTES: u64 = 3;
@@ -27,15 +23,10 @@ pub fn memory_to_decode(bytes: &[u8], least_side: Option<u32>) -> u64 {
 
 fn from_header(bytes: &[u8], least_side: Option<u32>) -> Option<u64> {
     let pixels = |size: (u32, u32)| u64::from(size.0).saturating_mul(size.1.into());
-    let of_crate = |bytes: &[u8], format: ImageFormat| {
-        ImageReader::with_format(Cursor::new(bytes), format)
-            .into_dimensions()
-            .ok()
-    };
     let (size, sample_bytes) = match kind_of_head(bytes)? {
         PhotoKind::Jpeg => return jpeg::memory_to_decode(bytes, least_side),
         PhotoKind::Png => {
-            let size = (big_endian(bytes, 16)?, big_endian(bytes, 20)?);
+            let size = png::size(bytes)?;
             // Colour with transparency at most.
             (size, if bytes.get(24) == Some(&16) { 8 } else { 4 })
         }
@@ -44,11 +35,8 @@ fn from_header(bytes: &[u8], least_side: Option<u32>) -> Option<u64> {
             // Numbers of colours, and the colours.
             ((edge(6)?.into(), edge(8)?.into()), 5)
         }
-        PhotoKind::Bmp => {
-            let size = of_crate(&bmp::normalised(bytes).ok()?, ImageFormat::Bmp)?;
-            (size, 4)
-        }
-        PhotoKind::WebP => (of_crate(bytes, ImageFormat::WebP)?, 8),
+        PhotoKind::Bmp => (bmp::size(bytes)?, 4),
+        PhotoKind::WebP => (webp::size(bytes)?, 8),
         PhotoKind::Tiff => {
             let directory = Directory::first(bytes)?;
             let edge = |tag| u32::try_from(directory.integer(tag)?).ok();
@@ -57,10 +45,6 @@ fn from_header(bytes: &[u8], least_side: Option<u32>) -> Option<u64> {
         PhotoKind::Unreadable(_) => return None,
     };
     Some(pixels(size).saturating_mul(sample_bytes + RGB_BYTES))
-}
-
-fn big_endian(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 #[cfg(test)]

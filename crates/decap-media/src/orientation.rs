@@ -4,9 +4,40 @@
 use std::io::Read;
 
 use flate2::read::ZlibDecoder;
-use image::metadata::Orientation;
 
+use crate::RgbImage;
 use crate::directory::{Directory, tag};
+
+/// EXIF's orientation: how a photo must be turned to stand upright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Orientation(u8);
+
+impl Orientation {
+    /// By its number in EXIF, 1 to 8.
+    pub fn from_exif(number: u8) -> Option<Self> {
+        (1..=8).contains(&number).then_some(Self(number))
+    }
+
+    /// `image`, upright.
+    pub fn applied_to(self, image: RgbImage) -> RgbImage {
+        // Mirrored, then turned: EXIF 2.32, section 4.6.4, tag 274.
+        let (is_mirrored, quarter_turns) = match self.0 {
+            2 => (true, 0),
+            3 => (false, 2),
+            4 => (true, 2),
+            5 => (true, 3),
+            6 => (false, 1),
+            7 => (true, 1),
+            8 => (false, 3),
+            _ => return image,
+        };
+        let image = match is_mirrored {
+            true => image.mirrored(),
+            false => image,
+        };
+        (0..quarter_turns).fold(image, |image, _| image.turned_right())
+    }
+}
 
 /// The orientation in an EXIF block, with or without `Exif\0\0` before it, or in a whole TIFF.
 ///
@@ -149,4 +180,26 @@ fn bytes_of_profile(profile: &[u8]) -> Option<Vec<u8>> {
             .map(|it| it[0] << 4 | it[1])
             .collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn photos_are_turned_as_by_the_image_crate() {
+        let pixels: Vec<u8> = (0..2 * 3 * 3).collect();
+        for number in 1..=8 {
+            let theirs = ::image::RgbImage::from_raw(2, 3, pixels.clone()).unwrap();
+            let mut expected = ::image::DynamicImage::ImageRgb8(theirs);
+            expected.apply_orientation(::image::metadata::Orientation::from_exif(number).unwrap());
+            let ours = RgbImage::new(2, 3, pixels.clone()).unwrap();
+            let found = Orientation::from_exif(number).unwrap().applied_to(ours);
+            let size = (expected.width(), expected.height());
+            assert_eq!((found.width(), found.height()), size, "{number}");
+            assert_eq!(found.pixels(), expected.into_rgb8().as_raw(), "{number}");
+        }
+        assert_eq!(Orientation::from_exif(0), None);
+        assert_eq!(Orientation::from_exif(9), None);
+    }
 }

@@ -106,6 +106,8 @@ fn train_decoder(data: &Path, folder: &Path) -> Result<()> {
         embeddings: &TextEmbeddings::from(&Embeddings::new(rows.collect(), width)?),
         start_token: tokenizer.start(),
         end_token: tokenizer.end(),
+        rehearsed: 0,
+        beginning: None,
     };
     let mut options = TrainOptions::paper();
     options.vocabulary = VocabularyChoice::Corpus;

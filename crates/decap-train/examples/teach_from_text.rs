@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         captions_from: text,
         preset: "fast".to_owned(),
         train: TrainOptions::fast(),
+        foundation: None,
         start: Start::Resume,
         memory: MemoryOptions::default(),
         tau: encoder.tau(),

@@ -20,6 +20,8 @@ pub(super) struct Corpus {
     pub training: Vec<usize>,
     /// Sequences to measure on.
     pub held_out: Vec<usize>,
+    /// Sequences that are learned again.
+    pub rehearsed: Vec<usize>,
     /// Captions that were empty, or too long and left out.
     pub left_out: usize,
 }
@@ -62,12 +64,20 @@ impl Corpus {
             tokens.truncate(options.max_tokens);
             sequences.push(Sequence { tokens, row });
         }
-        let (held_out, training): (Vec<usize>, Vec<usize>) =
-            (0..sequences.len()).partition(|&index| is_held_out(&sequences[index].tokens, options));
+        let first_rehearsed = text.captions.len().saturating_sub(text.rehearsed);
+        let (new, rehearsed): (Vec<usize>, Vec<usize>) =
+            (0..sequences.len()).partition(|&index| sequences[index].row < first_rehearsed);
+        let (mut held_out, mut training): (Vec<usize>, Vec<usize>) = new
+            .into_iter()
+            .partition(|&index| is_held_out(&sequences[index].tokens, options));
+        // One sentence, however often it stands there, is for learning.
+        if training.is_empty() {
+            std::mem::swap(&mut held_out, &mut training);
+        }
         if training.is_empty() {
             return Err(Error::Usage(format!(
                 "expected captions to learn from, got none that can be used of {}",
-                text.captions.len()
+                first_rehearsed
             )));
         }
         Ok(Self {
@@ -81,6 +91,7 @@ impl Corpus {
             sequences,
             training,
             held_out,
+            rehearsed,
         })
     }
 
@@ -92,6 +103,19 @@ impl Corpus {
             order.swap(place, random.below(place as u64, place + 1));
         }
         order
+    }
+
+    /// Adds `count` rehearsed sequences to those that step `step` learns.
+    pub fn rehearse(
+        &self,
+        count: usize,
+        options: &TrainOptions,
+        step: u64,
+        batch: &mut Vec<usize>,
+    ) {
+        let random = stream(options.seed, Purpose::Rehearsal, 2, step);
+        let places = (0..count).map(|place| random.below(place as u64, self.rehearsed.len()));
+        batch.extend(places.map(|place| self.rehearsed[place]));
     }
 
     /// The tokens of sequence `index`.
@@ -187,10 +211,11 @@ impl Batch {
 
     /// Adds Gaussian noise to the prefixes and normalises them again: CapDec's `noise_injection`.
     pub fn add_noise(&mut self, prefix_width: usize, options: &TrainOptions, step: u64) {
-        if options.noise_variance == 0.0 {
+        let variance = options.noise_variance_at(prefix_width);
+        if variance == 0.0 {
             return;
         }
-        let deviation = f64::from(options.noise_variance).sqrt();
+        let deviation = variance.sqrt();
         let random = stream(options.seed, Purpose::Noise, step, 0);
         let mut index = 0;
         for prefix in self.prefixes.chunks_exact_mut(prefix_width) {
@@ -212,7 +237,7 @@ impl Batch {
 fn choose_vocabulary(text: &TrainingText<'_>, options: &TrainOptions) -> Result<Vocabulary> {
     match options.vocabulary {
         VocabularyChoice::Rows(rows) => Ok(Vocabulary::identity(rows)),
-        VocabularyChoice::Corpus => {
+        VocabularyChoice::Corpus | VocabularyChoice::Learned(_) => {
             let start = match options.start_of_text {
                 StartOfText::Predicted => Some(text.start_token),
                 StartOfText::Absent => None,

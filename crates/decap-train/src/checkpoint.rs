@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::evaluate::Evaluation;
 use super::optimizer::Optimizer;
 use super::options::TrainOptions;
 use decap::decoder::{DecoderConfig, DecoderWeights};
@@ -19,6 +20,17 @@ const FORMAT_VERSION: u32 = 1;
 /// The one entry of the file's metadata.
 const METADATA: &str = "decap";
 
+/// The group of tensors of the best decoder so far.
+const BEST: &str = "best";
+
+/// The decoder that did best on held-out captions.
+#[derive(Debug, Clone)]
+pub(super) struct Best {
+    pub evaluation: Evaluation,
+    /// All parameters, in the layout's order.
+    pub values: Vec<f32>,
+}
+
 /// What the checkpoint says beside its tensors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CheckpointFacts {
@@ -32,6 +44,9 @@ pub(super) struct CheckpointFacts {
     pub config: DecoderConfig,
     /// A hash of captions and embeddings.
     pub corpus: String,
+    /// What the best decoder so far did on held-out captions, where it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Evaluation>,
 }
 
 impl CheckpointFacts {
@@ -50,6 +65,7 @@ impl CheckpointFacts {
             options: options.clone(),
             config: config.clone(),
             corpus: corpus.to_owned(),
+            best: None,
         }
     }
 }
@@ -60,12 +76,14 @@ pub(super) fn save(
     facts: &CheckpointFacts,
     weights: &DecoderWeights,
     optimizer: &Optimizer,
+    best: Option<&[f32]>,
 ) -> Result<()> {
-    let groups = [
+    let mut groups = vec![
         ("parameters", weights.values()),
-        ("first_moments", &optimizer.first_moments),
-        ("second_moments", &optimizer.second_moments),
+        ("first_moments", &optimizer.first_moments[..]),
+        ("second_moments", &optimizer.second_moments[..]),
     ];
+    groups.extend(best.map(|values| (BEST, values)));
     let stored: Vec<NewTensor> = groups
         .iter()
         .flat_map(|(group, values)| {
@@ -80,14 +98,14 @@ pub(super) fn save(
     write_safetensors(path, &stored, Some((METADATA, json)))
 }
 
-/// Reads the checkpoint into `weights` and `optimizer` and gives the steps done; `expected` is
-/// what the present run would write at its first step.
+/// Reads the checkpoint into `weights` and `optimizer` and gives the steps done, and the best decoder so far;
+/// `expected` is what the present run would write at its first step.
 pub(super) fn resume(
     path: &Path,
     expected: &CheckpointFacts,
     weights: &mut DecoderWeights,
     optimizer: &mut Optimizer,
-) -> Result<u64> {
+) -> Result<(u64, Option<Best>)> {
     let tensors = Tensors::read(path, Bytes::map(path)?)?;
     let facts = read_facts(&tensors)?;
     check_same_run(path, &facts, expected)?;
@@ -103,7 +121,18 @@ pub(super) fn resume(
             values[tensor.range.clone()].copy_from_slice(&stored);
         }
     }
-    Ok(facts.step)
+    let best = match facts.best {
+        None => None,
+        Some(evaluation) => {
+            let mut values = vec![0.0; weights.values().len()];
+            for tensor in &layout.tensors {
+                let stored = tensors.f32(&format!("{BEST}.{}", tensor.name), &tensor.shape)?;
+                values[tensor.range.clone()].copy_from_slice(&stored);
+            }
+            Some(Best { evaluation, values })
+        }
+    };
+    Ok((facts.step, best))
 }
 
 fn read_facts(tensors: &Tensors) -> Result<CheckpointFacts> {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::model::tokenizer_for;
 use super::{ModelRecipe, StepTimer, VocabularyChoice};
 use decap::decoder::DecoderConfig;
 use decap::encoder::Encoder;
@@ -32,7 +33,7 @@ impl Estimate {
         let learned = captions as f64 * (1.0 - f64::from(options.held_out));
         let steps_per_epoch = (learned / options.batch_size.max(1) as f64).floor();
         let steps = (steps_per_epoch as u64).saturating_mul(options.epochs as u64);
-        options.max_steps.unwrap_or(steps)
+        options.max_steps.unwrap_or(steps.max(options.least_steps))
     }
 }
 
@@ -46,7 +47,7 @@ pub fn estimate(encoder: &Encoder, captions: &[String], recipe: &ModelRecipe) ->
     options.validate()?;
     let none = || Error::Usage("expected captions to learn from, got none".to_owned());
     let sample: Vec<&str> = spread(captions, TOKENIZED);
-    let tokenizer = encoder.tokenizer()?;
+    let tokenizer = tokenizer_for(encoder, &sample, options)?;
     let tokens = tokenizer.encode_batch(&sample)?;
     let total: usize = tokens.iter().map(Vec::len).sum();
     let mean = total.checked_div(tokens.len()).ok_or_else(none)?;
@@ -54,7 +55,7 @@ pub fn estimate(encoder: &Encoder, captions: &[String], recipe: &ModelRecipe) ->
     let length = (mean + 2).clamp(2, options.max_tokens.max(2));
     let distinct: HashSet<u32> = tokens.into_iter().flatten().collect();
     let vocabulary_size = match options.vocabulary {
-        VocabularyChoice::Corpus => distinct.len() + 2,
+        VocabularyChoice::Corpus | VocabularyChoice::Learned(_) => distinct.len() + 2,
         VocabularyChoice::Rows(rows) => rows,
     };
 

@@ -12,7 +12,9 @@ mod dropout;
 mod estimate;
 mod evaluate;
 mod forward;
+mod foundation;
 mod learner;
+mod manner;
 mod metrics;
 mod model;
 mod optimizer;
@@ -20,6 +22,7 @@ mod options;
 mod progress;
 mod schedule;
 mod streams;
+mod trial;
 
 use std::fs;
 use std::path::Path;
@@ -29,6 +32,7 @@ use std::time::{Duration, Instant};
 pub use checkpoint::CHECKPOINT_FILE;
 pub use estimate::{Estimate, estimate};
 pub use evaluate::Evaluation;
+pub use foundation::Foundation;
 pub use learner::StepTimer;
 pub use metrics::{LOSS_CURVE_FILE, METRICS_FILE};
 pub use model::{ModelRecipe, clear_finished, import_model, train_model};
@@ -37,10 +41,11 @@ pub use options::{
     TrainingPrecision, VocabularyChoice,
 };
 pub use progress::{Plan, Progress, StepReport, TrainingReport};
+pub use trial::Trial;
 
 use batch::Corpus;
-use checkpoint::CheckpointFacts;
-use decap::decoder::{self, DecoderConfig, DecoderWeights};
+use checkpoint::{Best, CheckpointFacts};
+use decap::decoder::{self, DecoderConfig, DecoderWeights, Vocabulary};
 use decap::memory::TextEmbeddings;
 use decap::{Error, Result};
 use evaluate::evaluate;
@@ -50,7 +55,7 @@ use optimizer::Optimizer;
 use schedule::learning_rate;
 
 /// Captions to learn, tokenised and embedded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct TrainingText<'a> {
     /// The tokenizer's ids of each caption, without start and end.
     pub captions: &'a [Vec<u32>],
@@ -60,7 +65,15 @@ pub struct TrainingText<'a> {
     pub start_token: u32,
     /// The tokenizer's id of end-of-text.
     pub end_token: u32,
+    /// So many of the captions, the last ones, are old ones that are rehearsed: none of them is held out,
+    /// and of each batch they are the share that the options say.
+    pub rehearsed: usize,
+    /// What the parameters begin as; random where there is nothing.
+    pub beginning: Option<&'a Beginning<'a>>,
 }
+
+/// Makes the parameters that training begins with, for a decoder of this vocabulary and shape.
+pub type Beginning<'a> = dyn Fn(&Vocabulary, &DecoderConfig) -> Result<DecoderWeights> + 'a;
 
 /// Where training begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +113,8 @@ pub enum Start {
 ///     embeddings: &TextEmbeddings::from(&embeddings),
 ///     start_token: 1,
 ///     end_token: 2,
+///     rehearsed: 0,
+///     beginning: None,
 /// };
 /// let mut options = TrainOptions::fast();
 /// options.width = 16;
@@ -123,18 +138,21 @@ pub fn train(
     progress.started(&run.plan);
     let began = Instant::now();
     let mut epoch_order = (u64::MAX, Vec::new());
-    while run.step < run.plan.steps {
+    while !run.is_over() {
         let epoch = run.step / run.steps_per_epoch;
         if epoch_order.0 != epoch {
             epoch_order = (epoch, run.corpus.shuffled(options, epoch));
         }
-        let place = (run.step % run.steps_per_epoch) as usize * run.plan.batch_size;
-        let indices = &epoch_order.1[place..place + run.plan.batch_size];
-        let report = run.learn(indices, epoch, began)?;
+        let place = (run.step % run.steps_per_epoch) as usize * run.new_in_batch;
+        let mut indices = epoch_order.1[place..place + run.new_in_batch].to_vec();
+        let rehearsed = run.plan.batch_size - run.new_in_batch;
+        run.corpus
+            .rehearse(rehearsed, options, run.step, &mut indices);
+        let report = run.learn(&indices, epoch, began)?;
         progress.stepped(&report);
 
         let epoch_is_over =
-            run.step.is_multiple_of(run.steps_per_epoch) || run.step == run.plan.steps;
+            run.step.is_multiple_of(run.steps_per_evaluation()) || run.step == run.plan.steps;
         if epoch_is_over && let Some(evaluation) = run.evaluate()? {
             progress.evaluated(&evaluation);
         }
@@ -143,9 +161,17 @@ pub fn train(
             run.save_checkpoint()?;
             progress.saved(run.step);
         }
-        if stopped && run.step < run.plan.steps {
+        if stopped && !run.is_over() {
             return Err(Error::Interrupted);
         }
+    }
+    let mut evaluation = run.history.evaluation;
+    if let Some(best) = run.best {
+        run.learner
+            .weights
+            .values_mut()
+            .copy_from_slice(&best.values);
+        evaluation = Some(best.evaluation);
     }
     decoder::save(
         folder,
@@ -153,9 +179,12 @@ pub fn train(
         &run.corpus.vocabulary,
         options.weights_dtype,
     )?;
+    let held_out = run.corpus.held_out.iter();
     Ok(TrainingReport {
+        evaluation,
+        steps: run.step,
+        held_out_rows: held_out.map(|&index| run.corpus.row(index)).collect(),
         plan: run.plan,
-        evaluation: run.history.evaluation,
         smoothed_loss: run.history.smoothed_loss.unwrap_or(f64::NAN),
         seconds: began.elapsed().as_secs_f64(),
     })
@@ -168,8 +197,12 @@ struct Run<'a> {
     folder: &'a Path,
     plan: Plan,
     steps_per_epoch: u64,
+    /// Captions of a batch that are not rehearsed.
+    new_in_batch: usize,
     /// Steps done.
     step: u64,
+    /// The best decoder so far, where the options keep it.
+    best: Option<Best>,
     corpus: Corpus,
     corpus_fingerprint: String,
     learner: Learner,
@@ -195,19 +228,29 @@ impl<'a> Run<'a> {
         }
         let corpus = Corpus::new(text, options)?;
         let config = decoder_config(text, options, &corpus);
-        let batch_size = options.batch_size.min(corpus.training.len());
+        let rehearsed = match corpus.rehearsed.is_empty() {
+            true => 0,
+            false => (options.batch_size as f32 * options.rehearsed).round() as usize,
+        };
+        let new_in_batch = (options.batch_size - rehearsed).clamp(1, corpus.training.len());
+        let batch_size = new_in_batch + rehearsed;
         // As the reference's loader (`drop_last=True`), an epoch leaves an incomplete batch out.
-        let steps_per_epoch = (corpus.training.len() / batch_size) as u64;
-        let steps = options
-            .max_steps
-            .unwrap_or(steps_per_epoch.saturating_mul(options.epochs as u64));
+        let steps_per_epoch = (corpus.training.len() / new_in_batch) as u64;
+        let steps = options.max_steps.unwrap_or(
+            steps_per_epoch
+                .saturating_mul(options.epochs as u64)
+                .max(options.least_steps),
+        );
 
-        let mut weights = DecoderWeights::random(&config, options.seed)?;
+        let mut weights = match text.beginning {
+            Some(beginning) => beginning(&corpus.vocabulary, &config)?,
+            None => DecoderWeights::random(&config, options.seed)?,
+        };
         let mut optimizer = Optimizer::new(config.num_parameters());
         let corpus_fingerprint = corpus.fingerprint(text);
         fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-        let step = match start {
-            Start::Fresh => 0,
+        let (step, best) = match start {
+            Start::Fresh => (0, None),
             Start::Resume => {
                 let expected =
                     CheckpointFacts::new(0, steps, options, &config, &corpus_fingerprint);
@@ -225,6 +268,7 @@ impl<'a> Run<'a> {
             steps_done: step,
             batch_size,
             training_captions: corpus.training.len(),
+            rehearsed_captions: corpus.rehearsed.len(),
             held_out_captions: corpus.held_out.len(),
             captions_left_out: corpus.left_out,
         };
@@ -235,7 +279,9 @@ impl<'a> Run<'a> {
             folder,
             plan,
             steps_per_epoch,
+            new_in_batch,
             step,
+            best,
             corpus,
             corpus_fingerprint,
             learner: Learner::new(weights, optimizer),
@@ -305,24 +351,52 @@ impl<'a> Run<'a> {
         if let Some(evaluation) = evaluation {
             self.metrics.evaluation(evaluation)?;
             self.history.evaluation = Some(evaluation);
+            let is_best = self
+                .best
+                .as_ref()
+                .is_none_or(|best| evaluation.loss < best.evaluation.loss);
+            if self.options.keep_best && is_best {
+                self.best = Some(Best {
+                    evaluation,
+                    values: self.learner.weights.values().to_vec(),
+                });
+            }
         }
         Ok(evaluation)
     }
 
+    /// Steps from one measurement to the next: whole passes, though not very short ones.
+    fn steps_per_evaluation(&self) -> u64 {
+        const LEAST: u64 = 50;
+        self.steps_per_epoch * LEAST.div_ceil(self.steps_per_epoch)
+    }
+
+    /// Whether all steps are done, or the last measurements have bettered nothing: the rest would be learned
+    /// by heart.
+    fn is_over(&self) -> bool {
+        const PATIENCE: u64 = 5;
+        let stopped_improving = self.best.as_ref().is_some_and(|best| {
+            self.step >= best.evaluation.step + PATIENCE * self.steps_per_evaluation()
+        });
+        stopped_improving || self.step >= self.plan.steps
+    }
+
     fn save_checkpoint(&mut self) -> Result<()> {
-        let facts = CheckpointFacts::new(
+        let mut facts = CheckpointFacts::new(
             self.step,
             self.plan.steps,
             self.options,
             &self.plan.config,
             &self.corpus_fingerprint,
         );
+        facts.best = self.best.as_ref().map(|best| best.evaluation);
         self.metrics.flush()?;
         checkpoint::save(
             &self.folder.join(CHECKPOINT_FILE),
             &facts,
             &self.learner.weights,
             &self.learner.optimizer,
+            self.best.as_ref().map(|best| &best.values[..]),
         )?;
         self.metrics.draw(self.folder)
     }
@@ -347,7 +421,7 @@ fn decoder_config(
 }
 
 #[cfg(test)]
-use decap::decoder::{Decoder, Vocabulary};
+use decap::decoder::Decoder;
 #[cfg(test)]
 use decap::weights::{Bytes, Tensors};
 // What PyTorch computed, shared with the decoder's own tests.

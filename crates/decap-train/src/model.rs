@@ -1,11 +1,13 @@
 //! From caption files to a model folder: embed, train, build the memory, write it down.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::foundation::{Foundation, joined};
 use super::{
     CHECKPOINT_FILE, LOSS_CURVE_FILE, METRICS_FILE, Progress, Start, TrainOptions, TrainingReport,
-    TrainingText, train,
+    TrainingText, VocabularyChoice, train,
 };
 use decap::decoder::{self, DecoderWeights, ImportOptions, Vocabulary};
 use decap::encoder::Encoder;
@@ -31,6 +33,8 @@ pub struct ModelRecipe {
     pub preset: String,
     /// How the decoder is trained.
     pub train: TrainOptions,
+    /// The trained decoder to start from, of the same encoder; it decides the shape.
+    pub foundation: Option<Arc<Foundation>>,
     /// Whether to begin anew or go on from a checkpoint; without one, both begin.
     pub start: Start,
     /// Which captions become the memory.
@@ -73,19 +77,47 @@ pub fn train_model(
     probe(&folder.join(MODEL_FILE))?;
     probe(&recipe.cache.join(MODEL_FILE))?;
     let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
-    let tokenizer = encoder.tokenizer()?;
-    let tokens = tokenizer.encode_batch(&texts)?;
     let embeddings = TextEmbeddings::of(encoder, &texts, Some(&recipe.cache), encoding, stop)?;
-    let text = TrainingText {
-        captions: &tokens,
-        embeddings: &embeddings,
-        start_token: tokenizer.start(),
-        end_token: tokenizer.end(),
+    let (tokenizer, report) = match &recipe.foundation {
+        None => {
+            let tokenizer = tokenizer_for(encoder, &texts, &recipe.train)?;
+            let tokens = tokenizer.encode_batch(&texts)?;
+            let text = TrainingText {
+                captions: &tokens,
+                embeddings: &embeddings,
+                start_token: tokenizer.start(),
+                end_token: tokenizer.end(),
+                rehearsed: 0,
+                beginning: None,
+            };
+            let report = train(&text, &recipe.train, folder, start, progress, stop)?;
+            (tokenizer, report)
+        }
+        Some(foundation) => {
+            let (rehearsed, rows) = foundation.rehearsal(&texts, recipe.train.seed)?;
+            let mut all = texts.clone();
+            all.extend(rehearsed.iter().map(String::as_str));
+            let tokenizer = tokenizer_for(encoder, &all, &recipe.train)?;
+            let tokens = tokenizer.encode_batch(&all)?;
+            let seed = recipe.train.seed;
+            let text = TrainingText {
+                captions: &tokens,
+                embeddings: &joined(&embeddings, rows)?,
+                start_token: tokenizer.start(),
+                end_token: tokenizer.end(),
+                rehearsed: rehearsed.len(),
+                beginning: Some(&|vocabulary, config| {
+                    foundation.weights_for(&tokenizer, vocabulary, config, seed)
+                }),
+            };
+            let options = foundation.shape_of(recipe.train.clone());
+            let report = train(&text, &options, folder, start, progress, stop)?;
+            (tokenizer, report)
+        }
     };
-    let report = train(&text, &recipe.train, folder, start, progress, stop)?;
 
     let mut description = describe(encoder, texts.len(), recipe);
-    description.provenance.steps = report.plan.steps;
+    description.provenance.steps = report.steps;
     let memory = Memory::of_texts(
         encoder,
         &texts,
@@ -104,6 +136,18 @@ pub fn train_model(
     let checkpoint = folder.join(CHECKPOINT_FILE);
     std::fs::remove_file(&checkpoint).map_err(|source| Error::io(&checkpoint, source))?;
     Ok(report)
+}
+
+/// The tokenizer of a decoder that learns `texts`.
+pub(crate) fn tokenizer_for(
+    encoder: &Encoder,
+    texts: &[&str],
+    options: &TrainOptions,
+) -> Result<Tokenizer> {
+    match options.vocabulary {
+        VocabularyChoice::Learned(tokens) => Tokenizer::learn(texts, tokens),
+        VocabularyChoice::Corpus | VocabularyChoice::Rows(_) => encoder.tokenizer(),
+    }
 }
 
 /// Makes a model of a decoder that was trained elsewhere: a checkpoint of the reference
@@ -247,6 +291,10 @@ fn describe(encoder: &Encoder, captions: usize, recipe: &ModelRecipe) -> ModelDe
         captions_from: recipe.captions_from.clone(),
         captions,
         preset: recipe.preset.clone(),
+        started_from: recipe
+            .foundation
+            .as_ref()
+            .map_or_else(String::new, |foundation| foundation.name().to_owned()),
         steps: 0,
         decap_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -279,13 +327,18 @@ fn model_card(description: &ModelDescription, measured: &str) -> String {
         captions_from,
         captions,
         preset,
+        started_from,
         steps,
         ..
     } = &description.provenance;
+    let start = match started_from.as_str() {
+        "" => String::new(),
+        model => format!(", started from {model}"),
+    };
     format!(
         "# {}\n\nA decap captioner, trained on text alone.\n\n\
          - captions: {captions} from {captions_from}\n\
-         - recipe: {preset}, {steps} steps\n\
+         - recipe: {preset}, {steps} steps{start}\n\
          - encoder: {} (`{}`)\n{measured}\n    decap caption photo.jpg --model THIS-FOLDER\n",
         description.name, description.encoder.name, description.encoder.reference,
     )

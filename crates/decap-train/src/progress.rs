@@ -32,6 +32,8 @@ pub struct Plan {
     pub batch_size: usize,
     /// Captions to learn from.
     pub training_captions: usize,
+    /// Old sentences that are learned again beside them.
+    pub rehearsed_captions: usize,
     /// Captions to measure on.
     pub held_out_captions: usize,
     /// Captions that were empty, or too long and left out.
@@ -66,8 +68,12 @@ pub struct StepReport {
 pub struct TrainingReport {
     /// What was planned.
     pub plan: Plan,
-    /// The figures after the last step, where captions were held out.
+    /// The figures of the decoder that is kept, where captions were held out.
     pub evaluation: Option<Evaluation>,
+    /// Steps done, also before this call: fewer than planned where more would not have helped.
+    pub steps: u64,
+    /// The rows of the captions that were held out.
+    pub held_out_rows: Vec<usize>,
     /// The running mean of the loss at the end.
     pub smoothed_loss: f64,
     /// Time spent in this call.

@@ -11,6 +11,8 @@ pub(super) enum Purpose {
     Noise = 2,
     /// The dropout masks of a step.
     Dropout = 3,
+    /// Which old sentences are rehearsed, and when; rows of new tokens.
+    Rehearsal = 4,
 }
 
 /// The stream of `purpose` at `time` (an epoch or step) and `place` (a layer).

@@ -296,6 +296,8 @@ impl Toy {
             embeddings: &self.embeddings,
             start_token: 1,
             end_token: 2,
+            rehearsed: 0,
+            beginning: None,
         }
     }
 }
@@ -310,6 +312,7 @@ fn toy_options() -> TrainOptions {
         warmup_steps: 3,
         held_out: 0.2,
         noise_variance: 0.001,
+        noise_cosine: None,
         dropout: Dropout {
             embedding: 0.1,
             attention: 0.1,
@@ -490,6 +493,7 @@ fn a_little_language_is_learned() {
         max_steps: Some(300),
         learning_rate: 3e-3,
         noise_variance: 0.0,
+        noise_cosine: None,
         dropout: Dropout {
             embedding: 0.0,
             attention: 0.0,
@@ -521,6 +525,96 @@ fn a_little_language_is_learned() {
     }
     println!("{right} of 60 captions");
     assert!(right >= 50, "{right} of 60");
+}
+
+/// What is measured.
+#[derive(Default)]
+struct Losses(Vec<(u64, f64)>);
+
+impl Progress for Losses {
+    fn evaluated(&mut self, evaluation: &Evaluation) {
+        self.0.push((evaluation.step, evaluation.loss));
+    }
+}
+
+#[test]
+fn the_best_decoder_is_kept_and_learning_by_heart_ends() {
+    let toy = Toy::new(30);
+    let whole = tempfile::tempdir().unwrap();
+    let options = TrainOptions {
+        max_steps: None,
+        least_steps: 5000,
+        learning_rate: 1e-2,
+        noise_variance: 0.0,
+        ..toy_options()
+    };
+    let never = AtomicBool::new(false);
+    let mut losses = Losses::default();
+    let go =
+        |options: &TrainOptions, folder: &tempfile::TempDir, start, progress: &mut dyn Progress| {
+            train(&toy.text(), options, folder.path(), start, progress, &never).unwrap()
+        };
+    let report = go(&options, &whole, Start::Fresh, &mut losses);
+    let best = losses.0.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    let kept = report.evaluation.unwrap();
+    assert_eq!((kept.step, kept.loss), *best);
+    assert!(
+        kept.step < report.steps && report.steps < 5000,
+        "{report:?}"
+    );
+
+    let weights =
+        |folder: &tempfile::TempDir| fs::read(folder.path().join(decoder::WEIGHTS_FILE)).unwrap();
+    let before = weights(&whole);
+    // Resumed after its end, it ends at once, with the same decoder.
+    let again = go(&options, &whole, Start::Resume, &mut ());
+    assert_eq!(
+        (again.steps, again.evaluation),
+        (report.steps, report.evaluation)
+    );
+    assert!(weights(&whole) == before);
+}
+
+#[test]
+fn rehearsed_captions_are_never_held_out_and_have_their_share() {
+    let toy = Toy::new(60);
+    let text = TrainingText {
+        rehearsed: 20,
+        ..toy.text()
+    };
+    let options = TrainOptions {
+        rehearsed: 0.7,
+        ..toy_options()
+    };
+    let corpus = Corpus::new(&text, &options).unwrap();
+    assert_eq!(corpus.rehearsed.len(), 20);
+    let rows = |indices: &[usize]| -> Vec<usize> {
+        indices.iter().map(|&index| corpus.row(index)).collect()
+    };
+    assert!(rows(&corpus.rehearsed).iter().all(|&row| row >= 40));
+    assert!(rows(&corpus.held_out).iter().all(|&row| row < 40));
+    assert_eq!(corpus.training.len() + corpus.held_out.len(), 40);
+    let folder = tempfile::tempdir().unwrap();
+    let never = AtomicBool::new(false);
+    let report = train(
+        &text,
+        &options,
+        folder.path(),
+        Start::Fresh,
+        &mut (),
+        &never,
+    )
+    .unwrap();
+    assert_eq!(report.plan.batch_size, options.batch_size);
+    assert_eq!(report.plan.rehearsed_captions, 20);
+    let mut batch = vec![0; 3];
+    corpus.rehearse(7, &options, 5, &mut batch);
+    assert_eq!(batch.len(), 10);
+    assert!(
+        batch[3..]
+            .iter()
+            .all(|index| corpus.rehearsed.contains(index))
+    );
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn import(checkpoint: &Path, folder: &Path) -> decap::Result<()> {
             options.weights_dtype = WeightsDtype::F32;
             options
         },
+        foundation: None,
         start: Start::Fresh,
         memory: {
             let mut options = MemoryOptions::default();

@@ -11,7 +11,7 @@ use crate::choosing::{Chooser, Chosen};
 use crate::consensus::Phrases;
 use crate::decoder::{CONFIG_FILE, Decoder, WEIGHTS_FILE};
 use crate::memory::{Evidence, Memory, MemoryOptions};
-use crate::model::{MODEL_FILE, ModelDescription, TOKENIZER_FILE};
+use crate::model::{MODEL_FILE, ModelDescription, TOKENIZER_FILE, open_tokenizer};
 use decap_encoder::OpenOptions;
 use decap_encoder::Precision;
 use decap_encoder::encoder::{self, Encoder};
@@ -341,16 +341,6 @@ fn only(captions: Vec<Caption>) -> Result<Caption> {
     let mut captions = captions.into_iter();
     let first = captions.next();
     first.ok_or_else(|| Error::Usage("no embedding to caption".into()))
-}
-
-fn open_tokenizer(folder: &Folder) -> Result<Tokenizer> {
-    let own = folder.contains(TOKENIZER_FILE);
-    let name = if own {
-        TOKENIZER_FILE
-    } else {
-        "encoder/tokenizer.json"
-    };
-    Tokenizer::read(&folder.path(name), &folder.bytes(name)?)
 }
 
 fn check_width(decoder: &Decoder, encoder: &Encoder, folder: &Folder) -> Result<()> {

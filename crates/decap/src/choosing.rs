@@ -71,7 +71,7 @@ impl<'c> Chooser<'c> {
         let written = self.decoder.generate_best(prefixes, &generate, count)?;
         let one = |caption: Generated| -> Result<(String, f32)> {
             let text = self.tokenizer.decode(&caption.caption_ids())?;
-            Ok((detokenise(&text, options.case), caption.score))
+            Ok((self.finished(&text, options.case), caption.score))
         };
         let several = |captions: Vec<Generated>| captions.into_iter().map(one).collect();
         written.into_iter().map(several).collect()
@@ -277,7 +277,15 @@ impl<'c> Chooser<'c> {
         } else {
             sentence.to_lowercase()
         };
-        Ok(detokenise(&text, case))
+        Ok(self.finished(&text, case))
+    }
+
+    /// Decoded text as it is shown.
+    fn finished(&self, decoded: &str, case: Case) -> String {
+        match self.tokenizer.keeps_spaces() {
+            true => case.of(decoded.trim()),
+            false => detokenise(decoded, case),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::decoder::{Case, GenerateOptions, Method, RepeatedWords};
 pub use decap_encoder::encoder::{EncoderReference, MODEL_FILE};
 use decap_encoder::encoder::{MODEL_FORMAT, MODEL_FORMAT_VERSION};
 use decap_encoder::output::write_atomically;
+use decap_encoder::tokenizer::Tokenizer;
 use decap_encoder::weights::Folder;
 use decap_encoder::{Error, Result};
 
@@ -68,6 +69,9 @@ pub struct Provenance {
     pub captions: usize,
     /// The recipe.
     pub preset: String,
+    /// The model that training started from; empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub started_from: String,
     /// Steps trained.
     pub steps: u64,
     /// The version that trained it.
@@ -130,6 +134,18 @@ impl Writing {
             Case::AsWritten
         }
     }
+}
+
+/// The tokenizer of the decoder in `folder`: its own or its encoder's.
+///
+/// # Errors
+/// [`Error::Io`] where there is none, [`Error::Model`] where it is not valid.
+pub fn open_tokenizer(folder: &Folder) -> Result<Tokenizer> {
+    let name = match folder.contains(TOKENIZER_FILE) {
+        true => TOKENIZER_FILE,
+        false => "encoder/tokenizer.json",
+    };
+    Tokenizer::read(&folder.path(name), &folder.bytes(name)?)
 }
 
 impl ModelDescription {

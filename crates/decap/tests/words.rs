@@ -143,6 +143,37 @@ fn captions_of_people_come_back_as_they_were() {
     }
 }
 
+/// All of them, those of the web too, with capitals, accents and emoji.
+#[test]
+fn a_learned_vocabulary_gives_every_caption_back() {
+    let Some(folder) = skipped::shared("text") else {
+        return;
+    };
+    let web = ["cc3m_val.txt", "cc12m_like_direct_cms.txt"];
+    let files: Vec<String> = WRITTEN
+        .iter()
+        .chain(&web)
+        .map(|name| std::fs::read_to_string(folder.join(name)).unwrap())
+        .collect();
+    let captions: Vec<&str> = files
+        .iter()
+        .flat_map(|file| file.lines())
+        .map(str::trim)
+        .step_by(STRIDE)
+        .collect();
+    assert!(captions.len() > 100_000, "{} captions", captions.len());
+    let some: Vec<&str> = captions.iter().copied().step_by(10).collect();
+    let tokenizer = Tokenizer::learn(&some, 8000).unwrap();
+    let differing = captions
+        .par_iter()
+        .filter(|caption| {
+            let ids = tokenizer.encode(caption).unwrap();
+            tokenizer.decode(&ids).unwrap() != **caption
+        })
+        .count();
+    assert_eq!(differing, 0, "of {} captions", captions.len());
+}
+
 /// The first place where two texts differ, with `a` for a letter and `1` for a digit.
 fn first_difference(written: &str, text: &str) -> String {
     let kind = |letter: Option<char>| match letter {

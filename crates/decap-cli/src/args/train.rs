@@ -17,6 +17,14 @@ pub enum PresetArg {
     Paper,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum VocabularyArg {
+    /// Learned from the captions.
+    Captions,
+    /// The encoder's tokenizer.
+    Encoder,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     decap train captions.txt --out my-model\n  \
@@ -35,6 +43,11 @@ pub struct TrainArgs {
     /// Encoder or model folder, an id of the Hugging Face Hub, or `tiny` for the bundled one.
     #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
     pub encoder: String,
+    /// Start from this trained model of the same encoder and rehearse its sentences, so that few captions are
+    /// enough; `none` starts from nothing. Default: for fewer than 20,000 captions the model that --encoder
+    /// names, where it is one, as `tiny` is.
+    #[arg(long, value_name = "MODEL|none")]
+    pub from: Option<String>,
     /// Recipe; single options below override it.
     #[arg(long, value_enum, default_value_t = PresetArg::Fast)]
     pub preset: PresetArg,
@@ -44,9 +57,17 @@ pub struct TrainArgs {
     /// Go on from the last checkpoint, bit for bit as if never stopped.
     #[arg(long)]
     pub resume: bool,
-    /// Passes over the captions.
+    /// Words that the decoder can write: learned from the captions, which it then writes as they are written,
+    /// or those of the encoder's tokenizer [default: captions; paper: encoder].
+    #[arg(long, value_enum, value_name = "captions|encoder")]
+    pub vocabulary: Option<VocabularyArg>,
+    /// Passes over the captions [default: 5, or as many as --least-steps takes].
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
+    /// Steps at least, unless more of them better nothing [default: 1000; 150 from a trained model; 0 with
+    /// --epochs].
+    #[arg(long, value_name = "N")]
+    pub least_steps: Option<u64>,
     /// Stop after this many steps, whatever --epochs says.
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u64>,
@@ -59,6 +80,10 @@ pub struct TrainArgs {
     /// Variance, per value, of the noise on the prefix (CapDec uses 0.016); 0 = none.
     #[arg(long, value_name = "VAR")]
     pub noise_variance: Option<f32>,
+    /// Noise on the prefix by the mean cosine that it leaves, instead of a variance: photos' projections have
+    /// 0.64 with their captions by the bundled encoder, 0.75 by CLIP ViT-B/32.
+    #[arg(long, value_name = "C", conflicts_with = "noise_variance")]
+    pub noise_cosine: Option<f32>,
     /// Decoder width.
     #[arg(long, value_name = "N")]
     pub width: Option<usize>,

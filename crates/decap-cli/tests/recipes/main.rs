@@ -192,6 +192,8 @@ printf '%s\n' "$*" >> '{list}'
 case "$1 $* " in
     "train "*" --preset paper "*)
         exec '{program}' "$@" --max-steps 2 --width 64 --layers 2 --heads 2 ;;
+    "train "*)
+        exec '{program}' "$@" --max-steps 5 ;;
 esac
 exec '{program}' "${{@/#memory=1000,10000,100000/memory=4,8,16}}"
 "#,

@@ -2,6 +2,7 @@
 
 pub mod clip;
 pub(crate) mod hugging_face;
+mod learned;
 mod shape;
 mod unwritable;
 
@@ -69,7 +70,11 @@ impl Tokenizer {
             return ClipTokenizer::from_json(path, json).map(Self::from);
         }
         let invalid = |why: String| Error::model(path, format!("not a valid tokenizer: {why}"));
-        let mut inner = hugging_face::parse(json).map_err(invalid)?;
+        Self::of_hugging_face(path, hugging_face::parse(json).map_err(invalid)?)
+    }
+
+    fn of_hugging_face(path: &Path, mut inner: tokenizers::Tokenizer) -> Result<Self> {
+        let invalid = |why: String| Error::model(path, format!("not a valid tokenizer: {why}"));
         // Length is the caller's business: captions are not padded, and never cut in silence.
         inner.with_padding(None);
         inner
@@ -130,8 +135,15 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         match &self.inner {
             Inner::Clip(tokenizer) => Ok(tokenizer.decode(ids)),
-            Inner::HuggingFace { tokenizer, .. } => hugging_face::decode(tokenizer, ids)
-                .map_err(|error| Error::Usage(format!("cannot decode {ids:?}: {error}"))),
+            Inner::HuggingFace { tokenizer, .. } => {
+                let text = hugging_face::decode(tokenizer, ids)
+                    .map_err(|error| Error::Usage(format!("cannot decode {ids:?}: {error}")))?;
+                // The first word of a text has a space of its own, as words within it have.
+                Ok(match text.strip_prefix(' ') {
+                    Some(text) if self.keeps_spaces() => text.to_owned(),
+                    _ => text,
+                })
+            }
         }
     }
 

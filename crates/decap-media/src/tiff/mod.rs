@@ -6,14 +6,14 @@ mod fax;
 mod layout;
 
 use half::f16;
-use image::metadata::Orientation;
 
 use self::chunks::Chunks;
 use self::compression::Compression;
 use self::layout::{Alpha, Colour, Layout, Samples};
 use super::jpeg_components::ycbcr_to_rgb;
-use super::orientation;
+use super::orientation::{self, Orientation};
 use super::samples::{Channels, to_rgb, unmultiplied};
+use crate::RgbImage;
 use crate::directory::{ByteOrder, Directory, tag};
 use crate::error::{InputFault, unread_tiff};
 use crate::limits::Limits;
@@ -26,7 +26,7 @@ use crate::limits::Limits;
 pub(super) fn decode(
     bytes: &[u8],
     limits: &Limits,
-) -> Result<(image::RgbImage, Option<Orientation>), InputFault> {
+) -> Result<(RgbImage, Option<Orientation>), InputFault> {
     let directory = Directory::first(bytes)
         .ok_or_else(|| InputFault::Damaged("expected a TIFF's directory, got none".into()))?;
     let layout = Layout::of(&directory, limits)?;
@@ -49,9 +49,8 @@ pub(super) fn decode(
     let size = (layout.width as u32, layout.height as u32); // both came as u32
     let orientation =
         orientation::of_exif(bytes).or_else(|| orientation::of_xmp(directory.raw(tag::XMP)?));
-    image::RgbImage::from_raw(size.0, size.1, pixels)
-        .map(|image| (image, orientation))
-        .ok_or_else(|| InputFault::Damaged("expected as many pixels as the header says".into()))
+    let image = RgbImage::of_decoder(size.0, size.1, pixels)?;
+    Ok((image, orientation))
 }
 
 /// The name of the camera's raw format that `head` begins, for files that are TIFFs to the eye but

@@ -37,9 +37,16 @@ pub fn detokenise(decoded: &str, case: Case) -> String {
     } else {
         Pieces::split(decoded).join()
     };
-    match case {
-        Case::AsWritten => text,
-        Case::Sentence => with_full_stop(with_capital(&text)),
+    case.of(&text)
+}
+
+impl Case {
+    /// `text`, whose spaces are as they should be, in this case.
+    pub(crate) fn of(self, text: &str) -> String {
+        match self {
+            Self::AsWritten => text.to_owned(),
+            Self::Sentence => with_full_stop(with_capital(text)),
+        }
     }
 }
 
