@@ -30,6 +30,7 @@ def main():
         ("caption_json", caption_json()),
         ("parquet", parquet()),
         ("description", descriptions()),
+        ("metadata", metadata()),
         ("tokenizer", tokenizers()),
         ("onnx", onnx()),
         ("torch", torch()),
@@ -66,6 +67,29 @@ def photos():
     for name in chosen.split():
         path = CRATES / "decap-media/tests/data" / name
         yield path.name, path.read_bytes()
+
+
+def metadata():
+    """One for each container, and XMP in the forms that other programs write. The first byte chooses."""
+    chosen = "grey.jpg orientation_6.jpg grey.png orientation_6.png lossless.webp orientation_6.webp rgb.tif"
+    for way, name in enumerate(chosen.split()):
+        content = (CRATES / "decap-media/tests/data/media" / name).read_bytes()
+        yield name, b"%d" % (way % 5) + content
+    rdf = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    dc = "http://purl.org/dc/elements/1.1/"
+    forms = {
+        "attribute": "<rdf:Description rdf:about='' dc:description='mine'/>",
+        "languages": "<rdf:Description rdf:about=''><dc:description><rdf:Alt><rdf:li xml:lang='x-default'>mine"
+        "</rdf:li><rdf:li xml:lang='de'>meins</rdf:li></rdf:Alt></dc:description></rdf:Description>",
+        "plain": "<rdf:Description rdf:about=''><dc:description>mi&#110;e</dc:description></rdf:Description>",
+        "marked": "<rdf:Description rdf:about='' xmlns:decap='urn:decap:caption:1#' decap:run='1' decap:model='m' "
+        "decap:descriptionHow='append' decap:descriptionFormer='mine' "
+        "decap:descriptionDigest='0'><dc:description>mine</dc:description></rdf:Description>",
+        "empty": "",
+    }
+    for way, (name, form) in enumerate(forms.items()):
+        packet = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='{rdf}' xmlns:dc='{dc}'>{form}</rdf:RDF></x:xmpmeta>"
+        yield f"{name}.xmp", bytes([ord("0") + 5 + way % 5]) + packet.encode()
 
 
 def exif(order, tag, kind, count, value):

@@ -50,6 +50,16 @@ if ! have ffmpeg; then
     fi
     have ffmpeg || echo "check.sh: ffmpeg is missing, so video tests will be skipped. Install it to run them."
 fi
+# Captions in photos are read back by exiftool. Without it those tests are skipped.
+if ! have exiftool; then
+    if have apt-get && [ "$(id -u)" = 0 ] && [ "${DECAP_CHECK_INSTALL-yes}" = yes ]; then
+        echo "check.sh: exiftool is missing. Installing the system package now, as root, with apt-get."
+        echo "check.sh: Set DECAP_CHECK_INSTALL=no to skip this, and its tests with it."
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends libimage-exiftool-perl; } >/dev/null 2>&1 ||
+            echo "check.sh: apt-get could not install libimage-exiftool-perl"
+    fi
+    have exiftool || echo "check.sh: exiftool is missing, so its tests will be skipped. Install it to run them."
+fi
 
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT

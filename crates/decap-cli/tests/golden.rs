@@ -235,6 +235,9 @@ fn messages_of_typical_mistakes() {
         "caption cat.webp --resume",
         "caption cat.webp --beam 5 --temperature 1",
         "caption cat.webp --precision f64",
+        "caption cat.webp --template '{captoin}'",
+        "caption cat.webp --alt-text",
+        "caption cat.webp --undo --write xmp",
         "caption",
         // Models and encoders.
         "caption cat.webp --model my-model",
@@ -399,7 +402,12 @@ fn pages_show_what_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     lay_out(folder.path());
     // README's commands are typed in the repository.
-    for (page, folder) in [("README.md", &*root()), ("docs/output.md", folder.path())] {
+    let (repository, folder) = (root(), folder.path());
+    for (page, folder) in [
+        ("README.md", &*repository),
+        ("docs/output.md", folder),
+        ("docs/write.md", folder),
+    ] {
         let text = fs::read_to_string(root().join(page)).unwrap();
         let blocks = markdown::blocks(&text, "console");
         assert!(!blocks.is_empty(), "{page}");

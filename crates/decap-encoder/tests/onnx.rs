@@ -91,9 +91,11 @@ fn towers_may_be_compiled_in() {
         name: "tiny",
         prefix: String::new(),
         files: &[
-            ("image.onnx", include_bytes!("data/onnx/image.onnx")),
-            ("text.onnx", include_bytes!("data/onnx/text.onnx")),
-            ("tokenizer.json", include_bytes!("data/onnx/tokenizer.json")),
+            ("image.onnx", || include_bytes!("data/onnx/image.onnx")),
+            ("text.onnx", || include_bytes!("data/onnx/text.onnx")),
+            ("tokenizer.json", || {
+                include_bytes!("data/onnx/tokenizer.json")
+            }),
         ],
     };
     let options = image_options(&["pooled"], Pooling::Mean);

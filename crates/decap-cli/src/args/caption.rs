@@ -10,6 +10,7 @@ use super::choosing::ChoosingArgs;
 use super::count::{at_least_one, frames, positive};
 use super::limits::LimitArgs;
 use super::precision::PrecisionArgs;
+use super::write::WriteArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -17,7 +18,9 @@ use super::precision::PrecisionArgs;
     decap caption photos/ --recursive --json --output captions.jsonl --resume\n  \
     decap caption 'photos/*.jpg' --beam 5 --evidence 3\n  \
     find . -name '*.png' | decap caption -\n  \
-    decap caption photo.jpg --memory my-sentences.txt")]
+    decap caption photo.jpg --memory my-sentences.txt\n  \
+    decap caption photos/ --write xmp --alt-text --keep-times\n  \
+    decap caption photos/ --undo")]
 pub struct CaptionArgs {
     /// Photos, videos, folders or globs; `-` reads paths from standard input, one a line.
     #[arg(value_name = "PATH", required = true)]
@@ -63,6 +66,8 @@ pub struct CaptionArgs {
     pub generate: GenerateArgs,
     #[command(flatten)]
     pub choosing: ChoosingArgs,
+    #[command(flatten)]
+    pub write: WriteArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
 }

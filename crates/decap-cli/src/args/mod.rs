@@ -15,6 +15,7 @@ mod precision;
 mod score;
 mod search;
 mod train;
+mod write;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
@@ -32,6 +33,7 @@ pub use model::ModelCommand;
 pub use score::ScoreArgs;
 pub use search::SearchArgs;
 pub use train::{PresetArg, TrainArgs, VocabularyArg};
+pub use write::WriteArg;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

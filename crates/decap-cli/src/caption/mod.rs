@@ -2,6 +2,9 @@
 
 mod form;
 mod record;
+mod undo;
+mod wording;
+mod writer;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -24,12 +27,18 @@ use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 use form::LineForm;
+use wording::Wording;
+use writer::{Writer, Written};
 
 /// From this number of inputs on, what speeds up each projection pays.
 const MANY_INPUTS: usize = 16;
 
 /// Runs the command.
 pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
+    if args.write.undo {
+        return undo::run(args);
+    }
+    let wording = Wording::of(args)?;
     let precision = args.precision.precision;
     let form = LineForm::of(args)?;
     // Lines on a terminal or a pipe need no safe point, a file with --resume does.
@@ -55,13 +64,16 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         captioner = captioner.ready_for_many();
     }
     let read = read_options(args);
-    let run_key = run_key(&captioner, &options, &read)?;
+    let run_key = run_key(&captioner, &options, &read, &wording)?;
+    let writer = Writer::of(args, &captioner.description().name, run_key.as_str());
     let (output, done) = open_output(args, form, &inputs, &run_key)?;
     let mut run = Run {
         captioner: Arc::new(captioner),
         options,
         run_key,
         form,
+        wording,
+        writer,
         output,
         failed: false,
         bar: ProgressBar::hidden(),
@@ -86,6 +98,9 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     }
     run.bar.finish_and_clear();
     run.output.finish()?;
+    if let Some(writer) = &run.writer {
+        writer.tell();
+    }
     if let Some(path) = &args.output {
         print::tell(format!("wrote {}", path.display()));
     }
@@ -104,6 +119,9 @@ struct Run {
     options: CaptionOptions,
     run_key: RunKey,
     form: LineForm,
+    wording: Wording,
+    /// Where captions go into photos and beside them.
+    writer: Option<Writer>,
     output: Output,
     failed: bool,
     bar: ProgressBar,
@@ -130,13 +148,28 @@ impl Run {
 
     fn caption_all(&mut self, paths: Vec<PathBuf>, read: &ReadOptions) -> Result<(), Failure> {
         let (captioner, options, stop) = (self.captioner.clone(), self.options.clone(), self.stop);
-        let inputs = paths.into_iter().map(Input::from);
+        let stamps = self.writer.as_ref().map(Writer::stamps);
+        let inputs = paths.into_iter().map(move |path| {
+            if let Some(stamps) = &stamps {
+                stamps.take(&path);
+            }
+            Input::from(path)
+        });
         let outcome = captioner.caption_each(inputs, read, &options, stop.flag(), |one| {
             let path = one.input.name();
             self.warn(path, &one.warnings);
-            match &one.result {
-                Ok(caption) => self.write(path, caption, one.timings)?,
-                Err(error) => self.report_at(path, error)?,
+            let stamp = self.writer.as_ref().and_then(Writer::next_stamp);
+            match one.result {
+                Ok(mut caption) => {
+                    caption.text = self.wording.of_caption(path, &caption);
+                    let writer = self.writer.as_mut();
+                    let written = writer.map(|writer| writer.write(path, stamp, &caption.text));
+                    match written.transpose() {
+                        Ok(written) => self.write(path, &caption, one.timings, written)?,
+                        Err(error) => self.report_at(path, &error)?,
+                    }
+                }
+                Err(error) => self.report_at(path, &error)?,
             }
             self.bar.inc(1);
             Ok(())
@@ -156,14 +189,29 @@ impl Run {
         }
     }
 
-    fn write(&mut self, path: &Path, caption: &Caption, timings: Timings) -> Result<(), Failure> {
+    fn write(
+        &mut self,
+        path: &Path,
+        caption: &Caption,
+        timings: Timings,
+        written: Option<Written>,
+    ) -> Result<(), Failure> {
         let line = match self.form {
+            _ if self.writer.as_ref().is_some_and(Writer::pretends) => {
+                let written = written.unwrap_or_default();
+                format!(
+                    "{}\t{}\t{}",
+                    name::of(path),
+                    written.plan(),
+                    name::tame(&caption.text)
+                )
+            }
             LineForm::Json => {
                 let maker = record::Maker {
                     model: &self.captioner.description().name,
                     run: self.run_key.as_str(),
                 };
-                record::of_caption(path, caption, timings, &maker)?
+                record::of_caption(path, caption, timings, &maker, written.as_ref())?
             }
             LineForm::Csv { evidence } => form::csv_line(path, caption, evidence),
             LineForm::Text => form::text_line(path, caption, self.output.is_terminal()),
@@ -289,10 +337,13 @@ fn run_key(
     captioner: &Captioner,
     options: &CaptionOptions,
     read: &ReadOptions,
+    wording: &Wording,
 ) -> Result<RunKey, Failure> {
     let captions = captioner.run_key(options)?;
     let frames = format!("{} frames", read.video.frames);
-    Ok(RunKey::of(&[captions.as_str(), &frames]))
+    let mut parts = vec![captions.as_str().to_owned(), frames];
+    parts.extend(wording.run_key_part());
+    Ok(RunKey::of(&parts))
 }
 
 /// The sink, and the names of the inputs that an interrupted run had done.

@@ -7,6 +7,7 @@ use decap::{Caption, Error, Timings};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::writer::Written;
 use crate::failure::Failure;
 use crate::name;
 
@@ -27,6 +28,7 @@ pub fn of_caption(
     caption: &Caption,
     timings: Timings,
     maker: &Maker<'_>,
+    written: Option<&Written>,
 ) -> Result<String, Failure> {
     json_line(&Record {
         path: name::of(path),
@@ -36,6 +38,8 @@ pub fn of_caption(
         evidence: caption.evidence.iter().map(EvidenceRecord::new).collect(),
         model: maker.model,
         run: maker.run,
+        written: written.map(|written| written.written.as_slice()),
+        kept: written.map(|written| written.kept.as_slice()),
         ms: Milliseconds {
             decode: rounded(timings.decode_ms, 3),
             encode: rounded(timings.encode_ms, 3),
@@ -69,6 +73,11 @@ struct Record<'a> {
     evidence: Vec<EvidenceRecord<'a>>,
     model: &'a str,
     run: &'a str,
+    /// With `--write`: the places that have this caption, and those that keep another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written: Option<&'a [&'static str]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<&'a [&'static str]>,
     ms: Milliseconds,
 }
 

@@ -21,6 +21,21 @@ pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
+    if let Ok(place) = resolved(path) {
+        sweep(parent_of(&place));
+    }
+    write_one_of_many(path, write)
+}
+
+/// As [`write_atomically`], but does not look through the folder for what killed processes left there,
+/// which takes time for each file in it. For the first file of a folder call that.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_one_of_many(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     let failed = |source| Error::io(path, source);
     match Target::of(path).map_err(failed)? {
         Target::Stream(file) => {
@@ -31,7 +46,6 @@ pub fn write_atomically(
         }
         Target::File { place, replaced } => {
             fs::create_dir_all(parent_of(&place)).map_err(failed)?;
-            sweep(parent_of(&place));
             let temporary = temporary_beside(&place).map_err(failed)?;
             let mut buffered = io::BufWriter::with_capacity(1 << 20, temporary);
             write(&mut buffered).map_err(failed)?;

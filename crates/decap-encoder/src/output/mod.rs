@@ -5,7 +5,7 @@ mod file;
 mod folder;
 mod strays;
 
-pub use file::{probe, refuse_input, write_atomically};
+pub use file::{probe, refuse_input, write_atomically, write_one_of_many};
 pub use folder::{FolderLock, check_folder_is_own, write_folder_atomically};
 
 use std::path::Path;

@@ -1,0 +1,16 @@
+//! Where captions go: into a photo's metadata and beside the photo, without touching what people wrote.
+//!
+//! [`metadata`] works on bytes. [`write_to`] and [`undo_at`] work on photos' files, and
+//! [`sidecar::TextSidecars`] on texts beside them. [`wording`] is how a caption is worded there.
+
+pub mod metadata;
+pub mod sidecar;
+pub mod wording;
+
+mod photo_file;
+mod place;
+mod whose;
+
+pub use photo_file::{Effect, FileStamp, Times};
+pub use place::{PlaceOptions, PlaceOutcome, date_of, undo_at, write_to};
+pub use whose::Existing;
