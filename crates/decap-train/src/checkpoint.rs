@@ -46,7 +46,44 @@ pub(super) struct CheckpointFacts {
     pub corpus: String,
     /// What the best decoder so far did on held-out captions, where it is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub best: Option<Evaluation>,
+    pub best: Option<ExactEvaluation>,
+}
+
+/// An [`Evaluation`] to the last bit, which decimal digits do not always keep.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct ExactEvaluation {
+    step: u64,
+    captions: usize,
+    /// The bits of loss, token accuracy and BLEU-4.
+    bits: [u64; 3],
+}
+
+impl From<Evaluation> for ExactEvaluation {
+    fn from(evaluation: Evaluation) -> Self {
+        let figures = [
+            evaluation.loss,
+            evaluation.token_accuracy,
+            evaluation.reconstruction_bleu4,
+        ];
+        Self {
+            step: evaluation.step,
+            captions: evaluation.captions,
+            bits: figures.map(f64::to_bits),
+        }
+    }
+}
+
+impl From<ExactEvaluation> for Evaluation {
+    fn from(exact: ExactEvaluation) -> Self {
+        let [loss, token_accuracy, reconstruction_bleu4] = exact.bits.map(f64::from_bits);
+        Self {
+            step: exact.step,
+            loss,
+            token_accuracy,
+            reconstruction_bleu4,
+            captions: exact.captions,
+        }
+    }
 }
 
 impl CheckpointFacts {
@@ -123,7 +160,8 @@ pub(super) fn resume(
     }
     let best = match facts.best {
         None => None,
-        Some(evaluation) => {
+        Some(exact) => {
+            let evaluation = exact.into();
             let mut values = vec![0.0; weights.values().len()];
             for tensor in &layout.tensors {
                 let stored = tensors.f32(&format!("{BEST}.{}", tensor.name), &tensor.shape)?;

@@ -389,7 +389,7 @@ impl<'a> Run<'a> {
             &self.plan.config,
             &self.corpus_fingerprint,
         );
-        facts.best = self.best.as_ref().map(|best| best.evaluation);
+        facts.best = self.best.as_ref().map(|best| best.evaluation.into());
         self.metrics.flush()?;
         checkpoint::save(
             &self.folder.join(CHECKPOINT_FILE),
