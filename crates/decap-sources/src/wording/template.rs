@@ -66,6 +66,8 @@ impl Template {
     /// let template = Template::parse("{caption}[, photographed {date}]")?;
     /// let mut values = TemplateValues { caption: "a dog".into(), ..Default::default() };
     /// assert_eq!(template.fill(&values), "a dog");
+    /// let spaced = Template::parse("{caption} [on {date}]")?;
+    /// assert_eq!(spaced.fill(&values), "a dog");
     /// values.date = "2026-11-29".into();
     /// assert_eq!(template.fill(&values), "a dog, photographed 2026-11-29");
     /// # Ok::<(), decap::Error>(())
@@ -133,11 +135,11 @@ impl Template {
         wants(&self.parts, Field::Evidence)
     }
 
-    /// The words with these values.
+    /// The words with these values, without white space around them, which a part that is left out may leave.
     pub fn fill(&self, values: &TemplateValues) -> String {
         let mut text = String::new();
         fill(&self.parts, values, &mut text);
-        text
+        text.trim().to_owned()
     }
 }
 
