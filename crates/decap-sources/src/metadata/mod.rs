@@ -11,6 +11,7 @@
 //! a person's, and [`undo`] takes them back.
 
 mod blocks;
+mod container;
 mod iptc;
 mod jpeg;
 mod marker;
@@ -25,7 +26,7 @@ use decap::InputFault;
 use serde::Serialize;
 
 use crate::whose::Existing;
-use blocks::Container;
+use container::Container;
 use photo::Photo;
 
 /// A place in a photo that holds a caption.

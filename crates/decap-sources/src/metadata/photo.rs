@@ -2,7 +2,8 @@
 
 use decap::InputFault;
 
-use super::blocks::{Blocks, Change, Changes, Container, ExtendedHeader};
+use super::blocks::{Blocks, Change, Changes, ExtendedHeader};
+use super::container::Container;
 use super::iptc::{self, CharacterSet};
 use super::marker::{self, Marker};
 use super::tiff_block::{self, TiffBlock};

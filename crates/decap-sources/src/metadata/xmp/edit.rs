@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use roxmltree::Node;
 
-use super::packet::{Holder, Packet, Property, holder, name_of, siblings, text_in};
+use super::packet::{Holder, Packet, Property, holder, siblings, text_in};
 use super::writing::{
-    content_edit, element_of, escaped, escaped_attribute, start_of_own, start_of_plain, tag_name,
+    content_edit, element_of, escaped, escaped_attribute, name_of, start_of_own, start_of_plain,
+    tag_name,
 };
 use super::{Edit, RDF, Want, Wanted, applied};
 use crate::metadata::Field;

@@ -5,8 +5,8 @@ use std::ops::Range;
 use decap::InputFault;
 use roxmltree::{Attribute, Document, Node};
 
-use super::writing::{content_edit, escaped, escaped_attribute, start_of_own};
-use super::{DC, IPTC_CORE, RDF, Words, XML};
+use super::writing::{content_edit, escaped, escaped_attribute, name_of, start_of_own};
+use super::{RDF, Words, XML};
 use crate::metadata::Field;
 use crate::metadata::blocks::damaged;
 use crate::metadata::marker::{self, Marker};
@@ -169,11 +169,4 @@ pub(super) fn siblings(node: Node<'_, '_>) -> usize {
 pub(super) fn text_in(node: Node<'_, '_>) -> String {
     let texts = node.children().filter(Node::is_text);
     texts.filter_map(|text| text.text()).collect()
-}
-
-pub(super) fn name_of(field: Field) -> (&'static str, &'static str) {
-    match field {
-        Field::AltText => (IPTC_CORE, "AltTextAccessibility"),
-        _ => (DC, "description"),
-    }
 }

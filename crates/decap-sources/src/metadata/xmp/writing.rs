@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::packet::name_of;
-use super::{Edit, RDF};
+use super::{DC, Edit, IPTC_CORE, RDF};
 use crate::metadata::Field;
 use crate::metadata::marker::{self, Marker};
 
@@ -83,4 +82,11 @@ pub(super) fn tag_name(raw: &str) -> &str {
     let name = raw.strip_prefix('<').unwrap_or(raw);
     let end = name.find(|letter: char| letter.is_whitespace() || matches!(letter, '/' | '>'));
     &name[..end.unwrap_or(name.len())]
+}
+
+pub(super) fn name_of(field: Field) -> (&'static str, &'static str) {
+    match field {
+        Field::AltText => (IPTC_CORE, "AltTextAccessibility"),
+        _ => (DC, "description"),
+    }
 }
