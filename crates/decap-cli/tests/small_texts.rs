@@ -14,20 +14,16 @@ use common::{decap, decap_well, file, json, photo, stderr, stdout, text};
 
 /// Trains on `sentences` with the defaults of few captions, but briefly. Gives what was told.
 fn train(folder: &Path, sentences: &[u8], more: &[&str]) -> (Option<i32>, String) {
-    let captions = folder.join("captions.txt");
-    std::fs::write(&captions, sentences).unwrap();
+    let brief = ["--max-steps", "4", "--batch", "16"];
+    train_with(folder, sentences, &[&brief, more].concat())
+}
+
+fn train_with(folder: &Path, sentences: &[u8], more: &[&str]) -> (Option<i32>, String) {
+    let captions = file(folder, "captions.txt", sentences);
     let (out, cache) = (folder.join("model"), folder.join("cache"));
-    let mut args = vec![
-        "train",
-        text(&captions),
-        "--out",
-        text(&out),
-        "--cache",
-        text(&cache),
-    ];
-    args.extend(["--max-steps", "4", "--batch", "16"]);
-    args.extend(more);
-    let output = decap(&args);
+    let (captions, out, cache) = (text(&captions), text(&out), text(&cache));
+    let args = ["train", captions, "--out", out, "--cache", cache];
+    let output = decap(&[&args, more].concat());
     assert_eq!(stdout(&output), "");
     (output.status.code(), stderr(&output))
 }
@@ -161,38 +157,14 @@ fn odd_texts_train_or_say_why_not() {
 #[test]
 fn captions_are_written_as_the_text_writes() {
     let folder = tempfile::tempdir().unwrap();
-    let captions = file(folder.path(), "captions.txt", catalogue());
-    let (out, cache) = (folder.path().join("model"), folder.path().join("cache"));
     // From nothing, on nine sentences: it learns them by heart.
-    let mut args = vec![
-        "train",
-        text(&captions),
-        "--out",
-        text(&out),
-        "--cache",
-        text(&cache),
+    let by_heart = [
+        "--from none --held-out 0 --batch 9 --max-steps 150",
+        "--width 64 --layers 1 --heads 2 --learning-rate 0.01",
     ];
-    args.extend([
-        "--from",
-        "none",
-        "--held-out",
-        "0",
-        "--batch",
-        "9",
-        "--max-steps",
-        "150",
-    ]);
-    args.extend([
-        "--width",
-        "64",
-        "--layers",
-        "1",
-        "--heads",
-        "2",
-        "--learning-rate",
-        "0.01",
-    ]);
-    decap_well(&args);
+    let more: Vec<&str> = by_heart.iter().flat_map(|it| it.split(' ')).collect();
+    let (code, told) = train_with(folder.path(), catalogue().as_bytes(), &more);
+    assert_eq!(code, Some(0), "{told}");
     let written = caption(folder.path(), "boat");
     assert!(catalogue().lines().any(|line| line == written), "{written}");
 }

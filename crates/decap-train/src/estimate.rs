@@ -31,7 +31,11 @@ impl Estimate {
     pub fn steps_of(captions: usize, recipe: &ModelRecipe) -> u64 {
         let options = &recipe.train;
         let learned = captions as f64 * (1.0 - f64::from(options.held_out));
-        let steps_per_epoch = (learned / options.batch_size.max(1) as f64).floor();
+        let new_in_batch = match recipe.foundation {
+            Some(_) => options.batch_size - options.rehearsed_in_batch(),
+            None => options.batch_size,
+        };
+        let steps_per_epoch = (learned / new_in_batch.max(1) as f64).floor();
         let steps = (steps_per_epoch as u64).saturating_mul(options.epochs as u64);
         options.max_steps.unwrap_or(steps.max(options.least_steps))
     }

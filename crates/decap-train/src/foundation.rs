@@ -106,6 +106,19 @@ impl Foundation {
         config: &DecoderConfig,
         seed: u64,
     ) -> Result<DecoderWeights> {
+        let found = self.weights.config();
+        if (found.activation, found.layer_norm_epsilon)
+            != (config.activation, config.layer_norm_epsilon)
+        {
+            return Err(Error::Mismatch(format!(
+                "{}: expected a decoder with {:?} and epsilon {}, as training makes them, got {:?} and {}",
+                self.name,
+                config.activation,
+                config.layer_norm_epsilon,
+                found.activation,
+                found.layer_norm_epsilon
+            )));
+        }
         let mut weights = DecoderWeights::zeros(config);
         let (old, new) = (self.weights.layout(), weights.layout().clone());
         for (from, to) in old.tensors.iter().zip(&new.tensors) {

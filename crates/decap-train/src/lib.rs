@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
         let config = decoder_config(text, options, &corpus);
         let rehearsed = match corpus.rehearsed.is_empty() {
             true => 0,
-            false => (options.batch_size as f32 * options.rehearsed).round() as usize,
+            false => options.rehearsed_in_batch(),
         };
         let new_in_batch = (options.batch_size - rehearsed).clamp(1, corpus.training.len());
         let batch_size = new_in_batch + rehearsed;

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use super::foundation::{Foundation, joined};
 use super::{
-    CHECKPOINT_FILE, LOSS_CURVE_FILE, METRICS_FILE, Progress, Start, TrainOptions, TrainingReport,
-    TrainingText, VocabularyChoice, train,
+    Beginning, CHECKPOINT_FILE, LOSS_CURVE_FILE, METRICS_FILE, Progress, Start, TrainOptions,
+    TrainingReport, TrainingText, VocabularyChoice, train,
 };
-use decap::decoder::{self, DecoderWeights, ImportOptions, Vocabulary};
+use decap::decoder::{self, DecoderConfig, DecoderWeights, ImportOptions, Vocabulary};
 use decap::encoder::Encoder;
 use decap::memory::{EncodingProgress, Memory, MemoryOptions, TextEmbeddings};
 use decap::model::{
@@ -78,43 +78,39 @@ pub fn train_model(
     probe(&recipe.cache.join(MODEL_FILE))?;
     let texts: Vec<&str> = captions.iter().map(|caption| caption.trim()).collect();
     let embeddings = TextEmbeddings::of(encoder, &texts, Some(&recipe.cache), encoding, stop)?;
-    let (tokenizer, report) = match &recipe.foundation {
-        None => {
-            let tokenizer = tokenizer_for(encoder, &texts, &recipe.train)?;
-            let tokens = tokenizer.encode_batch(&texts)?;
-            let text = TrainingText {
-                captions: &tokens,
-                embeddings: &embeddings,
-                start_token: tokenizer.start(),
-                end_token: tokenizer.end(),
-                rehearsed: 0,
-                beginning: None,
-            };
-            let report = train(&text, &recipe.train, folder, start, progress, stop)?;
-            (tokenizer, report)
-        }
-        Some(foundation) => {
-            let (rehearsed, rows) = foundation.rehearsal(&texts, recipe.train.seed)?;
-            let mut all = texts.clone();
-            all.extend(rehearsed.iter().map(String::as_str));
-            let tokenizer = tokenizer_for(encoder, &all, &recipe.train)?;
-            let tokens = tokenizer.encode_batch(&all)?;
-            let seed = recipe.train.seed;
-            let text = TrainingText {
-                captions: &tokens,
-                embeddings: &joined(&embeddings, rows)?,
-                start_token: tokenizer.start(),
-                end_token: tokenizer.end(),
-                rehearsed: rehearsed.len(),
-                beginning: Some(&|vocabulary, config| {
-                    foundation.weights_for(&tokenizer, vocabulary, config, seed)
-                }),
-            };
-            let options = foundation.shape_of(recipe.train.clone());
-            let report = train(&text, &options, folder, start, progress, stop)?;
-            (tokenizer, report)
-        }
+    let foundation = recipe.foundation.as_deref();
+    let seed = recipe.train.seed;
+    let (rehearsed, rows) = match foundation {
+        Some(foundation) => foundation.rehearsal(&texts, seed)?,
+        None => Default::default(),
     };
+    let with_rehearsed = match foundation {
+        Some(_) => Some(joined(&embeddings, rows)?),
+        None => None,
+    };
+    let mut all = texts.clone();
+    all.extend(rehearsed.iter().map(String::as_str));
+    let tokenizer = tokenizer_for(encoder, &all, &recipe.train)?;
+    let tokens = tokenizer.encode_batch(&all)?;
+    let beginning = foundation.map(|foundation| {
+        let tokenizer = &tokenizer;
+        move |vocabulary: &Vocabulary, config: &DecoderConfig| {
+            foundation.weights_for(tokenizer, vocabulary, config, seed)
+        }
+    });
+    let text = TrainingText {
+        captions: &tokens,
+        embeddings: with_rehearsed.as_ref().unwrap_or(&embeddings),
+        start_token: tokenizer.start(),
+        end_token: tokenizer.end(),
+        rehearsed: rehearsed.len(),
+        beginning: beginning
+            .as_ref()
+            .map(|beginning| beginning as &Beginning<'_>),
+    };
+    let options = foundation.map(|foundation| foundation.shape_of(recipe.train.clone()));
+    let options = options.as_ref().unwrap_or(&recipe.train);
+    let report = train(&text, options, folder, start, progress, stop)?;
 
     let mut description = describe(encoder, texts.len(), recipe);
     description.provenance.steps = report.steps;

@@ -288,6 +288,11 @@ impl TrainOptions {
         self
     }
 
+    /// The old sentences of a batch, where there are some to rehearse.
+    pub(crate) fn rehearsed_in_batch(&self) -> usize {
+        (self.batch_size as f32 * self.rehearsed).round() as usize
+    }
+
     /// The variance, per value, of the noise on prefixes of this width.
     pub(crate) fn noise_variance_at(&self, prefix_width: usize) -> f64 {
         match self.noise_cosine {

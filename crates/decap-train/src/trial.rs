@@ -1,5 +1,6 @@
 //! What a new captioner makes of captions that it has not learned, beside what could be had without it.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -11,6 +12,8 @@ use crate::streams::{Purpose, stream};
 
 /// Captions tried, at most.
 const MOST: usize = 100;
+/// Captions that the memory holds, at most.
+const MOST_REMEMBERED: usize = 20_000;
 /// Fewer tell nothing.
 const FEWEST: usize = 5;
 /// How near a query is to its caption: as photos' projections are to their captions, .64 to .66 in cosine,
@@ -18,7 +21,7 @@ const FEWEST: usize = 5;
 const COSINE: f64 = 0.65;
 
 /// CIDEr-D, in hundredths, of what is written for held-out captions, each against its own one. A query is a
-/// point near the caption's embedding, as a photo's would be; the memory is the captions that were learned.
+/// point near the caption's embedding, as a photo's would be; the memory is captions that were learned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trial {
     /// Captions tried.
@@ -52,8 +55,13 @@ impl Trial {
         let encoder = trained.encoder().clone();
         let goes_on = AtomicBool::new(false);
         let embeddings = TextEmbeddings::of(&encoder, &texts, Some(cache), |_| (), &goes_on)?;
-        let is_held_out = |row: &usize| held_out.contains(row);
-        let learned: Vec<usize> = (0..texts.len()).filter(|row| !is_held_out(row)).collect();
+        let set_aside: HashSet<usize> = held_out.iter().copied().collect();
+        let learned: Vec<usize> = (0..texts.len())
+            .filter(|row| !set_aside.contains(row))
+            .collect();
+        // Of a large text, some from all over: copies of all would take gigabytes.
+        let every = learned.len().div_ceil(MOST_REMEMBERED).max(1);
+        let learned: Vec<usize> = learned.into_iter().step_by(every).collect();
         let sentences: Vec<&str> = learned.iter().map(|&row| texts[row]).collect();
         let rows = rows_of(&embeddings, &learned);
         let rows = TextEmbeddings::from(&Embeddings::new(rows, embeddings.width())?);
