@@ -10,13 +10,13 @@ use decap::memory::MemoryOptions;
 use decap::model::{MODEL_FILE, Writing};
 use decap::{Places, Precision};
 use decap_train::{
-    CHECKPOINT_FILE, Estimate, Evaluation, Foundation, ModelRecipe, Plan, Progress, Start,
-    StepReport, TrainOptions, TrainingPrecision, VocabularyChoice, clear_finished, estimate,
+    CHECKPOINT_FILE, Estimate, Evaluation, Foundation, ModelRecipe, Plan, PrefixChoice, Progress,
+    Start, StepReport, TrainOptions, TrainingPrecision, VocabularyChoice, clear_finished, estimate,
     train_model,
 };
 use indicatif::{HumanCount, HumanDuration, ProgressBar};
 
-use crate::args::{PresetArg, TrainArgs, VocabularyArg};
+use crate::args::{PrefixArg, PresetArg, TrainArgs, VocabularyArg};
 use crate::cache::cache_folder;
 use crate::encoder::{KnownPlaces, find_folder, open_encoder};
 use crate::failure::{Failure, Outcome};
@@ -37,8 +37,8 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     refuse_unfinished(args)?;
     let captions = read_all(&args.captions, &args.split)?;
     let precision = args.precision.unwrap_or(match args.preset {
-        PresetArg::Fast => Precision::Auto,
         PresetArg::Paper => Precision::F32,
+        _ => Precision::Auto,
     });
     let encoder = open_encoder(&args.encoder, precision)?;
     let foundation = foundation(args, captions.len())?;
@@ -126,7 +126,7 @@ fn foundation(args: &TrainArgs, captions: usize) -> Result<Option<String>, Failu
         && args.layers.is_none()
         && args.heads.is_none()
         && args.vocabulary != Some(VocabularyArg::Encoder);
-    if args.preset != PresetArg::Fast || captions >= SMALL || !is_asked_for_nothing_else {
+    if args.preset == PresetArg::Paper || captions >= SMALL || !is_asked_for_nothing_else {
         return Ok(None);
     }
     let is_model = KnownPlaces.find(&args.encoder).is_ok_and(|folder| {
@@ -185,9 +185,13 @@ fn recipe(
     captions: usize,
     from: Option<&str>,
 ) -> Result<ModelRecipe, Failure> {
-    let (mut train, preset, writing) = match args.preset {
-        PresetArg::Fast => (TrainOptions::fast_for(captions), "fast", Writing::fast()),
-        PresetArg::Paper => (TrainOptions::paper(), "paper", Writing::default()),
+    let tau = args.tau.unwrap_or(encoder.tau());
+    let fast = || TrainOptions::fast_for(captions);
+    let (mut train, writing) = match args.preset {
+        PresetArg::Fast => (fast(), Writing::fast()),
+        PresetArg::Robust => (fast().robust(tau), Writing::fast()),
+        PresetArg::Capdec => (fast().capdec(), Writing::fast()),
+        PresetArg::Paper => (TrainOptions::paper(), Writing::default()),
     };
     let foundation = match from {
         None => None,
@@ -218,6 +222,11 @@ fn recipe(
         (train.noise_variance, train.noise_cosine) = (variance, None);
     }
     train.noise_cosine = args.noise_cosine.or(train.noise_cosine);
+    match args.prefix {
+        Some(PrefixArg::Own) => train.prefix = PrefixChoice::Own,
+        Some(PrefixArg::Projected) => train = train.robust(tau),
+        None => {}
+    }
     train.width = args.width.unwrap_or(train.width);
     train.num_layers = args.layers.unwrap_or(train.num_layers);
     train.num_heads = args.heads.unwrap_or(train.num_heads);
@@ -234,7 +243,7 @@ fn recipe(
         name: name.into_owned(),
         encoder_reference: encoder_reference(&args.encoder),
         captions_from: names(&args.captions),
-        preset: preset.to_owned(),
+        preset: args.preset.name().to_owned(),
         train,
         foundation,
         start: if args.resume {
@@ -249,7 +258,7 @@ fn recipe(
             options.dtype = args.memory.memory_dtype;
             options
         },
-        tau: args.tau.unwrap_or(encoder.tau()),
+        tau,
         writing,
         cache: cache_folder(args.cache.as_deref())?,
     })

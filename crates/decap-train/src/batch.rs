@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::TrainingText;
-use super::options::{LongCaptions, StartOfText, TrainOptions, VocabularyChoice};
+use super::options::{LongCaptions, PrefixChoice, StartOfText, TrainOptions, VocabularyChoice};
 use super::streams::{Purpose, stream};
 use decap::decoder::Vocabulary;
 use decap::{Error, Result};
@@ -209,16 +209,21 @@ impl Batch {
         self.lengths.iter().flat_map(|&length| 0..length)
     }
 
-    /// Adds Gaussian noise to the prefixes and normalises them again: CapDec's `noise_injection`.
+    /// Adds Gaussian noise to the prefixes and normalises them again: CapDec's `noise_injection`. Before a
+    /// projection it is of a variance drawn for each caption.
     pub fn add_noise(&mut self, prefix_width: usize, options: &TrainOptions, step: u64) {
         let variance = options.noise_variance_at(prefix_width);
         if variance == 0.0 {
             return;
         }
-        let deviation = variance.sqrt();
+        let amount = stream(options.seed, Purpose::NoiseAmount, step, 0);
         let random = stream(options.seed, Purpose::Noise, step, 0);
         let mut index = 0;
-        for prefix in self.prefixes.chunks_exact_mut(prefix_width) {
+        for (place, prefix) in (0..).zip(self.prefixes.chunks_exact_mut(prefix_width)) {
+            let deviation = match options.prefix {
+                PrefixChoice::Own => variance.sqrt(),
+                PrefixChoice::Projected { .. } => (variance * amount.uniform(place)).sqrt(),
+            };
             let mut squares = 0.0;
             for value in prefix.iter_mut() {
                 let noisy = f64::from(*value) + deviation * random.gaussian(index);

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::TrainingText;
 use super::batch::Corpus;
 use super::forward::{Activations, StepSettings};
+use super::options::TrainOptions;
+use super::prefix::Prefixes;
 use decap::Result;
 use decap::decoder::{Decoder, DecoderWeights, GenerateOptions};
 
@@ -29,8 +31,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// Share of tokens that are the likeliest after the true ones before them.
     pub token_accuracy: f64,
-    /// Corpus BLEU-4 (0 to 1) of captions written greedily from their own embeddings, against
-    /// themselves, over token ids.
+    /// Corpus BLEU-4 (0 to 1) of captions written greedily from their own embeddings, or the projections of
+    /// these where training projects, against themselves, over token ids.
     pub reconstruction_bleu4: f64,
     /// Captions measured.
     pub captions: usize,
@@ -40,27 +42,23 @@ pub struct Evaluation {
 pub(super) fn evaluate(
     text: &TrainingText<'_>,
     corpus: &Corpus,
+    prefixes: &Prefixes,
     weights: &DecoderWeights,
     step: u64,
-    max_tokens: usize,
+    train: &TrainOptions,
 ) -> Result<Option<Evaluation>> {
     if corpus.held_out.is_empty() {
         return Ok(None);
     }
     let scored = &corpus.held_out[..corpus.held_out.len().min(MAX_SCORED)];
-    let (loss, token_accuracy) = score(text, corpus, weights, scored);
+    let (loss, token_accuracy) = score(text, corpus, prefixes, weights, scored, train);
     let written = &scored[..scored.len().min(MAX_WRITTEN)];
     let decoder = Decoder::new(weights, corpus.vocabulary.clone())?;
     let mut options = GenerateOptions::default();
-    options.max_tokens = max_tokens.min(weights.config().num_positions);
-    let mut prefixes = vec![0.0; written.len() * text.embeddings.width()];
-    for (&index, prefix) in written
-        .iter()
-        .zip(prefixes.chunks_exact_mut(text.embeddings.width()))
-    {
-        text.embeddings.copy_row(corpus.row(index), prefix);
-    }
-    let candidates = decoder.generate(&prefixes, &options)?;
+    options.max_tokens = train.max_tokens.min(weights.config().num_positions);
+    let mut batch = corpus.batch(text, written);
+    prefixes.prepare_measured(&mut batch, text.embeddings.width(), train);
+    let candidates = decoder.generate(&batch.prefixes, &options)?;
     let pairs: Vec<(Vec<u32>, &[u32])> = candidates
         .iter()
         .map(|candidate| candidate.caption_ids())
@@ -82,8 +80,10 @@ pub(super) fn evaluate(
 fn score(
     text: &TrainingText<'_>,
     corpus: &Corpus,
+    prefixes: &Prefixes,
     weights: &DecoderWeights,
     indices: &[usize],
+    train: &TrainOptions,
 ) -> (f64, f64) {
     let width = weights.config().width;
     let vocabulary_size = weights.config().vocabulary_size;
@@ -95,7 +95,8 @@ fn score(
     let mut activations = Activations::default();
     let (mut loss_sum, mut correct, mut counted) = (0.0, 0, 0);
     for indices in indices.chunks(BATCH) {
-        let batch = corpus.batch(text, indices);
+        let mut batch = corpus.batch(text, indices);
+        prefixes.prepare_measured(&mut batch, text.embeddings.width(), train);
         activations.forward(weights, &batch, StepSettings::exact());
         let hidden = &activations.final_normed;
         let loss = linear_cross_entropy(hidden, embedding, width, &batch.targets, settings, None);

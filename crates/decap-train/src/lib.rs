@@ -19,6 +19,7 @@ mod metrics;
 mod model;
 mod optimizer;
 mod options;
+mod prefix;
 mod progress;
 mod schedule;
 mod streams;
@@ -37,7 +38,7 @@ pub use learner::StepTimer;
 pub use metrics::{LOSS_CURVE_FILE, METRICS_FILE};
 pub use model::{ModelRecipe, clear_finished, import_model, train_model};
 pub use options::{
-    Dropout, EpsilonPlacement, LongCaptions, Schedule, StartOfText, TrainOptions,
+    Dropout, EpsilonPlacement, LongCaptions, PrefixChoice, Schedule, StartOfText, TrainOptions,
     TrainingPrecision, VocabularyChoice,
 };
 pub use progress::{Plan, Progress, StepReport, TrainingReport};
@@ -52,6 +53,7 @@ use evaluate::evaluate;
 use learner::Learner;
 use metrics::{History, Metrics};
 use optimizer::Optimizer;
+use prefix::Prefixes;
 use schedule::learning_rate;
 
 /// Captions to learn, tokenised and embedded.
@@ -204,6 +206,7 @@ struct Run<'a> {
     /// The best decoder so far, where the options keep it.
     best: Option<Best>,
     corpus: Corpus,
+    prefixes: Prefixes,
     corpus_fingerprint: String,
     learner: Learner,
     metrics: Metrics,
@@ -282,6 +285,7 @@ impl<'a> Run<'a> {
             new_in_batch,
             step,
             best,
+            prefixes: Prefixes::new(text, &corpus, options),
             corpus,
             corpus_fingerprint,
             learner: Learner::new(weights, optimizer),
@@ -293,7 +297,9 @@ impl<'a> Run<'a> {
     /// One step: forward, backward, update.
     fn learn(&mut self, indices: &[usize], epoch: u64, began: Instant) -> Result<StepReport> {
         let mut batch = self.corpus.batch(self.text, indices);
-        batch.add_noise(self.plan.config.prefix_width, self.options, self.step);
+        let width = self.plan.config.prefix_width;
+        self.prefixes
+            .prepare(&mut batch, width, self.options, self.step);
         let rate = learning_rate(self.options, self.step, self.plan.steps);
         let ignored = self.corpus.ignored_token;
         let (loss, gradient_norm) =
@@ -340,13 +346,13 @@ impl<'a> Run<'a> {
     }
 
     fn evaluate(&mut self) -> Result<Option<Evaluation>> {
-        let max_tokens = self.options.max_tokens;
         let evaluation = evaluate(
             self.text,
             &self.corpus,
+            &self.prefixes,
             &self.learner.weights,
             self.step,
-            max_tokens,
+            self.options,
         )?;
         if let Some(evaluation) = evaluation {
             self.metrics.evaluation(evaluation)?;

@@ -13,6 +13,10 @@ pub(super) enum Purpose {
     Dropout = 3,
     /// Which old sentences are rehearsed, and when; rows of new tokens.
     Rehearsal = 4,
+    /// Which captions prefixes are projected onto, and which of them are left out in a step.
+    Support = 5,
+    /// How much noise each prefix gets in a step.
+    NoiseAmount = 6,
 }
 
 /// The stream of `purpose` at `time` (an epoch or step) and `place` (a layer).

@@ -336,13 +336,17 @@ impl Progress for StopAfter<'_> {
 
 #[test]
 fn a_stopped_and_resumed_run_ends_as_if_never_stopped() {
+    assert_resumable(&toy_options());
+    assert_resumable(&toy_options().robust(0.05));
+}
+
+fn assert_resumable(options: &TrainOptions) {
     let toy = Toy::new(75);
     let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let options = toy_options();
     let never = AtomicBool::new(false);
     train(
         &toy.text(),
-        &options,
+        options,
         straight.path(),
         Start::Fresh,
         &mut (),
@@ -355,7 +359,7 @@ fn a_stopped_and_resumed_run_ends_as_if_never_stopped() {
         let mut progress = StopAfter(until, &stop);
         let result = train(
             &toy.text(),
-            &options,
+            options,
             stopped.path(),
             start,
             &mut progress,
@@ -365,7 +369,7 @@ fn a_stopped_and_resumed_run_ends_as_if_never_stopped() {
     }
     train(
         &toy.text(),
-        &options,
+        options,
         stopped.path(),
         Start::Resume,
         &mut (),
@@ -429,7 +433,7 @@ fn a_checkpoint_is_never_ahead_of_the_metrics() {
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let toy = Toy::new(40);
-    let checkpoint_of = |threads: usize| {
+    let checkpoint_of = |threads: usize, options: &TrainOptions| {
         let folder = tempfile::tempdir().unwrap();
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -439,7 +443,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let never = AtomicBool::new(false);
             train(
                 &toy.text(),
-                &toy_options(),
+                options,
                 folder.path(),
                 Start::Fresh,
                 &mut (),
@@ -449,7 +453,9 @@ fn results_do_not_depend_on_the_number_of_threads() {
         });
         fs::read(folder.path().join(CHECKPOINT_FILE)).unwrap()
     };
-    assert!(checkpoint_of(1) == checkpoint_of(3));
+    for options in [toy_options(), toy_options().robust(0.05)] {
+        assert!(checkpoint_of(1, &options) == checkpoint_of(3, &options));
+    }
 }
 
 #[test]

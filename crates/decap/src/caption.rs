@@ -35,6 +35,9 @@ pub struct CaptionOptions {
     pub method: Method,
     /// Softmax temperature of the projection.
     pub tau: f32,
+    /// How much of an embedding's projection is added to it before it is projected (query expansion: Chum et
+    /// al., *Total Recall*, 2007), 0 for none.
+    pub query_expansion: f32,
     /// Memory sentences to show for each caption. Default 3.
     pub evidence: usize,
     /// How a projection's caption is chosen among several. The other methods are the paper's baselines,
@@ -54,6 +57,7 @@ impl Default for CaptionOptions {
         Self {
             method: Method::default(),
             tau: REFERENCE_TAU,
+            query_expansion: 0.0,
             evidence: DEFAULT_EVIDENCE,
             rerank: Rerank::default(),
             consensus: ConsensusOptions::default(),

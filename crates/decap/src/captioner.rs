@@ -141,6 +141,7 @@ impl Captioner {
         let writing = &self.description.writing;
         CaptionOptions {
             tau: self.description.tau,
+            query_expansion: writing.query_expansion,
             rerank: writing.rerank,
             consensus: writing.consensus.clone(),
             generate: writing.generate_options(),
@@ -287,6 +288,8 @@ impl Captioner {
     ) -> Result<(Vec<f32>, Vec<Vec<Evidence>>)> {
         match options.method {
             Method::Projection => {
+                let expanded = self.expanded(embeddings, options)?;
+                let embeddings = expanded.as_ref().unwrap_or(embeddings);
                 let projections = self
                     .memory
                     .project(embeddings, options.tau, options.evidence)?;
@@ -324,6 +327,30 @@ impl Captioner {
                 Ok((prefixes, evidence))
             }
         }
+    }
+
+    /// Each embedding with its projection added, where that is asked for.
+    fn expanded(
+        &self,
+        embeddings: &Embeddings,
+        options: &CaptionOptions,
+    ) -> Result<Option<Embeddings>> {
+        let share = options.query_expansion;
+        if share == 0.0 {
+            return Ok(None);
+        }
+        if !(share > 0.0 && share.is_finite()) {
+            return Err(Error::Usage(format!(
+                "query expansion: expected at least 0, got {share}"
+            )));
+        }
+        let mut values = embeddings.as_slice().to_vec();
+        let projections = self.memory.project(embeddings, options.tau, 0)?;
+        let projected = projections.iter().flat_map(|p| p.embedding.as_slice());
+        for (value, projected) in values.iter_mut().zip(projected) {
+            *value += share * projected;
+        }
+        Ok(Some(Embeddings::new(values, embeddings.width())?))
     }
 
     fn retrieve(&self, embeddings: &Embeddings) -> Result<Vec<Chosen>> {

@@ -51,6 +51,9 @@ pub struct Writing {
     pub no_repeat_ngram: usize,
     /// Whether a caption may say a content word twice.
     pub repeated_words: RepeatedWords,
+    /// How much of an embedding's projection is added to it before it is projected.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub query_expansion: f32,
     /// How the caption is chosen among several.
     pub rerank: Rerank,
     /// How candidates are found and judged, where there are several.
@@ -78,6 +81,15 @@ pub struct Provenance {
     pub decap_version: String,
 }
 
+/// What older models lack stays out of files where it changes nothing.
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
 impl Default for Writing {
     /// The reference's: greedy, 30 tokens.
     fn default() -> Self {
@@ -88,6 +100,7 @@ impl Default for Writing {
             repetition_penalty: 1.0,
             no_repeat_ngram: 0,
             repeated_words: RepeatedWords::Allow,
+            query_expansion: 0.0,
             rerank: Rerank::None,
             consensus: ConsensusOptions::default(),
             sentence_case: false,

@@ -14,6 +14,10 @@ pub struct ChoosingArgs {
     /// Choose among what the decoder writes only: never a memory sentence.
     #[arg(long)]
     pub written_only: bool,
+    /// Add this much of its projection to an embedding before it is projected (default: the model's, 0 for
+    /// most).
+    #[arg(long, value_name = "SHARE")]
+    pub query_expansion: Option<f32>,
     /// Weight of the encoder's cosine between photo and caption in the consensus (default: the
     /// model's, 0 for most).
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]

@@ -32,7 +32,7 @@ pub use memory::{MemoryBuildArgs, MemoryCommand};
 pub use model::ModelCommand;
 pub use score::ScoreArgs;
 pub use search::SearchArgs;
-pub use train::{PresetArg, TrainArgs, VocabularyArg};
+pub use train::{PrefixArg, PresetArg, TrainArgs, VocabularyArg};
 pub use write::WriteArg;
 
 const STYLES: Styles = Styles::styled()
