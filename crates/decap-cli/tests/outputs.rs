@@ -147,10 +147,19 @@ fn the_name_of_an_output_decides_its_form() {
     let output = caption(&path("x.csv"), &[]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let lines = rows(&path("x.csv"));
-    assert_eq!(lines[0], "path,caption,score,evidence_1,weight_1");
+    assert_eq!(
+        lines[0],
+        "path,caption,score,evidence_1,weight_1,confidence"
+    );
     assert_eq!(lines.len(), 3);
     assert!(lines[1].starts_with(&format!("{cat},")), "{}", lines[1]);
     assert!(!lines[1].contains('\t'));
+
+    let output = caption(&path("x.tsv"), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = rows(&path("x.tsv"));
+    assert!(lines[0].starts_with("path\tcaption\tscore\t"));
+    assert!(lines.iter().all(|line| line.split('\t').count() == 6));
 
     let output = caption(&path("x.jsonl"), &[]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -170,6 +179,73 @@ fn the_name_of_an_output_decides_its_form() {
         assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
         assert!(!path(name).exists());
     }
+}
+
+#[test]
+fn shards_share_the_inputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    for name in ["a.webp", "b.webp", "c.webp"] {
+        fs::copy(photo("cat"), photos.join(name)).unwrap();
+    }
+    let names = |shard: &str| -> Vec<String> {
+        let printed = decap_well(&["caption", text(&photos), "--shard", shard, "--json"]);
+        let path = |line: &str| json(line)["path"].as_str().unwrap().to_owned();
+        printed
+            .lines()
+            .map(|line| path(line).rsplit('/').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names("1/2"), ["a.webp", "c.webp"]);
+    assert_eq!(names("2/2"), ["b.webp"]);
+    let said = refused(&["caption", text(&photos), "--shard", "3/2"]);
+    assert!(said.contains("such as 1/4"), "{said}");
+}
+
+#[test]
+fn captions_of_little_confidence_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cat, boat) = (photo("cat"), photo("boat"));
+    let sure = |least: &str| {
+        let out = folder.path().join(format!("{least}.jsonl"));
+        let typed = ["caption", &cat, &boat, "--min-confidence", least];
+        let output = decap(&[&typed[..], &["-o", text(&out)]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let lines: Vec<_> = rows(&out).iter().map(|line| json(line)).collect();
+        (lines, stderr(&output))
+    };
+    let (lines, said) = sure("0");
+    assert!(lines.iter().all(|line| line["caption"].is_string()));
+    assert!(!said.contains("left out"), "{said}");
+    let confidence = lines[0]["confidence"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&confidence), "{confidence}");
+    let (lines, said) = sure("1");
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["caption"].is_null() && line["confidence"].is_f64())
+    );
+    assert!(
+        said.contains("captioned 0 of 2; 2 left out, their confidence is below 1.00"),
+        "{said}"
+    );
+    // Finished lines are not done again.
+    let out = folder.path().join("1.jsonl");
+    let typed = ["caption", &cat, &boat, "--min-confidence", "1", "--resume"];
+    let output = decap(&[&typed[..], &["-o", text(&out)]].concat());
+    assert!(
+        stderr(&output).contains("2 done, 0 to do"),
+        "{}",
+        stderr(&output)
+    );
+
+    refused(&["caption", &cat, "--min-confidence", "2"]);
+    let sentences = file(folder.path(), "s.txt", "a cat\na dog\n");
+    let memory = ["--memory", text(&sentences)];
+    let typed = ["caption", &cat, "--min-confidence", "auto"];
+    let said = refused(&[&typed[..], &memory].concat());
+    assert!(said.contains("does not know how sure"), "{said}");
 }
 
 #[test]

@@ -30,6 +30,8 @@ struct KeptCaption {
     caption: String,
     score: f32,
     #[serde(default)]
+    confidence: Option<f32>,
+    #[serde(default)]
     chosen_from: ChosenFrom,
     evidence: Vec<Evidence>,
 }
@@ -109,6 +111,7 @@ impl From<(&String, &Caption)> for KeptCaption {
             photo: photo.clone(),
             caption: caption.text.clone(),
             score: caption.score,
+            confidence: caption.confidence,
             chosen_from: caption.chosen_from,
             evidence: caption.evidence.clone(),
         }
@@ -120,6 +123,7 @@ impl From<&KeptCaption> for Caption {
         Self {
             text: kept.caption.clone(),
             score: kept.score,
+            confidence: kept.confidence,
             chosen_from: kept.chosen_from,
             evidence: kept.evidence.clone(),
         }

@@ -90,6 +90,8 @@ pub struct Caption {
     /// Mean log-probability of its tokens, whoever wrote it; for the methods `Retrieval` and `Consensus`,
     /// the cosine to the photo.
     pub score: f32,
+    /// How likely it is right, 0 to 1, where the model knows: see [`Calibration`](crate::Calibration).
+    pub confidence: Option<f32>,
     /// Whether the decoder wrote it.
     pub chosen_from: ChosenFrom,
     /// The memory sentences that it comes from, heaviest first: of a projection those with the largest

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::caption::{Caption, CaptionOptions, ChosenFrom, Method, Timings};
 use crate::choosing::{Chooser, Chosen};
+use crate::confidence::Calibration;
 use crate::consensus::Phrases;
 use crate::decoder::{CONFIG_FILE, Decoder, WEIGHTS_FILE};
 use crate::memory::{Evidence, Memory, MemoryOptions};
@@ -27,6 +28,8 @@ pub struct Captioner {
     description: ModelDescription,
     encoder: Arc<Encoder>,
     memory: Memory,
+    /// How sure captions from this memory are; unknown of another than the model's own.
+    calibration: Option<Calibration>,
     /// The memory's words, read when candidates are first compared with them.
     phrases: OnceLock<Phrases>,
     decoder: Decoder,
@@ -59,6 +62,7 @@ impl Captioner {
     pub fn open_folder(folder: &Folder, options: &OpenOptions) -> Result<Self> {
         let precision = options.precision;
         let description = ModelDescription::read(folder)?;
+        let calibration = description.confidence;
         // Of about the same length, and of no use to each other.
         let (encoder, (decoder, (memory, tokenizer))) = rayon::join(
             || encoder::open_for_model(&description.encoder, folder, options),
@@ -80,6 +84,7 @@ impl Captioner {
             description,
             encoder,
             memory,
+            calibration,
             phrases: OnceLock::new(),
             decoder,
             tokenizer,
@@ -125,13 +130,14 @@ impl Captioner {
         Ok(self)
     }
 
-    /// Takes another memory.
+    /// Takes another memory. How sure captions are is then unknown.
     ///
     /// # Errors
     /// [`Error::Mismatch`] where another encoder made it; the memory then stays as it is.
     pub fn set_memory(&mut self, memory: Memory) -> Result<()> {
         memory.check_made_by(&self.encoder)?;
         self.memory = memory.with_precision(self.precision);
+        self.calibration = None;
         self.phrases = OnceLock::new();
         Ok(())
     }
@@ -193,10 +199,16 @@ impl Captioner {
             _ => chooser.choose(embeddings, &prefixes, written, options)?,
         };
         let choose_ms = milliseconds(started);
+        let mut confidences = match &self.calibration {
+            Some(calibration) => calibration.confidences(&self.memory, embeddings)?,
+            None => Vec::new(),
+        }
+        .into_iter();
         let captions = chosen
             .into_iter()
             .zip(evidence)
             .map(|(chosen, evidence)| Caption {
+                confidence: confidences.next(),
                 text: chosen.text,
                 score: chosen.score,
                 chosen_from: chosen.from,
@@ -212,6 +224,11 @@ impl Captioner {
                 ..Timings::default()
             },
         ))
+    }
+
+    /// How sure captions from this memory are, where the model knows.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
     }
 
     /// The encoder.

@@ -31,6 +31,7 @@ mod caption;
 mod captioner;
 mod captioning;
 mod choosing;
+mod confidence;
 mod consensus;
 mod input;
 mod loading;
@@ -45,6 +46,7 @@ pub mod pipeline;
 pub use caption::{Caption, CaptionOptions, ChosenFrom, Method, Timings};
 pub use captioner::Captioner;
 pub use captioning::Captioned;
+pub use confidence::Calibration;
 pub use consensus::{ConsensusOptions, Rerank};
 pub use decap_encoder::{
     Disk, Embedding, Embeddings, Error, InputFault, OpenOptions, Places, Precision, Result, RunKey,

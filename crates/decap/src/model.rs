@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::confidence::Calibration;
 use crate::consensus::{ConsensusOptions, Rerank};
 use crate::decoder::{Case, GenerateOptions, Method, RepeatedWords};
 pub use decap_encoder::encoder::{EncoderReference, MODEL_FILE};
@@ -30,6 +31,9 @@ pub struct ModelDescription {
     /// How captions are written unless the caller says otherwise.
     #[serde(default)]
     pub writing: Writing,
+    /// How sure captions are, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Calibration>,
     /// Where the model comes from.
     #[serde(default)]
     pub provenance: Provenance,
@@ -171,6 +175,7 @@ impl ModelDescription {
             encoder,
             tau,
             writing: Writing::default(),
+            confidence: None,
             provenance: Provenance::default(),
         }
     }
@@ -186,6 +191,9 @@ impl ModelDescription {
         let description: Self = folder.json(MODEL_FILE)?;
         if !(description.tau > 0.0 && description.tau.is_finite()) {
             let message = format!("`tau`: expected a number above 0, got {}", description.tau);
+            return Err(Error::model(path, message));
+        }
+        if let Some(Err(message)) = description.confidence.as_ref().map(Calibration::check) {
             return Err(Error::model(path, message));
         }
         Ok(description)

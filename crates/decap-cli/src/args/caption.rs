@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 use decap::Method;
 use decap::decoder::RepeatedWords;
 
+use crate::caption::Shard;
+
 use super::choosing::ChoosingArgs;
 use super::count::{at_least_one, frames, positive};
 use super::limits::LimitArgs;
@@ -40,14 +42,22 @@ pub struct CaptionArgs {
     /// Show this many memory sentences that each caption came from; 0 for none.
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub evidence: usize,
+    /// Leave a caption out where its confidence is below this: a number from 0 to 1, or `auto` for what the
+    /// model recommends.
+    #[arg(long, value_name = "P|auto", value_parser = min_confidence)]
+    pub min_confidence: Option<MinConfidence>,
     /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,
     /// Look into folders within folders.
     #[arg(short, long)]
     pub recursive: bool,
+    /// Take the I-th of N parts of the inputs alone, for several processes to share them: each with an --output
+    /// of its own.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Write to this file instead of standard output; it appears when all is done. A name in .jsonl gets
-    /// JSON lines, one in .csv a table.
+    /// JSON lines, one in .csv or .tsv a table.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Keep what an interrupted run with the same --output wrote, and do the rest.
@@ -157,5 +167,24 @@ impl MethodArg {
             Self::Retrieval => Method::Retrieval,
             Self::Consensus => Method::Consensus,
         }
+    }
+}
+
+/// Below which confidence captions are left out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MinConfidence {
+    /// What the model recommends.
+    Auto,
+    /// This, from 0 to 1.
+    Number(f32),
+}
+
+fn min_confidence(text: &str) -> Result<MinConfidence, String> {
+    match (text, text.parse::<f32>()) {
+        ("auto", _) => Ok(MinConfidence::Auto),
+        (_, Ok(least)) if (0.0..=1.0).contains(&least) => Ok(MinConfidence::Number(least)),
+        _ => Err(format!(
+            "expected a number from 0 to 1, or auto, got `{text}`"
+        )),
     }
 }

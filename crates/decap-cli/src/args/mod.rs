@@ -23,7 +23,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use align::AlignArgs;
 pub use bench::BenchArgs;
-pub use caption::{CaptionArgs, GenerateArgs};
+pub use caption::{CaptionArgs, GenerateArgs, MinConfidence};
 pub use choosing::ChoosingArgs;
 pub use embed::EmbedArgs;
 pub use eval::{EvalArgs, SweepArg};

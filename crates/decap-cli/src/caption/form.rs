@@ -1,4 +1,4 @@
-//! The form of the lines that captions are written in: text, JSON or CSV.
+//! The form of the lines that captions are written in: text, JSON, CSV or TSV.
 
 use std::path::Path;
 
@@ -15,6 +15,15 @@ use crate::output::Form;
 /// Endings of files that hold no lines of this command, and what to type.
 const OTHER_FORMS: [&str; 5] = ["json", "parquet", "arrow", "xlsx", "npy"];
 
+/// What stands between the fields of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fields {
+    /// Commas; a field that has one is quoted.
+    Commas,
+    /// Tabs, which no field has.
+    Tabs,
+}
+
 /// How a caption becomes a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineForm {
@@ -23,7 +32,7 @@ pub enum LineForm {
     /// An object.
     Json,
     /// A row of a table with so many pieces of evidence.
-    Csv { evidence: usize },
+    Table { evidence: usize, fields: Fields },
 }
 
 impl LineForm {
@@ -40,20 +49,24 @@ impl LineForm {
             Failure::Usage(format!("{}: {expected}", path.display()))
         };
         match (ending, args.json) {
-            ("csv", true) => Err(refused(
+            ("csv" | "tsv", true) => Err(refused(
                 "--json writes JSON lines: expected a name in .jsonl",
             )),
-            ("csv", false) => {
+            (table @ ("csv" | "tsv"), false) => {
                 let evidence = match args.method.method() {
                     Method::Projection | Method::Consensus => args.evidence,
                     Method::Nearest | Method::Retrieval => args.evidence.min(1),
                     Method::Visual => 0,
                 };
-                Ok(Self::Csv { evidence })
+                let fields = match table {
+                    "tsv" => Fields::Tabs,
+                    _ => Fields::Commas,
+                };
+                Ok(Self::Table { evidence, fields })
             }
             ("jsonl" | "ndjson", _) | (_, true) => Ok(Self::Json),
             (other, false) if OTHER_FORMS.contains(&other) => Err(refused(
-                "expected a name in .jsonl (JSON lines), .csv (a table) or .txt (text)",
+                "expected a name in .jsonl (JSON lines), .csv or .tsv (a table) or .txt (text)",
             )),
             _ => Ok(Self::Text),
         }
@@ -61,14 +74,18 @@ impl LineForm {
 
     /// The line above all others.
     pub fn header(self) -> Option<String> {
-        let Self::Csv { evidence } = self else {
+        let Self::Table { evidence, fields } = self else {
             return None;
         };
         let mut header = "path,caption,score".to_owned();
         for place in 1..=evidence {
             header += &format!(",evidence_{place},weight_{place}");
         }
-        Some(header)
+        header += ",confidence";
+        Some(match fields {
+            Fields::Commas => header,
+            Fields::Tabs => header.replace(',', "\t"),
+        })
     }
 
     /// How lines of an earlier run are known.
@@ -81,8 +98,12 @@ impl LineForm {
             header: self.header(),
         };
         match self {
-            Self::Text => foreign,
-            Self::Csv { .. } => Form {
+            Self::Text
+            | Self::Table {
+                fields: Fields::Tabs,
+                ..
+            } => foreign,
+            Self::Table { .. } => Form {
                 key: &csv::first_field,
                 ..foreign
             },
@@ -111,30 +132,38 @@ pub fn text_line(path: &Path, caption: &Caption, for_a_person: bool) -> String {
             name::tame(&evidence.text)
         );
     }
+    if let Some(confidence) = caption.confidence {
+        let separator = if for_a_person { "\n    " } else { "\t" };
+        line += &format!("{separator}confidence {confidence:.2}");
+    }
     line
 }
 
 /// A row below [`LineForm::header`].
-pub fn csv_line(path: &Path, caption: &Caption, evidence: usize) -> String {
-    let text = name::tame(&caption.text);
-    let path = name::of(path);
-    let mut line = format!(
-        "{},{},{:.6}",
-        csv::field(&path),
-        csv::field(&text),
-        caption.score
-    );
+pub fn table_line(path: &Path, caption: &Caption, evidence: usize, fields: Fields) -> String {
+    // Paths are printed without control characters, too.
+    let mut row = vec![
+        name::of(path),
+        name::tame(&caption.text),
+        format!("{:.6}", caption.score),
+    ];
     let mut sentences = caption.evidence.iter();
     for _ in 0..evidence {
-        line += &match sentences.next() {
-            Some(Evidence { text, weight }) => {
-                format!(",{},{weight:.6}", csv::field(&name::tame(text)))
-            }
+        row.extend(match sentences.next() {
+            Some(Evidence { text, weight }) => [name::tame(text), format!("{weight:.6}")],
             // A memory of fewer sentences.
-            None => ",,".to_owned(),
-        };
+            None => [String::new(), String::new()],
+        });
     }
-    line
+    let confidence = caption.confidence;
+    row.push(confidence.map_or_else(String::new, |confidence| format!("{confidence:.4}")));
+    match fields {
+        Fields::Tabs => row.join("\t"),
+        Fields::Commas => {
+            let row: Vec<_> = row.iter().map(|text| csv::field(text)).collect();
+            row.join(",")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -153,20 +182,39 @@ mod tests {
         let caption = Caption {
             text: "a \"dog\", black".to_owned(),
             score: -0.5,
+            confidence: Some(0.75),
             chosen_from: ChosenFrom::Written,
             evidence: vec![Evidence {
                 text: "a dog".to_owned(),
                 weight: 0.25,
             }],
         };
-        let form = LineForm::Csv { evidence: 2 };
+        let fields = Fields::Commas;
+        let form = LineForm::Table {
+            evidence: 2,
+            fields,
+        };
         assert_eq!(
             form.header().as_deref(),
-            Some("path,caption,score,evidence_1,weight_1,evidence_2,weight_2")
+            Some("path,caption,score,evidence_1,weight_1,evidence_2,weight_2,confidence")
         );
         assert_eq!(
-            csv_line(Path::new("a,b.jpg"), &caption, 2),
-            "\"a,b.jpg\",\"a \"\"dog\"\", black\",-0.500000,a dog,0.250000,,"
+            table_line(Path::new("a,b.jpg"), &caption, 2, fields),
+            "\"a,b.jpg\",\"a \"\"dog\"\", black\",-0.500000,a dog,0.250000,,,0.7500"
+        );
+        let fields = Fields::Tabs;
+        assert_eq!(
+            table_line(Path::new("a,b.jpg"), &caption, 1, fields),
+            "a,b.jpg\ta \"dog\", black\t-0.500000\ta dog\t0.250000\t0.7500"
+        );
+        let form = LineForm::Table {
+            evidence: 1,
+            fields,
+        };
+        let header = form.header().unwrap();
+        assert_eq!(
+            header,
+            "path\tcaption\tscore\tevidence_1\tweight_1\tconfidence"
         );
     }
 }

@@ -1,7 +1,9 @@
 //! `decap caption`: photos and videos to captions, with their evidence.
 
+mod counts;
 mod form;
 mod record;
+mod shard;
 mod undo;
 mod wording;
 mod writer;
@@ -15,7 +17,7 @@ use decap::pipeline::ReadOptions;
 use decap::{Caption, CaptionOptions, Captioner, Error, Input, RunKey, Timings};
 use indicatif::ProgressBar;
 
-use crate::args::{CaptionArgs, GenerateArgs};
+use crate::args::{CaptionArgs, GenerateArgs, MinConfidence};
 use crate::cache::cache_folder;
 use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
@@ -26,7 +28,10 @@ use crate::output::{Destination, Output, Start};
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
+use counts::Counts;
 use form::LineForm;
+pub use shard::Shard;
+use shard::ShardOf;
 use wording::Wording;
 use writer::{Writer, Written};
 
@@ -64,7 +69,8 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         captioner = captioner.ready_for_many();
     }
     let read = read_options(args);
-    let run_key = run_key(&captioner, &options, &read, &wording)?;
+    let run_key = run_key(&captioner, args, &options, &read, &wording)?;
+    let least = least_confidence(args, &captioner)?;
     let writer = Writer::of(args, &captioner.description().name, run_key.as_str());
     let (output, done) = open_output(args, form, &inputs, &run_key)?;
     let mut run = Run {
@@ -75,6 +81,9 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         wording,
         writer,
         output,
+        shard: ShardOf::of(args.shard),
+        least_confidence: least,
+        counts: Counts::default(),
         failed: false,
         bar: ProgressBar::hidden(),
         stop,
@@ -97,6 +106,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         run.caption_all(paths, &read)?;
     }
     run.bar.finish_and_clear();
+    run.counts.tell(run.least_confidence);
     run.output.finish()?;
     if let Some(writer) = &run.writer {
         writer.tell();
@@ -123,6 +133,11 @@ struct Run {
     /// Where captions go into photos and beside them.
     writer: Option<Writer>,
     output: Output,
+    /// Captions of less confidence are left out.
+    least_confidence: Option<f32>,
+    counts: Counts,
+    /// Which of the inputs are this run's.
+    shard: ShardOf,
     failed: bool,
     bar: ProgressBar,
     stop: Stop,
@@ -137,7 +152,9 @@ impl Run {
     ) -> Result<Vec<PathBuf>, Failure> {
         let mut paths = Vec::new();
         for input in inputs {
+            let is_ours = self.shard.takes_next();
             match input {
+                _ if !is_ours => {}
                 Ok(path) if done.contains(&name::of(&path)) => {}
                 Ok(path) => paths.push(path),
                 Err(error) => self.report(&error)?,
@@ -160,7 +177,14 @@ impl Run {
             self.warn(path, &one.warnings);
             let stamp = self.writer.as_ref().and_then(Writer::next_stamp);
             match one.result {
+                Ok(mut caption) if self.is_too_unsure(&caption) => {
+                    self.counts.left_out += 1;
+                    caption.text.clear();
+                    let nowhere = self.writer.as_ref().map(|_| Written::default());
+                    self.write(path, &caption, one.timings, nowhere)?;
+                }
                 Ok(mut caption) => {
+                    self.counts.captioned += 1;
                     caption.text = self.wording.of_caption(path, &caption);
                     let writer = self.writer.as_mut();
                     let written = writer.map(|writer| writer.write(path, stamp, &caption.text));
@@ -180,6 +204,11 @@ impl Run {
             }
             failure => failure,
         })
+    }
+
+    fn is_too_unsure(&self, caption: &Caption) -> bool {
+        let least = self.least_confidence;
+        least.is_some_and(|least| caption.confidence.is_some_and(|sure| sure < least))
     }
 
     fn warn(&self, path: &Path, warnings: &[String]) {
@@ -213,7 +242,9 @@ impl Run {
                 };
                 record::of_caption(path, caption, timings, &maker, written.as_ref())?
             }
-            LineForm::Csv { evidence } => form::csv_line(path, caption, evidence),
+            LineForm::Table { evidence, fields } => {
+                form::table_line(path, caption, evidence, fields)
+            }
             LineForm::Text => form::text_line(path, caption, self.output.is_terminal()),
         };
         let Self { bar, output, .. } = self;
@@ -234,6 +265,7 @@ impl Run {
 
     fn report_at(&mut self, path: &Path, error: &Error) -> Result<(), Failure> {
         self.failed = true;
+        self.counts.failed += 1;
         let Self { bar, output, .. } = self;
         bar.suspend(|| print::warn(complaint(error)));
         if self.form == LineForm::Json {
@@ -332,9 +364,31 @@ fn read_options(args: &CaptionArgs) -> ReadOptions {
     read
 }
 
+/// The confidence that captions must have.
+///
+/// # Errors
+/// Where one is asked for that the model cannot tell.
+fn least_confidence(args: &CaptionArgs, captioner: &Captioner) -> Result<Option<f32>, Failure> {
+    let Some(asked) = args.min_confidence else {
+        return Ok(None);
+    };
+    let Some(calibration) = captioner.calibration() else {
+        let name = &captioner.description().name;
+        return Err(Failure::Usage(format!(
+            "--min-confidence: model `{name}` does not know how sure its captions are, or not with another \
+             memory; leave the option out"
+        )));
+    };
+    Ok(Some(match asked {
+        MinConfidence::Auto => calibration.least,
+        MinConfidence::Number(least) => least,
+    }))
+}
+
 /// All that decides a line of the output, but for its photo.
 fn run_key(
     captioner: &Captioner,
+    args: &CaptionArgs,
     options: &CaptionOptions,
     read: &ReadOptions,
     wording: &Wording,
@@ -343,6 +397,9 @@ fn run_key(
     let frames = format!("{} frames", read.video.frames);
     let mut parts = vec![captions.as_str().to_owned(), frames];
     parts.extend(wording.run_key_part());
+    if let Some(least) = args.min_confidence {
+        parts.push(format!("least confidence {least:?}"));
+    }
     Ok(RunKey::of(&parts))
 }
 

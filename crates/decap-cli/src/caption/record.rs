@@ -32,8 +32,11 @@ pub fn of_caption(
 ) -> Result<String, Failure> {
     json_line(&Record {
         path: name::of(path),
-        caption: &caption.text,
+        caption: (!caption.text.is_empty()).then_some(caption.text.as_str()),
         score: rounded(f64::from(caption.score), 6),
+        confidence: caption
+            .confidence
+            .map(|confidence| rounded(f64::from(confidence), 4)),
         chosen_from: caption.chosen_from.name(),
         evidence: caption.evidence.iter().map(EvidenceRecord::new).collect(),
         model: maker.model,
@@ -67,8 +70,12 @@ pub fn of_error(path: &Path, error: &Error) -> Result<String, Failure> {
 #[derive(Serialize)]
 struct Record<'a> {
     path: String,
-    caption: &'a str,
+    /// Nothing where it was left out for want of confidence.
+    caption: Option<&'a str>,
     score: f64,
+    /// Where the model knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f64>,
     chosen_from: &'static str,
     evidence: Vec<EvidenceRecord<'a>>,
     model: &'a str,

@@ -148,6 +148,7 @@ fn system(set: &EvalSet, method: Method, captions: [String; 3], sentence: String
     let mut options = CaptionOptions::default();
     options.method = method;
     let captions = captions.map(|text| Caption {
+        confidence: None,
         text,
         score: 0.0,
         chosen_from: ChosenFrom::Written,
