@@ -30,14 +30,12 @@ cd "$root/tools/bundled"
     --name "EfficientNet-lite0 (distilled) + all-MiniLM-L6-v2" --cache "$work/cache" \
     --out "$work/encoder" --views 1 --hidden 0 --tau 0.03
 
-# 3. The decoder and the memory, from sentences alone, none of them about a photo that judges.
-[ -f "$work/sentences.txt" ] ||
-    "$python" sentences.py --data "$data" --pairs "$work/pairs.jsonl" --out "$work/sentences.txt"
+# 3. The decoder and the memory, from sentences alone.
 resume=$([ ! -f "$work/tiny/checkpoint.safetensors" ] || echo --resume)
-[ -f "$work/tiny/model.json" ] || "$decap" train "$work/sentences.txt" \
+[ -f "$work/tiny/model.json" ] || "$decap" train "$data/text/coco_train_mix.txt" \
     --encoder "$work/encoder" --out "$work/tiny" --cache "$work/cache" $resume \
-    --preset robust --vocabulary encoder --epochs 3 --max-steps 1000 --tau 0.03 --weights-dtype int8 \
-    --memory-rows 20000 --memory-dtype int8 --checkpoint-every 100
+    --vocabulary encoder --epochs 2 --noise-variance 0.0004 --tau 0.03 --weights-dtype int8 \
+    --memory-rows 20000 --memory-dtype int8
 
 # 4. The bundle: the model carries its encoder, writes with a repetition penalty of 1.1, and chooses by consensus.
 cd "$root/models/tiny"
