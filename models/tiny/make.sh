@@ -45,3 +45,5 @@ cp "$work"/tiny/{decoder.json,decoder.safetensors,memory.safetensors,captions.tx
 sed 's#"reference": ".*"#"reference": "tiny"#; s#"repetition_penalty": .*,#"repetition_penalty": 1.1,#
     s#"rerank": .*,#"rerank": "consensus",#' \
     "$work/tiny/model.json" > model.json
+"$python" "$root/tools/bundled/calibrate.py" --decap "$decap" --pairs "$work/pairs.jsonl" --model . \
+    --work "$work/calibration"

@@ -121,7 +121,7 @@ fn text_key(line: &str) -> Option<String> {
     line.split_once('\t').map(|(path, _)| path.to_owned())
 }
 
-/// `path<TAB>caption`, and the evidence below it for a person, behind it for a program.
+/// `path<TAB>caption`, and the evidence and the confidence below it for a person, behind it for a program.
 pub fn text_line(path: &Path, caption: &Caption, for_a_person: bool) -> String {
     let mut line = format!("{}\t{}", name::of(path), name::tame(&caption.text));
     for evidence in &caption.evidence {
@@ -132,9 +132,10 @@ pub fn text_line(path: &Path, caption: &Caption, for_a_person: bool) -> String {
             name::tame(&evidence.text)
         );
     }
-    if let Some(confidence) = caption.confidence {
+    // Whoever wants no evidence wants the caption alone.
+    if let (Some(confidence), false) = (caption.confidence, caption.evidence.is_empty()) {
         let separator = if for_a_person { "\n    " } else { "\t" };
-        line += &format!("{separator}confidence {confidence:.2}");
+        line += &format!("{separator}confidence {confidence:.3}");
     }
     line
 }
