@@ -65,6 +65,30 @@ scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 failed_steps=0
 
+# The Python package: its wheel is built as it is released, but for the optimisation, installed into a fresh
+# environment, and tested there. Counts go to $scratch/python.
+test_python() {
+    local lacking=
+    python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || lacking="Python 3.10 with venv"
+    if [ -z "$lacking" ]; then
+        python3 -m venv "$scratch/venv" || return 1
+        # Windows has no bin.
+        [ -d "$scratch/venv/bin" ] && PATH="$scratch/venv/bin:$PATH" || PATH="$scratch/venv/Scripts:$PATH"
+        python -m pip install --quiet --disable-pip-version-check 'maturin>=1.9,<2' pytest numpy pillow tqdm ||
+            lacking="maturin and pytest from PyPI"
+    fi
+    if [ -n "$lacking" ]; then
+        echo "bindings/python: needs $lacking" >>"$scratch/skipped"
+        echo "skipped: needs $lacking"
+        return 0
+    fi
+    maturin build --profile dev --locked --manifest-path bindings/python/Cargo.toml --out "$scratch/wheels" &&
+        python -m pip install --quiet --no-deps "$scratch"/wheels/*.whl || return 1
+    python -m pytest -q bindings/python/tests -rs | tee "$scratch/python"
+    # A failed test is in the count.
+    [ "${PIPESTATUS[0]}" -le 1 ]
+}
+
 # Runs a check, and goes on after a failure so that one run shows them all.
 step() {
     printf '\n== %s\n' "$*"
@@ -87,6 +111,14 @@ DECAP_SKIPPED="$scratch/skipped" CARGO_TERM_COLOR=never \
     cargo test --workspace --all-features --locked --no-fail-fast 2>&1 | tee "$scratch/log"
 test_status=$?
 
+# In a shell of its own: it changes the PATH.
+printf '\n== pytest\n'
+: >"$scratch/python"
+(test_python) || {
+    failed_steps=$((failed_steps + 1))
+    echo "pytest (it could not be run to its end: see above)" >>"$scratch/failed-steps"
+}
+
 # One line for each test binary: "test result: ok. 12 passed; 0 failed; 3 ignored; ..."
 read -r passed failed ignored <<<"$(awk '
     /^test result: / {
@@ -98,16 +130,25 @@ read -r passed failed ignored <<<"$(awk '
     }
     END { print passed + 0, failed + 0, ignored + 0 }' "$scratch/log")"
 
+# The last line of pytest: "2 failed, 60 passed, 1 skipped in 40.00s"
+counted() {
+    grep -oE "[0-9]+ $1" "$scratch/python" | tail -n 1 | grep -oE '^[0-9]+' || echo 0
+}
+failed=$((failed + $(counted failed) + $(counted error)))
+python_passed=$(counted passed) python_skipped=$(counted skipped)
+
 # cargo counts a test that skipped itself as passed.
 sort -u "$scratch/skipped" >"$scratch/skipped-lines"
 skipped=$(sed 's/: .*//' "$scratch/skipped-lines" | sort -u | grep -c .)
-passed=$((passed - skipped))
-skipped=$((skipped + ignored))
+of_cargo=$(sed 's/: .*//' "$scratch/skipped-lines" | sort -u | grep -v '^bindings/python$' | grep -c .)
+passed=$((passed - of_cargo + python_passed))
+skipped=$((skipped + ignored + python_skipped))
 
 if [ "$skipped" -gt 0 ]; then
     printf '\nskipped:\n'
     sed 's/^/  /' "$scratch/skipped-lines"
     sed -n -E 's/^test (.*) \.\.\. ignored(, (.*))?$/  \1: \3/p' "$scratch/log" | sed 's/: $/: ignored/'
+    sed -n -E 's/^SKIPPED \[[0-9]+\] (.*)$/  \1/p' "$scratch/python"
 fi
 
 # A build error, or a test binary that crashed, leaves no count behind.

@@ -1,22 +1,24 @@
 //! `decap train`: a captioner from caption files.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use decap::decoder::CONFIG_FILE;
 use decap::encoder::Encoder;
-use decap::memory::MemoryOptions;
+use decap::memory::{EncodingProgress, MemoryOptions};
 use decap::model::{MODEL_FILE, Writing};
 use decap::{Places, Precision};
 use decap_train::{
     CHECKPOINT_FILE, Estimate, Evaluation, Foundation, ModelRecipe, Plan, PrefixChoice, Progress,
-    Start, StepReport, TrainOptions, TrainingPrecision, VocabularyChoice, clear_finished, estimate,
-    train_model,
+    Start, StepReport, TrainOptions, TrainingPrecision, TrainingReport, VocabularyChoice,
+    clear_finished, estimate, train_model,
 };
 use indicatif::{HumanCount, HumanDuration, ProgressBar};
 
-use crate::args::{PrefixArg, PresetArg, TrainArgs, VocabularyArg};
+use crate::args::{Cli, Command, PrefixArg, PresetArg, TrainArgs, VocabularyArg};
 use crate::cache::cache_folder;
 use crate::encoder::{KnownPlaces, find_folder, open_encoder};
 use crate::failure::{Failure, Outcome};
@@ -36,11 +38,7 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     let stop = Stop::on_ctrl_c();
     refuse_unfinished(args)?;
     let captions = read_all(&args.captions, &args.split)?;
-    let precision = args.precision.unwrap_or(match args.preset {
-        PresetArg::Paper => Precision::F32,
-        _ => Precision::Auto,
-    });
-    let encoder = open_encoder(&args.encoder, precision)?;
+    let encoder = open_encoder(&args.encoder, precision(args))?;
     let foundation = foundation(args, captions.len())?;
     let recipe = recipe(args, &encoder, captions.len(), foundation.as_deref())?;
     recipe.train.validate()?;
@@ -113,6 +111,42 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         foundation.as_deref(),
     )?;
     Ok(Outcome::AllWell)
+}
+
+/// Trains on `captions` as `decap train` does with these options (`--preset fast`, each word by itself) and
+/// writes the model into the folder `out`; it tells nothing but what `encoded` and `watch` are told.
+///
+/// # Errors
+/// As the command; [`decap::Error::Interrupted`] when `stop` became true: `--resume` goes on from there.
+pub fn train_captions(
+    captions: &[String],
+    out: &Path,
+    options: impl IntoIterator<Item = OsString>,
+    encoded: impl FnMut(EncodingProgress),
+    watch: &mut dyn Progress,
+    stop: &AtomicBool,
+) -> Result<TrainingReport, Failure> {
+    let fixed = ["decap", "train", "texts", "--out"].map(OsString::from);
+    let typed = fixed.into_iter().chain([out.into()]).chain(options);
+    let cli = Cli::typed(typed).map_err(|error| Failure::Usage(error.to_string()))?;
+    let Command::Train(args) = cli.command else {
+        return Err(Failure::Usage("expected options of `decap train`".into()));
+    };
+    refuse_unfinished(&args)?;
+    let encoder = open_encoder(&args.encoder, precision(&args))?;
+    let foundation = foundation(&args, captions.len())?;
+    let recipe = recipe(&args, &encoder, captions.len(), foundation.as_deref())?;
+    recipe.train.validate()?;
+    let report = train_model(&encoder, captions, &recipe, out, encoded, watch, stop);
+    report.map_err(of_resumable)
+}
+
+/// What captions are embedded in.
+fn precision(args: &TrainArgs) -> Precision {
+    args.precision.unwrap_or(match args.preset {
+        PresetArg::Paper => Precision::F32,
+        _ => Precision::Auto,
+    })
 }
 
 /// The model to start from, as `--from` names it.

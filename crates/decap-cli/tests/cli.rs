@@ -126,9 +126,10 @@ fn text_output_is_a_line_a_photo_and_the_same_each_time() {
         let fields: Vec<&str> = line.split('\t').collect();
         assert_eq!(fields[0], photo(&format!("{name}.webp")));
         assert!(words(fields[1]).any(|word| word == name), "{line}");
-        // Evidence: a weight and a sentence.
-        assert_eq!(fields.len(), 2 + 3, "{line}");
-        for field in &fields[2..] {
+        // Evidence: a weight and a sentence; behind it the confidence.
+        assert_eq!(fields.len(), 2 + 3 + 1, "{line}");
+        assert!(fields[5].starts_with("confidence 0."), "{line}");
+        for field in &fields[2..5] {
             let (weight, sentence) = field.split_once(' ').unwrap();
             assert!(weight.parse::<f32>().unwrap() > 0.0 && !sentence.is_empty());
         }

@@ -22,7 +22,8 @@ use decap_encoder::{Embedding, Embeddings};
 use decap_encoder::{Error, Result};
 use decap_encoder::{RunKey, hexadecimal};
 
-/// Encoder, memory and decoder, ready to caption.
+/// Encoder, memory and decoder, ready to caption. A clone shares them.
+#[derive(Clone)]
 pub struct Captioner {
     folder: Folder,
     description: ModelDescription,
@@ -31,8 +32,8 @@ pub struct Captioner {
     /// How sure captions from this memory are; unknown of another than the model's own.
     calibration: Option<Calibration>,
     /// The memory's words, read when candidates are first compared with them.
-    phrases: OnceLock<Phrases>,
-    decoder: Decoder,
+    phrases: Arc<OnceLock<Phrases>>,
+    decoder: Arc<Decoder>,
     tokenizer: Tokenizer,
     precision: Precision,
 }
@@ -85,8 +86,8 @@ impl Captioner {
             encoder,
             memory,
             calibration,
-            phrases: OnceLock::new(),
-            decoder,
+            phrases: Arc::default(),
+            decoder: Arc::new(decoder),
             tokenizer,
             precision,
         })
@@ -138,7 +139,7 @@ impl Captioner {
         memory.check_made_by(&self.encoder)?;
         self.memory = memory.with_precision(self.precision);
         self.calibration = None;
-        self.phrases = OnceLock::new();
+        self.phrases = Arc::default();
         Ok(())
     }
 
@@ -274,7 +275,8 @@ impl Captioner {
     pub fn run_key(&self, options: &CaptionOptions) -> Result<RunKey> {
         let mut hasher = Sha256::new();
         for name in [MODEL_FILE, CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE] {
-            if self.folder.contains(name) {
+            // Only a model without a tokenizer of its own lacks one of them.
+            if name != TOKENIZER_FILE || self.folder.contains(name) {
                 hasher.update(name);
                 hasher.update(Sha256::digest(&*self.folder.bytes(name)?));
             }

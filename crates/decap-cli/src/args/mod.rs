@@ -17,6 +17,8 @@ mod search;
 mod train;
 mod write;
 
+use std::ffi::OsString;
+
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -65,12 +67,12 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// What was typed.
+    /// What was typed, the program's name first.
     ///
     /// # Errors
     /// Wrong usage; and where help or the version was asked for, what there is to tell.
-    pub fn typed() -> Result<Self, clap::Error> {
-        let matches: ArgMatches = command().try_get_matches()?;
+    pub fn typed(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches: ArgMatches = command().try_get_matches_from(words)?;
         Self::from_arg_matches(&matches)
     }
 }
