@@ -24,6 +24,8 @@ mod print;
 mod progress;
 mod score;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 mod stop;
 mod threads;
 mod train;
@@ -98,5 +100,7 @@ fn carry_out(cli: Cli) -> Result<Outcome, Failure> {
         Command::Eval(args) => eval::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Model(command) => model::run(&command),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&args),
     }
 }

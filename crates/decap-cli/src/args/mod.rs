@@ -14,6 +14,8 @@ mod model;
 mod precision;
 mod score;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 mod train;
 mod write;
 
@@ -34,6 +36,8 @@ pub use memory::{MemoryBuildArgs, MemoryCommand};
 pub use model::ModelCommand;
 pub use score::ScoreArgs;
 pub use search::SearchArgs;
+#[cfg(feature = "serve")]
+pub use serve::{LogArg, ServeArgs};
 pub use train::{PrefixArg, PresetArg, TrainArgs, VocabularyArg};
 pub use write::WriteArg;
 
@@ -104,6 +108,9 @@ pub enum Command {
     Train(TrainArgs),
     /// Find photos and videos that show what you describe.
     Search(SearchArgs),
+    /// Caption over HTTP, for programs and on a page.
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     /// Bring an image tower and a text tower into one space.
     Align(AlignArgs),
     /// Build, inspect, search or extend a support memory.

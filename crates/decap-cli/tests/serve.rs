@@ -1,0 +1,110 @@
+//! `decap serve` as a process: one line with the address, an answer, an end that is asked for.
+#![cfg(all(feature = "serve", feature = "bundled", unix))]
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may unwrap, their helper functions too"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+struct Service {
+    process: Child,
+    address: String,
+    errors: BufReader<std::process::ChildStderr>,
+}
+
+fn start(options: &[&str]) -> Service {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_decap"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(options)
+        .env("DECAP_API_KEYS", "")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut errors = BufReader::new(process.stderr.take().unwrap());
+    let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    let address = line
+        .trim()
+        .strip_prefix("decap serves on http://")
+        .unwrap_or_else(|| panic!("{line}"));
+    Service {
+        address: address.to_owned(),
+        process,
+        errors,
+    }
+}
+
+impl Service {
+    fn send(&self, request: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(request).unwrap();
+        stream
+    }
+
+    /// The exit code, and what else was told.
+    fn end(mut self) -> (Option<i32>, String) {
+        let id = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut told = String::new();
+        self.errors.read_to_string(&mut told).unwrap();
+        (self.process.wait().unwrap().code(), told)
+    }
+}
+
+fn answer(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn it_answers_and_finishes_what_it_accepted() {
+    let service = start(&["--log", "json"]);
+    let cat = include_bytes!("../../../examples/photos/cat.webp");
+    let head = format!(
+        "POST /v1/caption HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/webp\r\naccept: text/plain\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        cat.len()
+    );
+    let request = [head.as_bytes(), cat].concat();
+    let said = answer(service.send(&request));
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert!(
+        said.contains("x-request-id: ") && said.contains("cat"),
+        "{said}"
+    );
+    // Half a photo, and then nothing: the service ends all the same.
+    drop(service.send(&request[..request.len() / 2]));
+    let (code, told) = service.end();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("\"path\":\"/v1/caption\",\"request_id\"") || told.contains("\"status\":200"),
+        "{told}"
+    );
+    assert!(told.trim_end().ends_with("stopped"), "{told}");
+}
+
+#[test]
+fn a_taken_address_is_told_with_a_remedy() {
+    let service = start(&[]);
+    let second = Command::new(env!("CARGO_BIN_EXE_decap"))
+        .args(["serve", "--listen", &service.address])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("cannot listen on") && said.contains("--listen"),
+        "{said}"
+    );
+    assert_eq!(service.end().0, Some(0));
+}

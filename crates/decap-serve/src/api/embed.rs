@@ -1,0 +1,82 @@
+//! `POST /v1/embed`: photos or sentences in, unit vectors out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State as Shared};
+use decap::{Embedding, Embeddings};
+use serde_json::{Value, json};
+
+use super::score::texts_of;
+use crate::error::ApiError;
+use crate::intake::Upload;
+use crate::state::State;
+use crate::worker::Work;
+
+/// Sentences in a request at most.
+pub const MOST_TEXTS: usize = 256;
+
+/// Embeds photos, or the sentences of `texts`.
+///
+/// # Errors
+/// As [`Upload::read`] and [`State::submit`]; what is wrong with a photo.
+pub async fn embed(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let mut upload = Upload::read_any(&state, request).await?;
+    let texts = texts_of(&mut upload.fields)?;
+    if let Some(unknown) = upload.fields.keys().next() {
+        return Err(ApiError::Unusable(format!(
+            "expected `images` or `texts`, got `{unknown}`"
+        )));
+    }
+    let mut embeddings: Vec<Value> = Vec::new();
+    for pending in state.submit(&upload.photos, &Work::Embed, upload.deadline)? {
+        embeddings.push(vector(&pending.embedding().await?));
+    }
+    if !texts.is_empty() {
+        let encoded = of_texts(&state, texts).await?;
+        embeddings.extend(encoded.rows().map(|row| json!(row)));
+    }
+    if embeddings.is_empty() {
+        return Err(ApiError::Unusable(
+            "expected photos or `texts`, got none".into(),
+        ));
+    }
+    Ok(Json(json!({
+        "encoder": state.encoder.name(),
+        "width": state.encoder.width(),
+        "embeddings": embeddings,
+    })))
+}
+
+/// The numbers of an embedding.
+pub fn vector(embedding: &Embedding) -> Value {
+    json!(embedding.as_slice())
+}
+
+/// The embeddings `[texts, width]` of sentences, computed where waiting is allowed.
+///
+/// # Errors
+/// [`ApiError::Unusable`] for too many; what the text tower says.
+pub async fn of_texts(state: &Arc<State>, texts: Vec<String>) -> Result<Embeddings, ApiError> {
+    if texts.len() > MOST_TEXTS {
+        let got = texts.len();
+        let message = format!("expected at most {MOST_TEXTS} texts in a request, got {got}");
+        return Err(ApiError::Unusable(message));
+    }
+    let _turn = state
+        .memories
+        .building
+        .acquire()
+        .await
+        .map_err(|_| ApiError::Stopping)?;
+    let encoder = Arc::clone(&state.encoder);
+    let encode = move || {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        encoder.encode_texts(&texts)
+    };
+    let encoded = tokio::task::spawn_blocking(encode).await;
+    Ok(encoded.map_err(|_| ApiError::Broken)??)
+}

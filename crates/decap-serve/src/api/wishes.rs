@@ -1,0 +1,202 @@
+//! What a client may choose for its captions, under the names of the command line.
+
+use decap::decoder::{Case, Method as Choice, RepeatedWords};
+use decap::{CaptionOptions, Method, Rerank};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::ApiError;
+use crate::memories::OWN;
+use crate::state::State;
+use crate::worker::{CaptionPlan, MemoryKey};
+
+/// As the command line's default: see there.
+const DEFAULT_TOP_P: f32 = 0.8;
+/// What one photo may cost at most.
+const MOST_BEAMS: usize = 16;
+const MOST_TOKENS: usize = 200;
+const MOST_EVIDENCE: usize = 50;
+const MOST_PHRASES: usize = 64;
+
+/// The options of a caption.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wishes {
+    /// `projection`, `visual`, `nearest`, `retrieval` or `consensus`.
+    pub method: Option<String>,
+    /// Softmax temperature of the projection.
+    pub tau: Option<f32>,
+    /// Memory sentences to show.
+    pub evidence: Option<usize>,
+    /// Beams; 1 is greedy.
+    pub beam: Option<usize>,
+    /// Above 1, longer captions.
+    pub length_penalty: Option<f32>,
+    /// Sample at this temperature.
+    pub temperature: Option<f32>,
+    /// Sample from so much probability.
+    pub top_p: Option<f32>,
+    /// Seed of the sampling.
+    pub seed: Option<u64>,
+    /// Fewest tokens.
+    pub min_length: Option<usize>,
+    /// Most tokens.
+    pub max_length: Option<usize>,
+    /// Above 1, fewer repetitions.
+    pub repetition_penalty: Option<f32>,
+    /// No run of so many tokens twice.
+    pub no_repeat_ngram: Option<usize>,
+    /// `allow` or `forbid`.
+    pub repeated_words: Option<String>,
+    /// Words and phrases that are never written.
+    pub ban: Vec<String>,
+    /// Capital letter and full stop.
+    pub sentence_case: Option<bool>,
+    /// `none`, `encoder` or `consensus`.
+    pub rerank: Option<String>,
+    /// Never a memory sentence.
+    pub written_only: Option<bool>,
+    /// The memory to use.
+    pub memory: Option<String>,
+    /// Memory sentences to leave out.
+    pub without: Vec<String>,
+}
+
+impl Wishes {
+    /// The wishes among a request's fields.
+    ///
+    /// # Errors
+    /// [`ApiError::Unusable`] for a field that is not known or has a value of another kind.
+    pub fn of(fields: Map<String, Value>) -> Result<Self, ApiError> {
+        let wishes = serde_json::from_value(Value::Object(fields));
+        wishes.map_err(|error| ApiError::Unusable(error.to_string()))
+    }
+
+    /// How photos are captioned then.
+    ///
+    /// # Errors
+    /// [`ApiError::Unusable`] for a value out of range, [`ApiError::NotFound`] for a memory that is not there.
+    pub fn plan(self, state: &State) -> Result<CaptionPlan, ApiError> {
+        let options = self.options(&state.defaults)?;
+        at_most("ban", self.ban.len(), MOST_PHRASES)?;
+        at_most("without", self.without.len(), MOST_PHRASES)?;
+        let memory = state
+            .memories
+            .named(self.memory.as_deref().unwrap_or(OWN))?;
+        let mut without = self.without;
+        without.sort();
+        without.dedup();
+        let (number, memory) = memory.map_or((0, None), |(number, it)| (number, Some(it)));
+        Ok(CaptionPlan {
+            options,
+            ban: self.ban,
+            memory,
+            memory_key: MemoryKey { number, without },
+        })
+    }
+
+    fn options(&self, defaults: &CaptionOptions) -> Result<CaptionOptions, ApiError> {
+        let mut options = defaults.clone();
+        if let Some(name) = &self.method {
+            options.method = one_of("method", name, &Method::ALL, Method::name)?;
+        }
+        if let Some(tau) = self.tau {
+            options.tau = above_zero("tau", tau)?;
+        }
+        options.evidence = self.evidence.unwrap_or(options.evidence);
+        at_most("evidence", options.evidence, MOST_EVIDENCE)?;
+        let generate = &mut options.generate;
+        if self.beam.is_some() || self.length_penalty.is_some() {
+            let (beam, penalty) = match generate.method {
+                Choice::Beam {
+                    width,
+                    length_penalty,
+                } => (width, length_penalty),
+                _ => (1, 1.0),
+            };
+            let width = self.beam.unwrap_or(beam);
+            at_most("beam", width, MOST_BEAMS)?;
+            let length_penalty = self.length_penalty.unwrap_or(penalty);
+            generate.method = match width {
+                0 | 1 => Choice::Greedy,
+                width => Choice::Beam {
+                    width,
+                    length_penalty,
+                },
+            };
+        }
+        if let Some(temperature) = self.temperature {
+            let top_p = self.top_p.unwrap_or(DEFAULT_TOP_P);
+            let seed = self.seed.unwrap_or_default();
+            generate.method = Choice::Sample {
+                temperature,
+                top_p,
+                seed,
+            };
+            // One sample would compete with fifty sentences.
+            options.rerank = Rerank::None;
+        }
+        generate.min_tokens = self.min_length.unwrap_or(generate.min_tokens);
+        at_most("min_length", generate.min_tokens, MOST_TOKENS)?;
+        generate.max_tokens = self.max_length.unwrap_or(generate.max_tokens);
+        at_most("max_length", generate.max_tokens, MOST_TOKENS)?;
+        generate.repetition_penalty = self
+            .repetition_penalty
+            .unwrap_or(generate.repetition_penalty);
+        generate.no_repeat_ngram = self.no_repeat_ngram.unwrap_or(generate.no_repeat_ngram);
+        if let Some(name) = &self.repeated_words {
+            let known = [RepeatedWords::Allow, RepeatedWords::Forbid];
+            let name_of = |it: RepeatedWords| match it {
+                RepeatedWords::Forbid => "forbid",
+                _ => "allow",
+            };
+            generate.repeated_words = one_of("repeated_words", name, &known, name_of)?;
+        }
+        if let Some(sentence_case) = self.sentence_case {
+            options.case = match sentence_case {
+                true => Case::Sentence,
+                false => Case::AsWritten,
+            };
+        }
+        if let Some(name) = &self.rerank {
+            let known = [Rerank::None, Rerank::Encoder, Rerank::Consensus];
+            options.rerank = one_of("rerank", name, &known, Rerank::name)?;
+        }
+        if self.written_only == Some(true) {
+            options.consensus.retrieved = 0;
+        }
+        Ok(options)
+    }
+}
+
+fn at_most(name: &str, value: usize, most: usize) -> Result<(), ApiError> {
+    match value > most {
+        true => Err(ApiError::Unusable(format!(
+            "`{name}`: expected at most {most}, got {value}"
+        ))),
+        false => Ok(()),
+    }
+}
+
+fn above_zero(name: &str, value: f32) -> Result<f32, ApiError> {
+    match value > 0.0 && value.is_finite() {
+        true => Ok(value),
+        false => Err(ApiError::Unusable(format!(
+            "`{name}`: expected a number above 0, got {value}"
+        ))),
+    }
+}
+
+fn one_of<T: Copy>(
+    field: &str,
+    name: &str,
+    known: &[T],
+    name_of: impl Fn(T) -> &'static str,
+) -> Result<T, ApiError> {
+    let found = known.iter().copied().find(|&it| name_of(it) == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|&it| name_of(it)).collect();
+        let names = names.join(", ");
+        ApiError::Unusable(format!("`{field}`: expected one of {names}, got `{name}`"))
+    })
+}

@@ -1,0 +1,74 @@
+//! What may be chosen about the service; every limit has a default.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use decap::media::Limits;
+
+use crate::gate::{ApiKeys, LogRecord};
+
+/// What the service is given with each request that it has answered.
+pub type Log = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
+
+/// Address, limits, keys.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ServeOptions {
+    /// Where to listen. Default 127.0.0.1:8080: this machine alone.
+    pub listen: SocketAddr,
+    /// Names of the service beside its address, where a proxy stands before it. Default: none.
+    pub host_names: Vec<String>,
+    /// Photos that wait for the model at most; more are refused with 429. Default 256.
+    pub queue_photos: usize,
+    /// Photos that go through the model together at most. Default 16.
+    pub batch_photos: usize,
+    /// How long a photo waits for others to share its batch. Default 3 ms.
+    pub batch_wait: Duration,
+    /// How long a request may take from its first byte to its last. Default 60 s.
+    pub request_time: Duration,
+    /// Bytes of a request at most. Default 32 MiB.
+    pub body_bytes: usize,
+    /// Bytes of all requests together at most. Default 256 MiB.
+    pub all_bodies_bytes: usize,
+    /// Photos in a request at most. Default 32.
+    pub photos_a_request: usize,
+    /// Connections at a time. Default 512.
+    pub connections: usize,
+    /// Sentences of a memory that is taught at most. Default 20,000.
+    pub taught_sentences: usize,
+    /// Memories that are taught at most. Default 8.
+    pub taught_memories: usize,
+    /// What a photo may claim. Default: 32 MiB, 100 megapixels.
+    pub limits: Limits,
+    /// Who may ask. Default: everybody who reaches the address.
+    pub keys: ApiKeys,
+    /// Is told of each answer. Default: nobody.
+    pub log: Option<Log>,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        let mut limits = Limits::default();
+        limits.file_bytes = 32 << 20;
+        limits.pixels = 100_000_000;
+        limits.decoder_bytes = 1 << 30;
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            host_names: Vec::new(),
+            queue_photos: 256,
+            batch_photos: 16,
+            batch_wait: Duration::from_millis(3),
+            request_time: Duration::from_secs(60),
+            body_bytes: 32 << 20,
+            all_bodies_bytes: 256 << 20,
+            photos_a_request: 32,
+            connections: 512,
+            taught_sentences: 20_000,
+            taught_memories: 8,
+            limits,
+            keys: ApiKeys::default(),
+            log: None,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What the worker's thread runs: the model, or in tests something that stands for it.
+
+use std::sync::atomic::AtomicBool;
+
+use decap::memory::{Captions, Memory};
+use decap::pipeline::{ReadOptions, embed_each};
+use decap::{CaptionOptions, Captioner, Error, Input, Result};
+
+use super::job::{CaptionPlan, Job, MemoryKey, Outcome, Work};
+
+/// Runs photos of one kind of work.
+pub trait Engine: Send + 'static {
+    /// The outcomes of `jobs`, which all have the same work, in order.
+    ///
+    /// # Errors
+    /// What fails for all of them.
+    fn run(&mut self, jobs: &[Job]) -> Result<Vec<Outcome>>;
+}
+
+/// The captioner, and the memory that it has now.
+pub struct Model {
+    captioner: Captioner,
+    own_memory: Memory,
+    /// Which memory the captioner has.
+    memory_key: MemoryKey,
+    read: ReadOptions,
+}
+
+impl Model {
+    /// This captioner, which reads photos as `read` says.
+    pub fn new(captioner: Captioner, read: ReadOptions) -> Self {
+        Self {
+            own_memory: captioner.memory().clone(),
+            memory_key: MemoryKey::default(),
+            captioner,
+            read,
+        }
+    }
+
+    /// Gives the captioner the memory of `plan`, unless it has it already.
+    fn remember(&mut self, plan: &CaptionPlan) -> Result<()> {
+        if self.memory_key == plan.memory_key {
+            return Ok(());
+        }
+        let memory = plan.memory.as_deref().unwrap_or(&self.own_memory);
+        let memory = match plan.memory_key.without.as_slice() {
+            [] => memory.clone(),
+            without => lacking(memory, without)?,
+        };
+        self.captioner.set_memory(memory)?;
+        self.memory_key.clone_from(&plan.memory_key);
+        Ok(())
+    }
+
+    /// The options of `plan`, with the tokens of its banned phrases.
+    fn options(&self, plan: &CaptionPlan) -> Result<CaptionOptions> {
+        let mut options = plan.options.clone();
+        for phrase in &plan.ban {
+            let (decoder, tokenizer) = (self.captioner.decoder(), self.captioner.tokenizer());
+            let writings = decoder.writings(tokenizer, phrase)?;
+            options.generate.banned_words.extend(writings);
+        }
+        Ok(options)
+    }
+}
+
+impl Engine for Model {
+    fn run(&mut self, jobs: &[Job]) -> Result<Vec<Outcome>> {
+        let Some(first) = jobs.first() else {
+            return Ok(Vec::new());
+        };
+        let stop = AtomicBool::new(false);
+        let inputs = jobs
+            .iter()
+            .map(|job| Input::from(job.photo.as_ref()).named(job.name.as_str()));
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        match &first.work {
+            Work::Caption(plan) => {
+                self.remember(plan)?;
+                let options = self.options(plan)?;
+                let captioner = &self.captioner;
+                captioner.caption_each(inputs, &self.read, &options, &stop, |one| {
+                    outcomes.push(Outcome::Caption(one.result, one.timings));
+                    Ok::<_, Error>(())
+                })?;
+            }
+            Work::Embed => {
+                let encoder = self.captioner.encoder();
+                embed_each(encoder, inputs, &self.read, &stop, |one| {
+                    let embedding = one.result.map(|(embedding, ())| embedding);
+                    outcomes.push(Outcome::Embedding(embedding));
+                    Ok::<_, Error>(())
+                })?;
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+/// `memory` but for these sentences.
+fn lacking(memory: &Memory, without: &[String]) -> Result<Memory> {
+    let is_kept = |&row: &usize| !without.iter().any(|it| it == memory.captions().get(row));
+    let kept: Vec<usize> = (0..memory.len()).filter(is_kept).collect();
+    if kept.is_empty() {
+        let message = "`without`: expected to leave some sentence in the memory, got all of them";
+        return Err(Error::Usage(message.into()));
+    }
+    let captions = Captions::from_sentences(kept.iter().map(|&row| memory.captions().get(row)));
+    Memory::new(memory.rows().select(&kept), captions, memory.info().clone())
+}

@@ -1,0 +1,93 @@
+// Walks through the page in Chromium, checks it with axe-core, and keeps a picture of each state.
+//
+//     decap serve &
+//     npm install playwright-core axe-core        (outside the repository; NODE_PATH does not reach modules)
+//     node tools/serve/page.mjs http://127.0.0.1:8080 PICTURES MODULES [CHROMIUM]
+//
+// MODULES is the folder that has node_modules.
+
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const [address, pictures, modules, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
+const need = createRequire(join(resolve(modules), "page.js"));
+const { chromium } = need("playwright-core");
+const axe = readFileSync(need.resolve("axe-core/axe.min.js"), "utf8");
+const photos = join(dirname(fileURLToPath(import.meta.url)), "../../examples/photos");
+mkdirSync(pictures, { recursive: true });
+
+let faults = 0;
+const expect = (fact, words) => {
+  if (!fact) {
+    faults += 1;
+    console.log(`FAULT: ${words}`);
+  }
+};
+
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+for (const [width, colorScheme] of [[1440, "light"], [390, "light"], [1440, "dark"]]) {
+  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => expect(false, `${width}: ${error}`));
+  const state = async (name) => {
+    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run());
+    for (const it of violations) expect(false, `${name} ${width} ${colorScheme}: ${it.id}: ${it.nodes[0].html}`);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+    expect(!wide, `${name} ${width}: wider than the window`);
+  };
+  const done = () => page.waitForFunction(() => {
+    const one = document.getElementById("one");
+    return !one.hidden && !one.classList.contains("busy") && document.querySelectorAll("#evidence li").length > 0;
+  });
+  await page.goto(address);
+  await page.waitForFunction(() => document.querySelectorAll("#memory option").length > 0);
+  await state("empty");
+  await page.setInputFiles("#files", join(photos, "cat.webp"));
+  await done();
+  await page.waitForFunction(() => document.getElementById("shown").complete);
+  await state("caption");
+  const first = page.locator("#evidence button").first();
+  const text = await first.locator(".words").textContent();
+  // By keyboard: the sentence goes, and the focus stays with it.
+  await first.focus();
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#evidence .out");
+  await done();
+  expect((await page.locator("#evidence .out .words").textContent()) === text, "the sentence is not out");
+  await state("without");
+  await page.click("#restore");
+  await page.waitForFunction(() => !document.querySelector("#evidence .out"));
+  await page.selectOption("#method", "retrieval");
+  await page.waitForFunction(() => document.querySelectorAll("#evidence li").length === 1);
+  await page.selectOption("#method", "projection");
+  await page.waitForFunction(() => document.querySelectorAll("#evidence li").length > 1);
+  await page.click("#teach summary");
+  await page.fill("#lesson-name", `home ${width} ${colorScheme}`);
+  await page.fill("#lesson-text", "our cat Tom asleep on the sofa\nthe tram to work\na boat on the lake");
+  await page.click("#lesson-go");
+  await page.waitForFunction(() => document.querySelector("#evidence .words")?.textContent.includes("Tom"));
+  await done();
+  await state("taught");
+  await page.click("#forget");
+  await page.waitForFunction(() => document.getElementById("memory").value === "model");
+  await page.setInputFiles("#files", ["cat.webp", "bear.webp", "bench.webp"].map((name) => join(photos, name)));
+  await page.waitForFunction(() => document.querySelectorAll("#rows tr").length === 3);
+  await state("table");
+  await page.setInputFiles("#files", { name: "broken.jpg", mimeType: "image/jpeg", buffer: Buffer.from("no photo") });
+  await page.waitForSelector("#error:not([hidden])");
+  await state("error");
+  await context.close();
+}
+// Once more with the policy in force: nothing of the page is refused.
+const page = await browser.newPage();
+page.on("console", (message) => expect(message.type() !== "error", message.text()));
+await page.goto(address);
+await page.setInputFiles("#files", join(photos, "cat.webp"));
+await page.waitForSelector("#evidence li");
+await browser.close();
+console.log(faults ? `${faults} faults` : "all well");
+process.exit(faults ? 1 : 0);
