@@ -252,6 +252,7 @@ mod tests {
             weight,
         });
         Caption {
+            confidence: None,
             text: "a dog on a beach".into(),
             score: -0.5,
             chosen_from: ChosenFrom::Written,

@@ -142,12 +142,7 @@ async fn chat(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Res
     let words = asked.messages.iter().filter_map(|it| it.content.as_deref());
     let prompt = words.collect::<Vec<_>>().join("\n");
     let images = asked.messages.iter().filter_map(|it| it.images.as_deref());
-    let photos = photos_of(
-        images
-            .filter(|it| !it.is_empty())
-            .last()
-            .unwrap_or_default(),
-    )?;
+    let photos = photos_of(images.rev().find(|it| !it.is_empty()).unwrap_or_default())?;
     let is_load = asked.messages.is_empty();
     let asked = Asked {
         model: asked.model,

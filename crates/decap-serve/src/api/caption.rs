@@ -121,7 +121,7 @@ fn record(state: &State, name: &str, caption: &Caption, timings: Timings) -> Val
         .map(|it| json!({ "text": it.text, "weight": rounded(it.weight, 6) }))
         .collect();
     let ms = |value: f64| (value * 1e3).round() / 1e3;
-    json!({
+    let mut record = json!({
         "path": name,
         "caption": caption.text,
         "score": rounded(caption.score, 6),
@@ -135,7 +135,11 @@ fn record(state: &State, name: &str, caption: &Caption, timings: Timings) -> Val
             "generate": ms(timings.generate_ms),
             "choose": ms(timings.choose_ms),
         },
-    })
+    });
+    if let Some(confidence) = caption.confidence {
+        record["confidence"] = rounded(confidence, 4).into();
+    }
+    record
 }
 
 fn error_record(name: &str, error: &ApiError) -> Value {

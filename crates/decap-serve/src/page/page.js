@@ -104,7 +104,7 @@ function draw(record) {
   $("caption").textContent = record.caption;
   $("live").textContent = `Caption: ${record.caption}`;
   const ms = Object.values(record.ms).reduce((sum, it) => sum + it, 0);
-  $("facts").textContent = `Score ${record.score.toFixed(2)} · ${Math.round(ms)} ms · model ${record.model}`;
+  $("facts").textContent = `${record.confidence === undefined ? "" : `Confidence ${Math.round(record.confidence * 100)} % · `}Score ${record.score.toFixed(2)} · ${Math.round(ms)} ms · model ${record.model}`;
   const out = state.without.map((text) => ({ text, weight: 0, out: true }));
   const heaviest = Math.max(...record.evidence.map((it) => it.weight), 1e-9);
   const focused = document.activeElement?.dataset?.text;

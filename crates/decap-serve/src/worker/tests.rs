@@ -25,6 +25,7 @@ impl Engine for Told {
             Work::Embed => Outcome::Embedding(Embedding::new(vec![1.0, 0.0])),
             Work::Caption(_) => Outcome::Caption(
                 Ok(Caption {
+                    confidence: None,
                     text: job.name.clone(),
                     score: 0.0,
                     chosen_from: ChosenFrom::Written,
