@@ -221,8 +221,8 @@ fn an_interrupted_captioning_is_taken_up_where_it_was() {
         let name = ["cat", "bear", "boat"][number % 3];
         fs::copy(photo(name), photos.join(format!("{number:03}.webp"))).unwrap();
     }
-    let out = folder.path().join("captions.tsv");
-    let partial = folder.path().join("captions.tsv.partial");
+    let out = folder.path().join("captions.txt");
+    let partial = folder.path().join("captions.txt.partial");
     let mut args = vec!["caption", text(&photos), "--output", text(&out)];
     args.extend(["--batch", "2", "--beam", "1"]);
     let mut child = start(&args);
@@ -348,6 +348,7 @@ fn a_line_of_json_has_the_keys_of_the_contract() {
         "path",
         "caption",
         "score",
+        "confidence",
         "chosen_from",
         "evidence",
         "text",
@@ -357,7 +358,7 @@ fn a_line_of_json_has_the_keys_of_the_contract() {
         "ms",
     ];
     places(&printed, &order);
-    assert_eq!(keys(&json(&printed)), 8);
+    assert_eq!(keys(&json(&printed)), 9);
     assert_eq!(keys(&json(&printed)["evidence"][0]), 2);
 
     let output = decap(&["caption", "missing.jpg", "--json"]);

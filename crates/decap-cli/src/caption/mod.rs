@@ -239,6 +239,7 @@ impl Run {
                 let maker = record::Maker {
                     model: &self.captioner.description().name,
                     run: self.run_key.as_str(),
+                    least_confidence: self.least_confidence,
                 };
                 record::of_caption(path, caption, timings, &maker, written.as_ref())?
             }

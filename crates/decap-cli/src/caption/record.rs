@@ -17,6 +17,16 @@ pub struct Maker<'m> {
     pub model: &'m str,
     /// The key of the run: all that decides a caption, but for its photo.
     pub run: &'m str,
+    /// Captions of less confidence are left out.
+    pub least_confidence: Option<f32>,
+}
+
+impl Maker<'_> {
+    /// Whether this caption is left out.
+    pub fn leaves_out(&self, caption: &Caption) -> bool {
+        let least = self.least_confidence;
+        least.is_some_and(|least| caption.confidence.is_some_and(|sure| sure < least))
+    }
 }
 
 /// The line of a caption.
@@ -32,7 +42,7 @@ pub fn of_caption(
 ) -> Result<String, Failure> {
     json_line(&Record {
         path: name::of(path),
-        caption: (!caption.text.is_empty()).then_some(caption.text.as_str()),
+        caption: (!maker.leaves_out(caption)).then_some(caption.text.as_str()),
         score: rounded(f64::from(caption.score), 6),
         confidence: caption
             .confidence
