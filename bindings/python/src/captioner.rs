@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use decap::decoder::Method as Generation;
 use decap::memory::{Evidence, Memory as SupportMemory, MemoryOptions};
 use decap::pipeline::{ReadOptions, embed_each};
 use decap::{Caption, CaptionOptions, Embeddings, Error, Method, Precision};
@@ -179,12 +180,6 @@ impl Captioner {
         Ok(Memory::new(memory, Some(Arc::clone(encoder))))
     }
 
-    /// This captioner, ready for many photos.
-    fn ready_for_many(&self, py: Python<'_>) -> Self {
-        let captioner = py.detach(|| self.captioner.clone().ready_for_many());
-        Self { captioner }
-    }
-
     /// The support memory.
     fn memory(&self) -> Memory {
         let encoder = Arc::clone(self.captioner.encoder());
@@ -239,9 +234,8 @@ impl Captioner {
         }
         options.evidence = evidence.unwrap_or(options.evidence);
         if let Some(beam) = beam {
-            let mut writing = self.captioner.description().writing.clone();
-            writing.beam = beam;
-            options.generate.method = writing.generate_options().method;
+            let length_penalty = self.captioner.description().writing.length_penalty;
+            options.generate.method = Generation::beam(beam, length_penalty);
         }
         Ok(options)
     }

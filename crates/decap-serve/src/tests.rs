@@ -158,6 +158,9 @@ async fn a_sentence_taken_out_is_no_evidence_any_more() {
     assert!(!texts.contains(&&heaviest), "{texts:?}");
     let (_, after) = post(&service, "/v1/caption", json!({ "image": *CAT_TEXT })).await;
     assert_eq!(before["evidence"], after["evidence"]);
+    // How sure it is, is known of the model's own memory alone.
+    assert!(without["confidence"].is_null() && before["confidence"].is_number());
+    assert_eq!(before["confidence"], after["confidence"]);
 }
 
 #[tokio::test]

@@ -186,6 +186,10 @@ impl Captioner {
         let started = Instant::now();
         let chooser = self.chooser();
         let (prefixes, evidence) = self.prefixes(embeddings, options)?;
+        let confidences = match &self.calibration {
+            Some(calibration) => calibration.confidences(&self.memory, embeddings)?,
+            None => Vec::new(),
+        };
         let project_ms = milliseconds(started);
         let started = Instant::now();
         let written = match options.method.writes() {
@@ -200,11 +204,7 @@ impl Captioner {
             _ => chooser.choose(embeddings, &prefixes, written, options)?,
         };
         let choose_ms = milliseconds(started);
-        let mut confidences = match &self.calibration {
-            Some(calibration) => calibration.confidences(&self.memory, embeddings)?,
-            None => Vec::new(),
-        }
-        .into_iter();
+        let mut confidences = confidences.into_iter();
         let captions = chosen
             .into_iter()
             .zip(evidence)

@@ -126,15 +126,8 @@ impl Writing {
 
     /// These defaults as options of [`Decoder::generate`](crate::decoder::Decoder::generate).
     pub fn generate_options(&self) -> GenerateOptions {
-        let method = match self.beam {
-            0 | 1 => Method::Greedy,
-            width => Method::Beam {
-                width,
-                length_penalty: self.length_penalty,
-            },
-        };
         GenerateOptions {
-            method,
+            method: Method::beam(self.beam, self.length_penalty),
             max_tokens: self.max_tokens,
             repetition_penalty: self.repetition_penalty,
             no_repeat_ngram: self.no_repeat_ngram,

@@ -58,3 +58,32 @@ fn photos_that_do_not_fit_together_are_loaded_one_by_one() {
     }
     assert!(at_once > 1, "{at_once}");
 }
+
+#[test]
+fn a_model_that_is_gone_has_no_run_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    let encoder = std::path::absolute("../../models/tiny").unwrap();
+    std::fs::create_dir_all(&model).unwrap();
+    for name in [
+        "decoder.json",
+        "decoder.safetensors",
+        "memory.safetensors",
+        "captions.txt",
+    ] {
+        std::fs::copy(encoder.join(name), model.join(name)).unwrap();
+    }
+    let description = std::fs::read_to_string(encoder.join("model.json")).unwrap();
+    let reference = format!("\"reference\": {:?}", encoder.to_str().unwrap());
+    let description = description.replace("\"reference\": \"tiny\"", &reference);
+    std::fs::write(model.join("model.json"), description).unwrap();
+    let tokenizer = "encoder/tokenizer.json";
+    std::fs::copy(encoder.join(tokenizer), model.join("tokenizer.json")).unwrap();
+    let captioner = Captioner::open(model.to_str().unwrap()).unwrap();
+    let options = captioner.options();
+    assert!(captioner.run_key(&options).is_ok());
+    // What was opened may be mapped: the folder is given another name, not emptied.
+    std::fs::rename(&model, folder.path().join("elsewhere")).unwrap();
+    let told = captioner.run_key(&options).unwrap_err().to_string();
+    assert!(told.contains("model.json"), "{told}");
+}

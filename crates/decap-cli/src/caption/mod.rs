@@ -177,7 +177,7 @@ impl Run {
             self.warn(path, &one.warnings);
             let stamp = self.writer.as_ref().and_then(Writer::next_stamp);
             match one.result {
-                Ok(mut caption) if self.is_too_unsure(&caption) => {
+                Ok(mut caption) if self.maker().leaves_out(&caption) => {
                     self.counts.left_out += 1;
                     caption.text.clear();
                     let nowhere = self.writer.as_ref().map(|_| Written::default());
@@ -206,9 +206,12 @@ impl Run {
         })
     }
 
-    fn is_too_unsure(&self, caption: &Caption) -> bool {
-        let least = self.least_confidence;
-        least.is_some_and(|least| caption.confidence.is_some_and(|sure| sure < least))
+    fn maker(&self) -> record::Maker<'_> {
+        record::Maker {
+            model: &self.captioner.description().name,
+            run: self.run_key.as_str(),
+            least_confidence: self.least_confidence,
+        }
     }
 
     fn warn(&self, path: &Path, warnings: &[String]) {
@@ -236,12 +239,7 @@ impl Run {
                 )
             }
             LineForm::Json => {
-                let maker = record::Maker {
-                    model: &self.captioner.description().name,
-                    run: self.run_key.as_str(),
-                    least_confidence: self.least_confidence,
-                };
-                record::of_caption(path, caption, timings, &maker, written.as_ref())?
+                record::of_caption(path, caption, timings, &self.maker(), written.as_ref())?
             }
             LineForm::Table { evidence, fields } => {
                 form::table_line(path, caption, evidence, fields)
@@ -287,11 +285,6 @@ fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionO
     Ok(options)
 }
 
-/// What `--temperature` draws from where `--top-p` is not given. Decoders are trained with label
-/// smoothing 0.1, which spreads a tenth of the probability over junk: a top-p of 0.9 still reaches
-/// it, 0.8 does not.
-const DEFAULT_TOP_P: f32 = 0.8;
-
 /// Puts what was typed about writing into `options`.
 ///
 /// # Errors
@@ -306,17 +299,10 @@ pub fn apply_writing(
         let model = &captioner.description().writing;
         let width = typed.beam.unwrap_or(model.beam);
         let length_penalty = typed.length_penalty.unwrap_or(model.length_penalty);
-        generate.method = if width <= 1 {
-            Choice::Greedy
-        } else {
-            Choice::Beam {
-                width,
-                length_penalty,
-            }
-        };
+        generate.method = Choice::beam(width, length_penalty);
     }
     if let Some(temperature) = typed.temperature {
-        let top_p = typed.top_p.unwrap_or(DEFAULT_TOP_P);
+        let top_p = typed.top_p.unwrap_or(Choice::DEFAULT_TOP_P);
         generate.method = Choice::Sample {
             temperature,
             top_p,

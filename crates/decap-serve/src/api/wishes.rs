@@ -10,8 +10,6 @@ use crate::memories::OWN;
 use crate::state::State;
 use crate::worker::{CaptionPlan, MemoryKey};
 
-/// As the command line's default: see there.
-const DEFAULT_TOP_P: f32 = 0.8;
 /// What one photo may cost at most.
 const MOST_BEAMS: usize = 16;
 const MOST_TOKENS: usize = 200;
@@ -117,16 +115,10 @@ impl Wishes {
             let width = self.beam.unwrap_or(beam);
             at_most("beam", width, MOST_BEAMS)?;
             let length_penalty = self.length_penalty.unwrap_or(penalty);
-            generate.method = match width {
-                0 | 1 => Choice::Greedy,
-                width => Choice::Beam {
-                    width,
-                    length_penalty,
-                },
-            };
+            generate.method = Choice::beam(width, length_penalty);
         }
         if let Some(temperature) = self.temperature {
-            let top_p = self.top_p.unwrap_or(DEFAULT_TOP_P);
+            let top_p = self.top_p.unwrap_or(Choice::DEFAULT_TOP_P);
             let seed = self.seed.unwrap_or_default();
             generate.method = Choice::Sample {
                 temperature,

@@ -19,9 +19,11 @@ pub trait Engine: Send + 'static {
 
 /// The captioner, and the memory that it has now.
 pub struct Model {
+    /// As it came: with the model's own memory, and all that is known of it.
+    own: Captioner,
+    /// Shares all but the memory with it.
     captioner: Captioner,
-    own_memory: Memory,
-    /// Which memory the captioner has.
+    /// Which memory that one has.
     memory_key: MemoryKey,
     read: ReadOptions,
 }
@@ -30,7 +32,7 @@ impl Model {
     /// This captioner, which reads photos as `read` says.
     pub fn new(captioner: Captioner, read: ReadOptions) -> Self {
         Self {
-            own_memory: captioner.memory().clone(),
+            own: captioner.clone(),
             memory_key: MemoryKey::default(),
             captioner,
             read,
@@ -42,12 +44,15 @@ impl Model {
         if self.memory_key == plan.memory_key {
             return Ok(());
         }
-        let memory = plan.memory.as_deref().unwrap_or(&self.own_memory);
-        let memory = match plan.memory_key.without.as_slice() {
-            [] => memory.clone(),
-            without => lacking(memory, without)?,
-        };
-        self.captioner.set_memory(memory)?;
+        let without = plan.memory_key.without.as_slice();
+        match (plan.memory.as_deref(), without) {
+            (None, []) => self.captioner = self.own.clone(),
+            (Some(memory), []) => self.captioner.set_memory(memory.clone())?,
+            (memory, without) => {
+                let memory = memory.unwrap_or(self.own.memory());
+                self.captioner.set_memory(lacking(memory, without)?)?;
+            }
+        }
         self.memory_key.clone_from(&plan.memory_key);
         Ok(())
     }
