@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use decap::encoder::Encoder;
 use decap::output::write_atomically;
 use decap::pipeline::{ReadOptions, embed_each};
-use decap::{Error, Input, InputFault};
+use decap::{Error, InputFault};
+use decap_sources::source::SourceOptions;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
 use crate::encoder::{encode_sentences, open_encoder};
 use crate::failure::{Failure, Outcome, complaint};
-use crate::inputs::{self, Depth};
+use crate::inputs::{Depth, Opened, Opener};
 use crate::name;
 use crate::output::{self, Own};
 use crate::print;
@@ -98,25 +99,42 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
     } else {
         Depth::Flat
     };
+    let mut options = SourceOptions::default();
+    options.file_bytes = args.limits.max_file_bytes;
+    options.column = args.column.clone();
+    let mut read = ReadOptions::default();
+    read.batch = args.batch;
+    read.limits = args.limits.limits();
+    read.video = args.limits.video(read.video.frames);
+    let mut opener = Opener::new(&args.paths, depth, options);
     let mut rows = Vec::new();
-    let mut paths = Vec::new();
-    for input in inputs::expand(&args.paths, depth)? {
-        match input {
-            Ok(path) => paths.push(path),
+    while let Some(few) = opener.next_few()? {
+        embed_few(encoder, few, &read, &mut rows, failed)?;
+    }
+    Ok(rows)
+}
+
+/// Appends a row for each photo; sets `failed` as [`image_rows`] does.
+fn embed_few(
+    encoder: &Encoder,
+    few: Vec<Opened>,
+    read: &ReadOptions,
+    rows: &mut Vec<Row>,
+    failed: &mut bool,
+) -> Result<(), Failure> {
+    let mut photos = Vec::new();
+    for photo in few {
+        match photo {
+            Ok(photo) => photos.push(photo),
             Err(error) => {
                 *failed = true;
                 print::warn(complaint(&error));
             }
         }
     }
-    let bar = progress::bar(paths.len() as u64, "photos");
-    let mut read = ReadOptions::default();
-    read.batch = args.batch;
-    read.limits = args.limits.limits();
-    read.video = args.limits.video(read.video.frames);
-    let inputs = paths.into_iter().map(Input::from);
+    let bar = progress::bar(photos.len() as u64, "photos");
     let stop = Stop::default();
-    embed_each(encoder, inputs, &read, stop.flag(), |one| {
+    embed_each(encoder, photos, read, stop.flag(), |one| {
         let row = one
             .result
             .map(|(embedding, ())| embedding.as_slice().to_vec());
@@ -133,7 +151,7 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
         Ok::<_, Failure>(())
     })?;
     bar.finish_and_clear();
-    Ok(rows)
+    Ok(())
 }
 
 /// Writes the rows; in a `.npy` file an input that failed is a row of NaN, so that row n stays

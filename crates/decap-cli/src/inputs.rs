@@ -1,12 +1,13 @@
 //! The paths that were typed, as a list of photos and videos.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Stdin};
 use std::path::{Path, PathBuf};
 
 use decap::media::{HEAD_BYTES, PhotoKind, is_video, kind_of_head};
-use decap::{Error, InputFault};
+use decap::{Error, Input as Photo, InputFault};
+use decap_sources::source::{Source, SourceKind, SourceOptions};
 
 use crate::failure::Failure;
 use crate::name;
@@ -57,6 +58,109 @@ pub fn expand(paths: &[PathBuf], depth: Depth) -> Result<Vec<Input>, Failure> {
         inputs.extend(few);
     }
     Ok(inputs)
+}
+
+/// Finds inputs as [`Finder`] does, and opens archives and tables among them.
+pub struct Opener<'p> {
+    finder: Finder<'p>,
+    options: SourceOptions,
+    /// Found, and not given yet.
+    waiting: VecDeque<Input>,
+    open: Option<Source>,
+}
+
+/// A photo, or why there is none; from an archive it has no path that could be written to.
+pub type Opened = Result<Photo, Error>;
+
+/// Photos of an archive that are held at a time: so many, and so many bytes.
+const HELD_PHOTOS: usize = 256;
+const HELD_BYTES: usize = 64 << 20;
+
+impl<'p> Opener<'p> {
+    /// Looks for nothing yet.
+    pub fn new(paths: &'p [PathBuf], depth: Depth, options: SourceOptions) -> Self {
+        Self {
+            finder: Finder::new(paths, depth),
+            options,
+            waiting: VecDeque::new(),
+            open: None,
+        }
+    }
+
+    /// Whether it is known how many there are: nothing is read that holds or lists others.
+    pub fn is_counted(&self) -> bool {
+        let is_source = |input: &Input| input.as_ref().is_ok_and(|path| source_at(path).is_some());
+        self.open.is_none() && !self.waiting.iter().any(is_source)
+    }
+
+    /// The next photos, in order, and at least one. Nothing behind the last.
+    ///
+    /// # Errors
+    /// As [`Finder::next_few`].
+    pub fn next_few(&mut self) -> Result<Option<Vec<Opened>>, Failure> {
+        loop {
+            let few = self.few_of_open();
+            if !few.is_empty() {
+                return Ok(Some(few));
+            }
+            if self.waiting.is_empty() {
+                match self.finder.next_few()? {
+                    Some(found) => self.waiting.extend(found),
+                    None => return Ok(None),
+                }
+            }
+            let mut few = Vec::new();
+            while let Some(input) = self.waiting.pop_front() {
+                match input {
+                    Ok(path) => match source_at(&path) {
+                        Some(_) if !few.is_empty() => {
+                            self.waiting.push_front(Ok(path));
+                            return Ok(Some(few));
+                        }
+                        Some(kind) => {
+                            self.open = Some(Source::open(path, kind, self.options.clone()));
+                            break;
+                        }
+                        None => few.push(Ok(Photo::from(path))),
+                    },
+                    Err(error) => few.push(Err(error)),
+                }
+            }
+            if !few.is_empty() {
+                return Ok(Some(few));
+            }
+        }
+    }
+
+    /// Photos of the source that is open; it is closed at its end.
+    fn few_of_open(&mut self) -> Vec<Opened> {
+        let mut few = Vec::new();
+        let mut bytes = 0;
+        while let Some(source) = &mut self.open {
+            match source.next() {
+                Some(photo) => {
+                    if let Ok(Photo::Bytes { bytes: content, .. }) = &photo {
+                        bytes += content.len();
+                    }
+                    few.push(photo);
+                }
+                None => {
+                    few.extend(source.end().error().map(Err));
+                    self.open = None;
+                }
+            }
+            if few.len() >= HELD_PHOTOS || bytes >= HELD_BYTES {
+                break;
+            }
+        }
+        few
+    }
+}
+
+/// What a path that was typed or listed holds or lists, where that is photos: its name says so, and that
+/// it is no folder.
+fn source_at(path: &Path) -> Option<SourceKind> {
+    SourceKind::of(path).filter(|_| !path.is_dir())
 }
 
 /// Finds inputs as [`expand`] does, a few at a time: what was typed at once, and what standard input lists
@@ -221,6 +325,15 @@ impl Found {
     }
 
     fn expand_one(&mut self, path: &Path, depth: Depth) {
+        // As the shell would have done it, had the name stood without quotes.
+        if let Some(paths) = path.to_str().and_then(numbered)
+            && fs::symlink_metadata(path).is_err()
+        {
+            for path in paths {
+                self.expand_one(Path::new(&path), depth);
+            }
+            return;
+        }
         let has_pattern = path.to_string_lossy().contains(['*', '?', '[']);
         if path.is_dir() {
             self.expand_folder(path, depth);
@@ -333,6 +446,29 @@ impl Found {
     }
 }
 
+/// The names that `shard-{000..015}.tar` stands for; nothing where there are no such braces, or where they
+/// stand for too many.
+fn numbered(pattern: &str) -> Option<Vec<String>> {
+    const MOST: u64 = 1_000_000;
+    let (before, rest) = pattern.split_once('{')?;
+    let (range, after) = rest.split_once('}')?;
+    let (first, last) = range.split_once("..")?;
+    let number = |text: &str| {
+        let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_digits.then(|| text.parse::<u64>().ok())?
+    };
+    let (from, to) = (number(first)?, number(last)?);
+    let width = match first.starts_with('0') || last.starts_with('0') {
+        true => first.len().max(last.len()),
+        false => 0,
+    };
+    (to.checked_sub(from)? < MOST).then(|| {
+        (from..=to)
+            .map(|at| format!("{before}{at:0width$}{after}"))
+            .collect()
+    })
+}
+
 fn is_document(kind: &str) -> bool {
     DOCUMENTS.iter().any(|document| kind.starts_with(document))
 }
@@ -414,6 +550,23 @@ mod tests {
         assert_eq!(list(&[path("deep")], Depth::Flat), ["deep/c.webp"]);
         fs::remove_file(path("deep/c.webp")).unwrap();
         assert_eq!(list(&[path("deep")], Depth::Flat), ["empty"]);
+    }
+
+    #[test]
+    fn numbers_in_braces_are_names() {
+        let names = numbered("s-{008..010}.tar").unwrap();
+        assert_eq!(names, ["s-008.tar", "s-009.tar", "s-010.tar"]);
+        assert_eq!(numbered("{9..10}").unwrap(), ["9", "10"]);
+        for other in [
+            "a.tar",
+            "{a..b}",
+            "{3..1}",
+            "{0..}",
+            "{0..99999999999}",
+            "{0..1",
+        ] {
+            assert_eq!(numbered(other), None, "{other}");
+        }
     }
 
     #[test]

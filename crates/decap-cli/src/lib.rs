@@ -6,6 +6,7 @@ mod bench;
 mod bundled;
 mod cache;
 mod caption;
+mod caption_shard;
 mod captions;
 mod choosing;
 mod csv;
@@ -18,7 +19,6 @@ mod import;
 mod inputs;
 mod memory;
 mod model;
-mod name;
 mod output;
 mod print;
 mod progress;
@@ -33,6 +33,7 @@ mod train;
 use std::ffi::OsString;
 
 use decap::Machine;
+use decap_sources::name;
 
 use args::{Cli, Command};
 
@@ -89,6 +90,7 @@ fn carry_out(cli: Cli) -> Result<Outcome, Failure> {
     stop::listen();
     match cli.command {
         Command::Caption(args) => caption::run(&args),
+        Command::CaptionShard(args) => caption_shard::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Search(args) => search::run(&args),

@@ -1,10 +1,17 @@
-//! Where captions go: into a photo's metadata and beside the photo, without touching what people wrote.
+//! Where many photos come from, and where captions go: into a photo's metadata and beside the photo,
+//! without touching what people wrote.
 //!
+//! [`source`] reads archives and tables one photo after the other, [`shard`] captions one of them as a
+//! whole. [`record`] is the form of a caption's line.
 //! [`metadata`] works on bytes. [`write_to`] and [`undo_at`] work on photos' files, and
 //! [`sidecar::TextSidecars`] on texts beside them. [`wording`] is how a caption is worded there.
 
 pub mod metadata;
+pub mod name;
+pub mod record;
+pub mod shard;
 pub mod sidecar;
+pub mod source;
 pub mod wording;
 
 mod photo_file;

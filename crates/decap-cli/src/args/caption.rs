@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use decap::Method;
 use decap::decoder::RepeatedWords;
-
-use crate::caption::Shard;
+use decap_sources::shard::Share;
 
 use super::choosing::ChoosingArgs;
 use super::count::{at_least_one, frames, positive};
@@ -19,14 +18,20 @@ use super::write::WriteArgs;
     decap caption photo.jpg\n  \
     decap caption photos/ --recursive --json --output captions.jsonl --resume\n  \
     decap caption 'photos/*.jpg' --beam 5 --evidence 3\n  \
+    decap caption 'shards/{000..015}.tar' --output captions.jsonl\n  \
+    decap caption photos.csv --column file_name\n  \
     find . -name '*.png' | decap caption -\n  \
     decap caption photo.jpg --memory my-sentences.txt\n  \
     decap caption photos/ --write xmp --alt-text --keep-times\n  \
     decap caption photos/ --undo")]
 pub struct CaptionArgs {
-    /// Photos, videos, folders or globs; `-` reads paths from standard input, one a line.
+    /// Photos, videos, folders or globs; archives (.tar, .tar.gz, .zip) and tables that list photos (.csv,
+    /// .tsv, .jsonl); `-` reads paths from standard input, one a line.
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
+    /// The column of tables that holds the photos' paths (default: `path`, `file_name` or another usual name).
+    #[arg(long, value_name = "NAME")]
+    pub column: Option<String>,
     /// Model folder, an id of the Hugging Face Hub, or `tiny` for the bundled one.
     #[arg(long, default_value = "tiny", value_name = "DIR|ID")]
     pub model: String,
@@ -52,10 +57,6 @@ pub struct CaptionArgs {
     /// Look into folders within folders.
     #[arg(short, long)]
     pub recursive: bool,
-    /// Take the I-th of N parts of the inputs alone, for several processes to share them: each with an --output
-    /// of its own.
-    #[arg(long, value_name = "I/N")]
-    pub shard: Option<Shard>,
     /// Write to this file instead of standard output; it appears when all is done. A name in .jsonl gets
     /// JSON lines, one in .csv or .tsv a table.
     #[arg(short, long, value_name = "FILE")]
@@ -63,6 +64,12 @@ pub struct CaptionArgs {
     /// Keep what an interrupted run with the same --output wrote, and do the rest.
     #[arg(long, requires = "output")]
     pub resume: bool,
+    /// Write a line of JSON for each input that failed to this file; `decap caption FILE` tries them again.
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with = "undo")]
+    pub failures: Option<PathBuf>,
+    /// Caption each Nth input alone, from the Ith on, such as 1/4, 2/4, 3/4 and 4/4 in four processes.
+    #[arg(long, value_name = "I/N", value_parser = Share::parse, conflicts_with = "undo")]
+    pub shard: Option<Share>,
     /// Photos encoded at a time.
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,
@@ -179,7 +186,7 @@ pub enum MinConfidence {
     Number(f32),
 }
 
-fn min_confidence(text: &str) -> Result<MinConfidence, String> {
+pub(super) fn min_confidence(text: &str) -> Result<MinConfidence, String> {
     match (text, text.parse::<f32>()) {
         ("auto", _) => Ok(MinConfidence::Auto),
         (_, Ok(least)) if (0.0..=1.0).contains(&least) => Ok(MinConfidence::Number(least)),

@@ -13,13 +13,16 @@ use super::precision::PrecisionArgs;
     decap embed photos/ --output photos.npy\n  \
     decap embed --text captions.txt --output captions.jsonl")]
 pub struct EmbedArgs {
-    /// Photos, folders or globs; `-` reads paths from standard input.
+    /// Photos, folders, globs, archives or tables, as for `caption`; `-` reads paths from standard input.
     #[arg(
         value_name = "PATH",
         required_unless_present = "text",
         conflicts_with = "text"
     )]
     pub paths: Vec<PathBuf>,
+    /// The column of tables that holds the photos' paths (default: a usual name).
+    #[arg(long, value_name = "NAME", conflicts_with = "text")]
+    pub column: Option<String>,
     /// A file of sentences instead of photos.
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,

@@ -3,6 +3,7 @@
 mod align;
 mod bench;
 mod caption;
+mod caption_shard;
 mod choosing;
 mod count;
 mod embed;
@@ -28,6 +29,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use align::AlignArgs;
 pub use bench::BenchArgs;
 pub use caption::{CaptionArgs, GenerateArgs, MinConfidence};
+pub use caption_shard::CaptionShardArgs;
 pub use choosing::ChoosingArgs;
 pub use embed::EmbedArgs;
 pub use eval::{EvalArgs, SweepArg};
@@ -102,6 +104,8 @@ fn command() -> clap::Command {
 pub enum Command {
     /// Write a caption for each photo or video.
     Caption(CaptionArgs),
+    /// Caption one archive or table into one file, which appears whole or not at all.
+    CaptionShard(CaptionShardArgs),
     /// Turn photos or sentences into unit vectors.
     Embed(EmbedArgs),
     /// Train a captioner from a text file of captions.

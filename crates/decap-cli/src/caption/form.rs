@@ -4,8 +4,8 @@ use std::path::Path;
 
 use decap::memory::Evidence;
 use decap::{Caption, Method};
+use decap_sources::record;
 
-use super::record;
 use crate::args::CaptionArgs;
 use crate::csv;
 use crate::failure::Failure;

@@ -1,9 +1,8 @@
 //! `decap caption`: photos and videos to captions, with their evidence.
 
+mod command_line;
 mod counts;
 mod form;
-mod record;
-mod shard;
 mod undo;
 mod wording;
 mod writer;
@@ -13,8 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use decap::decoder::{Case, Method as Choice};
+use decap::output::write_atomically;
 use decap::pipeline::ReadOptions;
-use decap::{Caption, CaptionOptions, Captioner, Error, Input, RunKey, Timings};
+use decap::{Caption, CaptionOptions, Captioner, Error, Input, InputFault, RunKey, Timings};
+use decap_sources::record::{self, Places};
+use decap_sources::shard::Share;
+use decap_sources::source::SourceOptions;
 use indicatif::ProgressBar;
 
 use crate::args::{CaptionArgs, GenerateArgs, MinConfidence};
@@ -22,16 +25,14 @@ use crate::cache::cache_folder;
 use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome, complaint};
-use crate::inputs::{self, Depth, Finder};
+use crate::inputs::{Depth, Opened, Opener};
 use crate::name;
-use crate::output::{Destination, Output, Start};
+use crate::output::{self, Destination, Output, Own, Start};
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
 use counts::Counts;
 use form::LineForm;
-pub use shard::Shard;
-use shard::ShardOf;
 use wording::Wording;
 use writer::{Writer, Written};
 
@@ -63,15 +64,20 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         Depth::Flat
     };
     let is_list = args.paths.iter().any(|path| path.as_os_str() == "-");
-    let mut finder = Finder::new(&args.paths, depth);
+    let mut finder = Opener::new(&args.paths, depth, source_options(args));
     let inputs = finder.next_few()?.unwrap_or_default();
+    let is_list = is_list || !finder.is_counted();
     if is_list || inputs.len() >= MANY_INPUTS {
         captioner = captioner.ready_for_many();
     }
     let read = read_options(args);
     let run_key = run_key(&captioner, args, &options, &read, &wording)?;
-    let least = least_confidence(args, &captioner)?;
+    let least = least_confidence(args.min_confidence, &captioner)?;
     let writer = Writer::of(args, &captioner.description().name, run_key.as_str());
+    if let Some(path) = &args.failures {
+        let typed = args.paths.iter().chain(&args.output).map(PathBuf::as_path);
+        output::check(path, typed, &Own::JsonWith(&["error"]))?;
+    }
     let (output, done) = open_output(args, form, &inputs, &run_key)?;
     let mut run = Run {
         captioner: Arc::new(captioner),
@@ -81,10 +87,11 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         wording,
         writer,
         output,
-        shard: ShardOf::of(args.shard),
+        share: args.shard,
+        seen: 0,
         least_confidence: least,
         counts: Counts::default(),
-        failed: false,
+        failures: Vec::new(),
         bar: ProgressBar::hidden(),
         stop,
     };
@@ -100,13 +107,13 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     if !is_list {
         run.bar = progress::bar(paths.len() as u64, "files");
     }
-    run.caption_all(paths, &read)?;
-    while let Some(inputs) = finder.next_few()? {
-        let paths = run.not_done(inputs, &done)?;
-        run.caption_all(paths, &read)?;
-    }
+    let ended = run.caption_rest(paths, &mut finder, &done, &read);
     run.bar.finish_and_clear();
     run.counts.tell(run.least_confidence);
+    if let Some(path) = &args.failures {
+        write_failures(path, &run.failures)?;
+    }
+    ended?;
     run.output.finish()?;
     if let Some(writer) = &run.writer {
         writer.tell();
@@ -116,10 +123,9 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     }
     // The process ends here: to give the model's memory back piece by piece would only take time.
     std::mem::forget(run.captioner);
-    Ok(if run.failed {
-        Outcome::SomeFailed
-    } else {
-        Outcome::AllWell
+    Ok(match run.failures.is_empty() {
+        true => Outcome::AllWell,
+        false => Outcome::SomeFailed,
     })
 }
 
@@ -133,44 +139,68 @@ struct Run {
     /// Where captions go into photos and beside them.
     writer: Option<Writer>,
     output: Output,
+    /// The part of all inputs that is captioned here, and how many inputs have come.
+    share: Option<Share>,
+    seen: u64,
     /// Captions of less confidence are left out.
     least_confidence: Option<f32>,
     counts: Counts,
-    /// Which of the inputs are this run's.
-    shard: ShardOf,
-    failed: bool,
+    /// A line of JSON for each input that failed.
+    failures: Vec<String>,
     bar: ProgressBar,
     stop: Stop,
 }
 
 impl Run {
-    /// The paths that are to be captioned; what is wrong with the others is reported.
+    /// The photos that are to be captioned; what is wrong with the others is reported.
     fn not_done(
         &mut self,
-        inputs: Vec<inputs::Input>,
+        inputs: Vec<Opened>,
         done: &HashSet<String>,
-    ) -> Result<Vec<PathBuf>, Failure> {
-        let mut paths = Vec::new();
+    ) -> Result<Vec<Input>, Failure> {
+        let mut photos = Vec::new();
         for input in inputs {
-            let is_ours = self.shard.takes_next();
+            let place = self.seen;
+            self.seen += 1;
+            if self.share.is_some_and(|share| !share.has(place)) {
+                continue;
+            }
             match input {
-                _ if !is_ours => {}
-                Ok(path) if done.contains(&name::of(&path)) => {}
-                Ok(path) => paths.push(path),
+                Ok(photo) if done.contains(&name::of(photo.name())) => {}
+                Ok(Input::Bytes { name, .. }) if self.writer.is_some() => {
+                    let message = "a caption cannot be written into an archive: unpack it first";
+                    let fault = InputFault::Unsupported(message.to_owned());
+                    self.report(&Error::input(name, fault))?;
+                }
+                Ok(photo) => photos.push(photo),
                 Err(error) => self.report(&error)?,
             }
         }
-        Ok(paths)
+        Ok(photos)
     }
 
-    fn caption_all(&mut self, paths: Vec<PathBuf>, read: &ReadOptions) -> Result<(), Failure> {
+    fn caption_rest(
+        &mut self,
+        first: Vec<Input>,
+        opener: &mut Opener<'_>,
+        done: &HashSet<String>,
+        read: &ReadOptions,
+    ) -> Result<(), Failure> {
+        self.caption_all(first, read)?;
+        while let Some(inputs) = opener.next_few()? {
+            let photos = self.not_done(inputs, done)?;
+            self.caption_all(photos, read)?;
+        }
+        Ok(())
+    }
+
+    fn caption_all(&mut self, photos: Vec<Input>, read: &ReadOptions) -> Result<(), Failure> {
         let (captioner, options, stop) = (self.captioner.clone(), self.options.clone(), self.stop);
         let stamps = self.writer.as_ref().map(Writer::stamps);
-        let inputs = paths.into_iter().map(move |path| {
+        let inputs = photos.into_iter().inspect(move |photo| {
             if let Some(stamps) = &stamps {
-                stamps.take(&path);
+                stamps.take(photo.name());
             }
-            Input::from(path)
         });
         let outcome = captioner.caption_each(inputs, read, &options, stop.flag(), |one| {
             let path = one.input.name();
@@ -200,7 +230,8 @@ impl Run {
         });
         outcome.map_err(|failure| match failure {
             Failure::Library(error @ Error::Interrupted) => {
-                Failure::WithRemedy(error, "the same command with --resume does the rest".into())
+                let remedy = format!("to do the rest: {}", command_line::to_resume());
+                Failure::WithRemedy(error, remedy.into())
             }
             failure => failure,
         })
@@ -239,7 +270,12 @@ impl Run {
                 )
             }
             LineForm::Json => {
-                record::of_caption(path, caption, timings, &self.maker(), written.as_ref())?
+                let places = written.as_ref().map(|written| Places {
+                    written: &written.written,
+                    kept: &written.kept,
+                });
+                record::of_caption(path, caption, timings, &self.maker(), places)
+                    .map_err(|error| Failure::Output(error.into()))?
             }
             LineForm::Table { evidence, fields } => {
                 form::table_line(path, caption, evidence, fields)
@@ -263,16 +299,25 @@ impl Run {
     }
 
     fn report_at(&mut self, path: &Path, error: &Error) -> Result<(), Failure> {
-        self.failed = true;
         self.counts.failed += 1;
+        let line =
+            record::of_error(path, error, None).map_err(|error| Failure::Output(error.into()))?;
         let Self { bar, output, .. } = self;
         bar.suspend(|| print::warn(complaint(error)));
         if self.form == LineForm::Json {
-            let line = record::of_error(path, error)?;
             bar.suspend(|| output.line(&line))?;
         }
+        self.failures.push(line);
         Ok(())
     }
+}
+
+/// Writes the lines of the inputs that failed, or an empty file.
+fn write_failures(path: &Path, lines: &[String]) -> Result<(), Failure> {
+    write_atomically(path, |file| {
+        lines.iter().try_for_each(|line| writeln!(file, "{line}"))
+    })?;
+    Ok(())
 }
 
 fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionOptions, Failure> {
@@ -342,6 +387,14 @@ pub fn apply_writing(
     Ok(())
 }
 
+/// How archives and tables are read, as it was typed.
+fn source_options(args: &CaptionArgs) -> SourceOptions {
+    let mut options = SourceOptions::default();
+    options.file_bytes = args.limits.max_file_bytes;
+    options.column = args.column.clone();
+    options
+}
+
 /// How photos and videos are read, as it was typed.
 fn read_options(args: &CaptionArgs) -> ReadOptions {
     let mut read = ReadOptions::default();
@@ -355,8 +408,11 @@ fn read_options(args: &CaptionArgs) -> ReadOptions {
 ///
 /// # Errors
 /// Where one is asked for that the model cannot tell.
-fn least_confidence(args: &CaptionArgs, captioner: &Captioner) -> Result<Option<f32>, Failure> {
-    let Some(asked) = args.min_confidence else {
+pub fn least_confidence(
+    asked: Option<MinConfidence>,
+    captioner: &Captioner,
+) -> Result<Option<f32>, Failure> {
+    let Some(asked) = asked else {
         return Ok(None);
     };
     let Some(calibration) = captioner.calibration() else {
@@ -380,28 +436,29 @@ fn run_key(
     read: &ReadOptions,
     wording: &Wording,
 ) -> Result<RunKey, Failure> {
-    let captions = captioner.run_key(options)?;
-    let frames = format!("{} frames", read.video.frames);
-    let mut parts = vec![captions.as_str().to_owned(), frames];
-    parts.extend(wording.run_key_part());
-    if let Some(least) = args.min_confidence {
-        parts.push(format!("least confidence {least:?}"));
-    }
-    Ok(RunKey::of(&parts))
+    let least = args.min_confidence;
+    let least = least.map(|least| format!("least confidence {least:?}"));
+    let more = wording.run_key_part().into_iter().chain(least);
+    Ok(decap_sources::shard::run_key(
+        captioner, options, read, more,
+    )?)
 }
 
 /// The sink, and the names of the inputs that an interrupted run had done.
 fn open_output(
     args: &CaptionArgs,
     form: LineForm,
-    inputs: &[inputs::Input],
+    inputs: &[Opened],
     run_key: &RunKey,
 ) -> Result<(Output, HashSet<String>), Failure> {
     let Some(path) = &args.output else {
         return Ok((Output::stdout(), HashSet::new()));
     };
     let inputs = inputs.iter().filter_map(|input| input.as_ref().ok());
-    let inputs: Vec<PathBuf> = inputs.chain(&args.memory).cloned().collect();
+    let inputs = inputs.map(|input| input.name().to_path_buf());
+    let inputs = inputs.chain(args.memory.clone());
+    // An archive or a table is read as long as captions are written.
+    let inputs: Vec<PathBuf> = inputs.chain(args.paths.iter().cloned()).collect();
     let to = Destination {
         path,
         start: if args.resume {

@@ -7,11 +7,19 @@ use decap::{Caption, Error, Timings};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::writer::Written;
-use crate::failure::Failure;
 use crate::name;
 
+/// Places of a photo that have its caption, and those that keep another text.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'p> {
+    /// Those that have it.
+    pub written: &'p [&'static str],
+    /// Those that keep another.
+    pub kept: &'p [&'static str],
+}
+
 /// What made a caption.
+#[derive(Debug, Clone, Copy)]
 pub struct Maker<'m> {
     /// The model's name.
     pub model: &'m str,
@@ -38,9 +46,9 @@ pub fn of_caption(
     caption: &Caption,
     timings: Timings,
     maker: &Maker<'_>,
-    written: Option<&Written>,
-) -> Result<String, Failure> {
-    json_line(&Record {
+    places: Option<Places<'_>>,
+) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Record {
         path: name::of(path),
         caption: (!maker.leaves_out(caption)).then_some(caption.text.as_str()),
         score: rounded(f64::from(caption.score), 6),
@@ -51,8 +59,8 @@ pub fn of_caption(
         evidence: caption.evidence.iter().map(EvidenceRecord::new).collect(),
         model: maker.model,
         run: maker.run,
-        written: written.map(|written| written.written.as_slice()),
-        kept: written.map(|written| written.kept.as_slice()),
+        written: places.map(|places| places.written),
+        kept: places.map(|places| places.kept),
         ms: Milliseconds {
             decode: rounded(timings.decode_ms, 3),
             encode: rounded(timings.encode_ms, 3),
@@ -63,12 +71,17 @@ pub fn of_caption(
     })
 }
 
-/// The line of an input that cannot be captioned.
+/// The line of an input that cannot be captioned; in a shard with the key of its run.
 ///
 /// # Errors
 /// As [`of_caption`].
-pub fn of_error(path: &Path, error: &Error) -> Result<String, Failure> {
-    json_line(&ErrorRecord {
+pub fn of_error(
+    path: &Path,
+    error: &Error,
+    run: Option<&str>,
+) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&ErrorRecord {
+        run,
         path: name::of(path),
         error: Reason {
             kind: error.kind(),
@@ -114,9 +127,11 @@ struct Milliseconds {
 }
 
 #[derive(Serialize)]
-struct ErrorRecord {
+struct ErrorRecord<'a> {
     path: String,
     error: Reason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -153,10 +168,6 @@ pub fn is_own(line: &str) -> bool {
 pub fn run_of(line: &str) -> Option<String> {
     let record: Value = serde_json::from_str(line).ok()?;
     Some(record.get("run")?.as_str()?.to_owned())
-}
-
-fn json_line(record: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(record).map_err(|error| Failure::Output(error.into()))
 }
 
 /// `value` with so many decimals: as many as mean something.

@@ -1,0 +1,235 @@
+//! Archives, tables and shards on the command line.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests may unwrap, their helper functions too"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{decap, decap_well, file, json, photo, stderr, stdout, text};
+
+/// A tar archive with these files, each with a photo's content, and a text that is none.
+fn tar_of(folder: &Path, name: &str, members: &[(&str, &str)]) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut add = |name: &str, content: &[u8]| {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..108].copy_from_slice(b"0000644\0");
+        header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    };
+    for (member, of) in members {
+        add(member, &fs::read(photo(of)).unwrap());
+    }
+    add("notes.txt", b"a dog");
+    bytes.resize(bytes.len() + 1024, 0);
+    file(folder, name, bytes)
+}
+
+/// The path and the caption of each line.
+fn captions(lines: &str) -> Vec<(String, String)> {
+    let records = lines.lines().map(json);
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    records
+        .map(|record| (word(&record["path"]), word(&record["caption"])))
+        .collect()
+}
+
+#[test]
+fn photos_come_from_files_archives_and_tables_in_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let cat = photo("cat");
+    let plain = captions(&decap_well(&["caption", &cat, "--json"]));
+    let tar = tar_of(
+        folder.path(),
+        "s-01.tar",
+        &[("1.webp", "cat"), ("2.webp", "cat")],
+    );
+    tar_of(folder.path(), "s-02.tar", &[("3.webp", "cat")]);
+    let table = file(folder.path(), "t.csv", format!("id,file_name\n1,{cat}\n"));
+    let pattern = folder.path().join("s-{01..02}.tar");
+    let printed = decap_well(&["caption", &cat, text(&pattern), text(&table), "--json"]);
+    let found = captions(&printed);
+    let inner =
+        |shard: &str, member: &str| text(&folder.path().join(shard).join(member)).to_owned();
+    let names: Vec<String> = found.iter().map(|(path, _)| path.clone()).collect();
+    assert_eq!(
+        names,
+        [
+            cat.clone(),
+            inner("s-01.tar", "1.webp"),
+            inner("s-01.tar", "2.webp"),
+            inner("s-02.tar", "3.webp"),
+            cat.clone()
+        ]
+    );
+    assert!(
+        found.iter().all(|(_, caption)| *caption == plain[0].1),
+        "{found:?}"
+    );
+
+    // Two processes share the inputs.
+    let mut shared = Vec::new();
+    for share in ["1/2", "2/2"] {
+        let printed = decap_well(&["caption", text(&pattern), "--json", "--shard", share]);
+        shared.extend(captions(&printed));
+    }
+    shared.sort();
+    assert_eq!(shared, found[1..4]);
+
+    // An archive is no place for a caption.
+    let before = fs::read(&tar).unwrap();
+    let output = decap(&["caption", text(&tar), "--write", "xmp"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("unpack it first"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(fs::read(&tar).unwrap(), before);
+
+    let vectors = folder.path().join("v.jsonl");
+    decap_well(&["embed", text(&pattern), "--output", text(&vectors)]);
+    assert_eq!(fs::read_to_string(&vectors).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn a_shard_appears_whole_once_and_of_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let tar = tar_of(
+        folder.path(),
+        "s.tar",
+        &[("1.webp", "cat"), ("2.webp", "bear")],
+    );
+    let out = folder.path().join("s.jsonl");
+    decap_well(&["caption-shard", text(&tar), text(&out)]);
+    let made = fs::read_to_string(&out).unwrap();
+    assert_eq!(captions(&made).len(), 2);
+    let again = decap(&["caption-shard", text(&tar), text(&out)]);
+    assert!(
+        stderr(&again).contains("there already"),
+        "{}",
+        stderr(&again)
+    );
+    let other = decap(&["caption-shard", text(&tar), text(&out), "--beam", "2"]);
+    assert_eq!(other.status.code(), Some(1), "{}", stderr(&other));
+    assert!(stderr(&other).contains("another model or with other options"));
+    let foreign = file(folder.path(), "f.jsonl", "{\"note\":1}\n");
+    assert_eq!(
+        decap(&["caption-shard", text(&tar), text(&foreign)])
+            .status
+            .code(),
+        Some(2)
+    );
+    assert_eq!(fs::read_to_string(&out).unwrap(), made);
+
+    // One that ends early gives nothing.
+    let whole = fs::read(&tar).unwrap();
+    let cut = file(folder.path(), "cut.tar", &whole[..whole.len() / 2]);
+    let none = folder.path().join("cut.jsonl");
+    let output = decap(&["caption-shard", text(&cut), text(&none)]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(!none.exists());
+
+    // A damaged photo in a whole shard is told in its place.
+    let table = file(
+        folder.path(),
+        "t.csv",
+        format!("path\n{}\n/gone.jpg\n", photo("cat")),
+    );
+    let out = folder.path().join("t.jsonl");
+    let output = decap(&["caption-shard", text(&table), text(&out)]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = fs::read_to_string(&out).unwrap();
+    let second = json(lines.lines().nth(1).unwrap());
+    assert_eq!(second["error"]["kind"], "not_found");
+}
+
+/// Four processes at a time over many shards, some of them killed, until all shards are done.
+#[cfg(unix)]
+#[test]
+fn killed_processes_lose_and_double_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    let mut jobs = Vec::new();
+    for shard in 0..8 {
+        let members = [("1.webp", "cat"), ("2.webp", "bear")];
+        let tar = tar_of(folder.path(), &format!("{shard}.tar"), &members);
+        expected.extend(members.map(|(member, _)| text(&tar.join(member)).to_owned()));
+        jobs.push((tar, folder.path().join(format!("{shard}.jsonl"))));
+    }
+    let start = |(input, output): &(PathBuf, PathBuf)| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_decap"));
+        command.arg("caption-shard").args([input, output]);
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let mut killed = 0;
+    for round in 0..4 {
+        for four in jobs.chunks(4) {
+            let mut running: Vec<_> = four.iter().map(start).collect();
+            for (place, process) in running.iter_mut().enumerate() {
+                // In the last round nobody is killed; in the others one process, somewhere in its work.
+                if round < 3 && place == round {
+                    process.kill().unwrap();
+                    killed += 1;
+                }
+                process.wait().unwrap();
+            }
+        }
+    }
+    assert_eq!(killed, 6);
+    let mut found: Vec<String> = Vec::new();
+    for (_, output) in &jobs {
+        let lines = fs::read_to_string(output).unwrap();
+        found.extend(captions(&lines).into_iter().map(|(path, _)| path));
+    }
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn failures_are_listed_summed_up_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::copy(photo("cat"), path("cat.webp")).unwrap();
+    fs::write(path("cut.jpg"), b"\xff\xd8\xff\xe0").unwrap();
+    let (out, failed) = (path("c.jsonl"), path("failed.jsonl"));
+    let run = [
+        "caption",
+        text(folder.path()),
+        "-o",
+        text(&out),
+        "--failures",
+        text(&failed),
+    ];
+    let output = decap(&run);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("captioned 1, failed 1, in "), "{said}");
+    let lines = fs::read_to_string(&failed).unwrap();
+    assert_eq!(lines.lines().count(), 1);
+    assert_eq!(json(&lines)["path"], text(&path("cut.jpg")));
+
+    fs::copy(photo("bear"), path("cut.jpg")).unwrap();
+    let again = captions(&decap_well(&["caption", text(&failed), "--json"]));
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].0, text(&path("cut.jpg")));
+
+    // A file of something else is not written over.
+    let notes = file(folder.path(), "notes.jsonl", "{\"note\":1}\n");
+    let output = decap(&["caption", &photo("cat"), "--failures", text(&notes)]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
