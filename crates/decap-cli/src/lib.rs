@@ -29,6 +29,8 @@ mod serve;
 mod stop;
 mod threads;
 mod train;
+mod write;
+mod writer;
 
 use std::ffi::OsString;
 
@@ -91,6 +93,7 @@ fn carry_out(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Caption(args) => caption::run(&args),
         Command::CaptionShard(args) => caption_shard::run(&args),
+        Command::Write(args) => write::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Search(args) => search::run(&args),

@@ -66,6 +66,8 @@ pub struct Trace {
     pub former: Option<Vec<u8>>,
     /// How that was written, where the same text can be written in several ways.
     pub former_source: Option<String>,
+    /// Whether a person chose the words, as in a table of captions that was read through.
+    pub by_hand: bool,
 }
 
 /// Who wrote a text.
@@ -88,6 +90,15 @@ impl Author {
             _ => Self::Nobody,
         }
     }
+
+    /// The same, for somebody who is about to write there: words that were chosen by hand are a person's for all
+    /// who write none such.
+    pub fn for_writer(current: Option<&[u8]>, trace: Option<&Trace>, by_hand: bool) -> Self {
+        match Self::of(current, trace) {
+            Self::Decap if !by_hand && trace.is_some_and(|trace| trace.by_hand) => Self::Person,
+            author => author,
+        }
+    }
 }
 
 /// The text to write where `current` stands, and what to remember of it; nothing where the text is
@@ -97,22 +108,25 @@ pub fn decide(
     trace: Option<&Trace>,
     existing: Existing,
     words: &[u8],
+    by_hand: bool,
 ) -> Option<(Vec<u8>, Trace)> {
-    let (former, former_source, how_before) = match (Author::of(current, trace), trace) {
-        (Author::Nobody, _) => (current, None, How::New),
-        (Author::Decap, Some(trace)) => match existing {
-            Existing::Skip => return None,
-            _ => (
-                trace.former.as_deref(),
-                trace.former_source.clone(),
-                trace.how,
-            ),
-        },
-        _ => match existing {
-            Existing::Skip | Existing::Ours => return None,
-            _ => (current, None, How::New),
-        },
-    };
+    let known = trace;
+    let (former, former_source, how_before) =
+        match (Author::for_writer(current, trace, by_hand), trace) {
+            (Author::Nobody, _) => (current, None, How::New),
+            (Author::Decap, Some(trace)) => match existing {
+                Existing::Skip => return None,
+                _ => (
+                    trace.former.as_deref(),
+                    trace.former_source.clone(),
+                    trace.how,
+                ),
+            },
+            _ => match existing {
+                Existing::Skip | Existing::Ours => return None,
+                _ => (current, None, How::New),
+            },
+        };
     let has_former = former.is_some_and(|former| !is_blank(former));
     let how = match existing {
         _ if !has_former => How::New,
@@ -131,6 +145,11 @@ pub fn decide(
         how,
         former: former.map(<[u8]>::to_vec),
         former_source,
+        // Words that a person left as they were are not that person's.
+        by_hand: match known {
+            Some(trace) if current == Some(&text[..]) => trace.by_hand,
+            _ => by_hand,
+        },
     };
     Some((text, trace))
 }
@@ -167,7 +186,7 @@ mod tests {
 
     fn decided(current: Option<&str>, trace: Option<&Trace>, existing: Existing) -> Option<String> {
         let current = current.map(str::as_bytes);
-        let (text, _) = decide(current, trace, existing, b"a dog")?;
+        let (text, _) = decide(current, trace, existing, b"a dog", false)?;
         Some(String::from_utf8(text).unwrap())
     }
 
@@ -195,7 +214,7 @@ mod tests {
             assert_eq!(text.as_deref(), expected);
         }
         // decap's words, edited.
-        let (_, trace) = decide(None, None, Existing::Ours, b"a cat").unwrap();
+        let (_, trace) = decide(None, None, Existing::Ours, b"a cat", false).unwrap();
         assert_eq!(decided(Some("a cat!"), Some(&trace), Existing::Ours), None);
         let text = decided(Some("a cat"), Some(&trace), Existing::Ours);
         assert_eq!(text.as_deref(), Some("a dog"));
@@ -203,9 +222,26 @@ mod tests {
     }
 
     #[test]
+    fn words_chosen_by_hand_are_a_persons_until_others_are_chosen() {
+        let (text, trace) = decide(None, None, Existing::Ours, b"my cat", true).unwrap();
+        let current = Some(&text[..]);
+        assert_eq!(decided(Some("my cat"), Some(&trace), Existing::Ours), None);
+        let again = decide(current, Some(&trace), Existing::Ours, b"our cat", true);
+        assert_eq!(again.unwrap().0, b"our cat");
+        let (_, over) =
+            decide(current, Some(&trace), Existing::Overwrite, b"a cat", false).unwrap();
+        assert_eq!(over.former.as_deref(), current);
+        assert_eq!(
+            Author::of(current, Some(&trace)),
+            Author::Decap,
+            "it can be taken back"
+        );
+    }
+
+    #[test]
     fn decaps_words_stand_once_beside_a_persons() {
         let former = Some(&b"my dog"[..]);
-        let (text, trace) = decide(former, None, Existing::Append, b"a cat").unwrap();
+        let (text, trace) = decide(former, None, Existing::Append, b"a cat", false).unwrap();
         assert_eq!(text, b"my dog a cat");
         for (existing, expected) in ALL.into_iter().zip([
             None,

@@ -30,6 +30,7 @@ fn write(bytes: &[u8], existing: Existing) -> Result<EditedPhoto, InputFault> {
             existing,
             model: "tiny",
             run: "run",
+            by_hand: false,
         },
     )
 }

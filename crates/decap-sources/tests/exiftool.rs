@@ -51,6 +51,7 @@ fn caption(fields: &[Field]) -> CaptionToWrite<'_> {
         existing: Existing::Ours,
         model: "tiny",
         run: "fd4d107ff86a78ff1ef820626ca5d13b",
+        by_hand: false,
     }
 }
 

@@ -24,6 +24,7 @@ fn caption(existing: Existing) -> CaptionToWrite<'static> {
         existing,
         model: "tiny",
         run: "run",
+        by_hand: false,
     }
 }
 
@@ -34,6 +35,7 @@ fn text(words: &str, existing: Existing) -> TextToWrite<'_> {
         existing,
         model: "tiny",
         run: "run",
+        by_hand: false,
     }
 }
 

@@ -52,14 +52,14 @@ pub struct CaptionArgs {
     #[arg(long, value_name = "P|auto", value_parser = min_confidence)]
     pub min_confidence: Option<MinConfidence>,
     /// Print one JSON object a line.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub json: bool,
     /// Look into folders within folders.
     #[arg(short, long)]
     pub recursive: bool,
     /// Write to this file instead of standard output; it appears when all is done. A name in .jsonl gets
     /// JSON lines, one in .csv or .tsv a table.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "dry_run")]
     pub output: Option<PathBuf>,
     /// Keep what an interrupted run with the same --output wrote, and do the rest.
     #[arg(long, requires = "output")]

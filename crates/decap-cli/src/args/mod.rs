@@ -41,7 +41,7 @@ pub use search::SearchArgs;
 #[cfg(feature = "serve")]
 pub use serve::{LogArg, ServeArgs};
 pub use train::{PrefixArg, PresetArg, TrainArgs, VocabularyArg};
-pub use write::WriteArg;
+pub use write::{PlaceArgs, WriteArg, WriteTableArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -106,6 +106,8 @@ pub enum Command {
     Caption(CaptionArgs),
     /// Caption one archive or table into one file, which appears whole or not at all.
     CaptionShard(CaptionShardArgs),
+    /// Write the captions of a table into its photos.
+    Write(WriteTableArgs),
     /// Turn photos or sentences into unit vectors.
     Embed(EmbedArgs),
     /// Train a captioner from a text file of captions.

@@ -1,16 +1,17 @@
-//! What `caption` writes into photos and beside them, and how it words it.
+//! What is written into photos and beside them, and how it is worded; `write`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use decap_sources::sidecar::XmpName;
 use decap_sources::{Effect, Existing, Times};
 
-use super::count::at_least_one;
+use super::count::{at_least_one, mebibytes};
 
+/// Where a caption is written, and what becomes of one that is there.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Writing into photos")]
-pub struct WriteArgs {
+pub struct PlaceArgs {
     /// Write each caption where programs look for it: xmp (also for iptc and exif), sidecar (a text file
     /// beside the photo). Several with commas between them.
     #[arg(
@@ -37,8 +38,43 @@ pub struct WriteArgs {
     #[arg(long, requires = "change")]
     pub keep_times: bool,
     /// Print what would be written or taken back, a line a photo, and change nothing.
-    #[arg(long, requires = "change", conflicts_with_all = ["output", "json"])]
+    #[arg(long, requires = "change")]
     pub dry_run: bool,
+    /// Cut captions to this many characters, at a word.
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub max_chars: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    decap caption photos/ --output captions.csv      then edit captions.csv\n  \
+    decap write captions.csv --write xmp --dry-run\n  \
+    decap write captions.csv --write xmp --alt-text\n  \
+    decap caption photos/ --undo                     takes back what was written\n\n\
+    Rows that were edited count as a person's words: `decap caption --write` leaves them alone.")]
+pub struct WriteTableArgs {
+    /// A table of photos and captions: .csv, .tsv or .jsonl, as `caption --output` writes it.
+    #[arg(value_name = "TABLE")]
+    pub table: PathBuf,
+    /// The column that holds the photos' paths (default: `path`, `file_name` or another usual name).
+    #[arg(long, value_name = "NAME")]
+    pub column: Option<String>,
+    /// The column that holds the captions (default: `caption`, `text` or another usual name).
+    #[arg(long, value_name = "NAME")]
+    pub caption_column: Option<String>,
+    /// Largest photo, in MiB.
+    #[arg(long = "max-file-mib", default_value = "512", value_name = "MIB", value_parser = mebibytes)]
+    pub max_file_bytes: u64,
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// What `caption` writes into photos, and how it words it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Writing into photos")]
+pub struct WriteArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Take back what decap wrote into these photos and beside them; what a person has edited since stays.
     #[arg(long, group = "change", conflicts_with_all = ["write", "output", "json", "template", "max_chars"])]
     pub undo: bool,
@@ -46,9 +82,6 @@ pub struct WriteArgs {
     /// stem, date, evidence, score. What stands in brackets is left out where a field in it is empty.
     #[arg(long, value_name = "TEXT")]
     pub template: Option<String>,
-    /// Cut captions to this many characters, at a word.
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
-    pub max_chars: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -85,7 +118,7 @@ pub enum SidecarNameArg {
     Lightroom,
 }
 
-impl WriteArgs {
+impl PlaceArgs {
     /// What happens to the time of a photo.
     pub fn times(&self) -> Times {
         match self.keep_times {

@@ -5,7 +5,6 @@ mod counts;
 mod form;
 mod undo;
 mod wording;
-mod writer;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -31,10 +30,10 @@ use crate::output::{self, Destination, Output, Own, Start};
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
+use crate::writer::{Words, Writer, Written};
 use counts::Counts;
 use form::LineForm;
 use wording::Wording;
-use writer::{Writer, Written};
 
 /// From this number of inputs on, what speeds up each projection pays.
 const MANY_INPUTS: usize = 16;
@@ -73,7 +72,12 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     let read = read_options(args);
     let run_key = run_key(&captioner, args, &options, &read, &wording)?;
     let least = least_confidence(args.min_confidence, &captioner)?;
-    let writer = Writer::of(args, &captioner.description().name, run_key.as_str());
+    let words = Words {
+        model: &captioner.description().name,
+        run: run_key.as_str(),
+        by_hand: false,
+    };
+    let writer = Writer::of(&args.write.place, args.limits.max_file_bytes, words);
     if let Some(path) = &args.failures {
         let typed = args.paths.iter().chain(&args.output).map(PathBuf::as_path);
         output::check(path, typed, &Own::JsonWith(&["error"]))?;

@@ -7,12 +7,12 @@ use decap_sources::metadata::Outcome;
 use decap_sources::sidecar::TextSidecars;
 use decap_sources::{Effect, PlaceOptions, undo_at};
 
-use super::writer::field_name;
 use crate::args::CaptionArgs;
 use crate::failure::{Failure, Outcome as RunOutcome, complaint};
 use crate::inputs::{Depth, Finder};
 use crate::name;
 use crate::print;
+use crate::writer::field_name;
 
 /// Runs the command.
 pub fn run(args: &CaptionArgs) -> Result<RunOutcome, Failure> {
@@ -22,8 +22,8 @@ pub fn run(args: &CaptionArgs) -> Result<RunOutcome, Failure> {
     };
     let place = PlaceOptions {
         file_bytes: args.limits.max_file_bytes,
-        times: args.write.times(),
-        effect: args.write.effect(),
+        times: args.write.place.times(),
+        effect: args.write.place.effect(),
         ..PlaceOptions::default()
     };
     let mut texts = TextSidecars::default();

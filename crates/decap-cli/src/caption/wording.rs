@@ -35,7 +35,7 @@ impl Wording {
         }
         Ok(Self {
             template,
-            max_chars: args.write.max_chars,
+            max_chars: args.write.place.max_chars,
             place: PlaceOptions {
                 file_bytes: args.limits.max_file_bytes,
                 ..PlaceOptions::default()

@@ -36,6 +36,7 @@ impl Marker {
                     how,
                     former,
                     former_source: of("FormerSource"),
+                    by_hand: of("ByHand").is_some(),
                 };
                 traces.push((field, trace));
             }
@@ -69,6 +70,9 @@ impl Marker {
             if let Some(source) = &trace.former_source {
                 put("FormerSource", source.clone());
             }
+            if trace.by_hand {
+                put("ByHand", "yes".to_owned());
+            }
         }
         properties
     }
@@ -77,7 +81,7 @@ impl Marker {
     pub(super) fn names() -> Vec<String> {
         let mut names = vec!["model".to_owned(), "run".to_owned(), "added".to_owned()];
         for field in Field::ALL {
-            let all = ["Digest", "How", "Former", "FormerSource"];
+            let all = ["Digest", "How", "Former", "FormerSource", "ByHand"];
             names.extend(all.map(|what| property(field, what)));
         }
         names
@@ -198,6 +202,7 @@ mod tests {
                 how: How::Append,
                 former: Some(b"my dog".to_vec()),
                 former_source: Some("my&#32;dog".into()),
+                by_hand: field == Field::Exif,
             };
             marker.remember(field, trace);
         }

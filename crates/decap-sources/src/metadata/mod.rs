@@ -103,6 +103,8 @@ pub struct CaptionToWrite<'a> {
     pub model: &'a str,
     /// The key of the run that made them.
     pub run: &'a str,
+    /// Whether a person chose the words: [`Existing::Ours`] replaces them only by others that a person chose.
+    pub by_hand: bool,
 }
 
 /// What a photo says of itself.
@@ -167,6 +169,7 @@ pub fn read_caption(bytes: &[u8]) -> Result<FoundCaption, InputFault> {
 ///     existing: Existing::Ours,
 ///     model: "tiny",
 ///     run: "fd4d107ff86a78ff1ef820626ca5d13b",
+///     by_hand: false,
 /// };
 /// let captioned = write_caption(&photo, &caption)?.bytes.unwrap_or_default();
 /// let found = read_caption(&captioned)?;

@@ -70,7 +70,7 @@ impl<'a> Photo<'a> {
             text.map(|text| String::from_utf8_lossy(text).into_owned())
         };
         let by_decap = Field::ALL.into_iter();
-        let by_decap = by_decap.filter(|&field| self.author(field) == Author::Decap);
+        let by_decap = by_decap.filter(|&field| self.author(field, false) == Author::Decap);
         let marker = self.said.marker.as_ref();
         FoundCaption {
             description: self.said.description.text().map(str::to_owned),
@@ -98,7 +98,8 @@ impl<'a> Photo<'a> {
         self.said.marker.as_ref()?.trace(field)
     }
 
-    fn author(&self, field: Field) -> Author {
+    /// Whose words a field has, for somebody who writes such as were chosen by hand, or others.
+    fn author(&self, field: Field, by_hand: bool) -> Author {
         let is_odd = match field {
             Field::Description => self.said.description == Words::Odd,
             Field::AltText => self.said.alt_text == Words::Odd,
@@ -108,15 +109,17 @@ impl<'a> Photo<'a> {
         };
         match is_odd {
             true => Author::Person,
-            false => Author::of(self.text(field), self.trace(field)),
+            false => Author::for_writer(self.text(field), self.trace(field), by_hand),
         }
     }
 
     /// Whether the photo has a caption, in whatever field, that `existing` leaves alone.
-    fn is_described(&self, existing: Existing) -> bool {
+    fn is_described(&self, existing: Existing, by_hand: bool) -> bool {
         let has = |author: Author| {
             let captions = [Field::Description, Field::Iptc, Field::Exif];
-            captions.iter().any(|&field| self.author(field) == author)
+            captions
+                .iter()
+                .any(|&field| self.author(field, by_hand) == author)
         };
         match existing {
             Existing::Skip => {
@@ -133,14 +136,15 @@ impl<'a> Photo<'a> {
         let mut outcomes = Vec::new();
         let text = clean(caption.text);
         let alt_text = clean(caption.alt_text);
-        let is_described = self.is_described(caption.existing) || self.has_other_packet;
+        let is_described =
+            self.is_described(caption.existing, caption.by_hand) || self.has_other_packet;
         for &field in caption.fields {
             let words = match field {
                 Field::AltText => alt_text.as_str(),
                 Field::Iptc => crate::wording::cut_to_bytes(&text, iptc::LONGEST_CAPTION),
                 Field::Description | Field::Exif => text.as_str(),
             };
-            let outcome = match self.decide(field, caption.existing, words, is_described) {
+            let outcome = match self.decide(field, caption, words, is_described) {
                 Err(outcome) => outcome,
                 Ok((text, trace)) => {
                     match field {
@@ -188,7 +192,7 @@ impl<'a> Photo<'a> {
     fn decide(
         &self,
         field: Field,
-        existing: Existing,
+        caption: &CaptionToWrite<'_>,
         words: &str,
         is_described: bool,
     ) -> Result<(Vec<u8>, Trace), Outcome> {
@@ -200,7 +204,8 @@ impl<'a> Photo<'a> {
         if !has_place {
             return Err(Outcome::NoPlace);
         }
-        let is_odd = self.author(field) == Author::Person && self.text(field).is_none();
+        let author = self.author(field, caption.by_hand);
+        let is_odd = author == Author::Person && self.text(field).is_none();
         // No words are no caption.
         if words.is_empty() || is_odd || field != Field::AltText && is_described {
             return Err(Outcome::Kept);
@@ -209,11 +214,12 @@ impl<'a> Photo<'a> {
         let existing = match current {
             // What a camera wrote is nobody's words, but comes back all the same.
             Some(text) if field == Field::Exif && is_stock(text) => Existing::Overwrite,
-            _ => existing,
+            _ => caption.existing,
         };
-        let decided = decide(current, self.trace(field), existing, words.as_bytes());
+        let trace = self.trace(field);
+        let decided = decide(current, trace, existing, words.as_bytes(), caption.by_hand);
         let (text, mut trace) = decided.ok_or(Outcome::Kept)?;
-        if self.author(field) != Author::Decap {
+        if author != Author::Decap {
             match field {
                 Field::Description => trace.former_source = self.said.sources[0].clone(),
                 Field::AltText => trace.former_source = self.said.sources[1].clone(),

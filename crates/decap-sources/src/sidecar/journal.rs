@@ -38,6 +38,9 @@ pub(super) struct Line {
     pub model: String,
     /// The key of the run that made them.
     pub run: String,
+    /// Whether a person chose the words.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
 }
 
 impl Line {
@@ -47,6 +50,7 @@ impl Line {
             how: How::of_name(&self.how)?,
             former: self.former.clone().map(String::into_bytes),
             former_source: None,
+            by_hand: self.by_hand,
         })
     }
 }

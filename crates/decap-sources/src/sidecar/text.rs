@@ -49,6 +49,8 @@ pub struct TextToWrite<'a> {
     pub model: &'a str,
     /// The key of the run that made them.
     pub run: &'a str,
+    /// Whether a person chose the words, as in [`CaptionToWrite`](crate::metadata::CaptionToWrite).
+    pub by_hand: bool,
 }
 
 impl TextSidecars {
@@ -95,6 +97,7 @@ impl TextSidecars {
             trace.as_ref(),
             caption.existing,
             caption.text.as_bytes(),
+            caption.by_hand,
         );
         // No words are no caption.
         let decided = decided.filter(|_| !is_blank(caption.text.as_bytes()));
@@ -122,6 +125,7 @@ impl TextSidecars {
             former,
             model: caption.model.to_owned(),
             run: caption.run.to_owned(),
+            by_hand: caption.by_hand,
         })?;
         match &before {
             Some(file) => file.replace(&path, &text, Times::New)?,

@@ -36,8 +36,8 @@ impl SourceKind {
         }
     }
 
-    /// Whether its photos lie within it: they have no path that a caption could be written to.
-    pub fn is_archive(self) -> bool {
-        matches!(self, Self::Tar | Self::Zip)
+    /// Whether it lists photos that lie elsewhere.
+    pub fn is_table(self) -> bool {
+        matches!(self, Self::Delimited(_) | Self::JsonLines)
     }
 }

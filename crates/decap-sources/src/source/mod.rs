@@ -20,6 +20,7 @@ use decap::{Error, Input, InputFault, Result};
 use parser_guard::guarded;
 
 pub use kind::SourceKind;
+pub use table::{CaptionedRow, for_each_caption};
 
 /// Photos that are read ahead, beside the one that is being looked at.
 const AHEAD: usize = 2;
@@ -32,6 +33,8 @@ pub struct SourceOptions {
     pub file_bytes: u64,
     /// The column of a table that holds paths; a usual name where there is none.
     pub column: Option<String>,
+    /// The column of a table that holds captions; a usual name where there is none.
+    pub caption_column: Option<String>,
 }
 
 impl Default for SourceOptions {
@@ -39,6 +42,7 @@ impl Default for SourceOptions {
         Self {
             file_bytes: 512 << 20,
             column: None,
+            caption_column: None,
         }
     }
 }

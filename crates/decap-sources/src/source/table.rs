@@ -1,6 +1,6 @@
 //! Photos that a table lists: by a column of CSV and TSV files, by a key of JSON lines.
 
-use std::cell::Cell;
+use std::cell::Cell as Shared;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use decap::{Error, Input, InputFault, Result};
 use serde_json::{Map, Value};
 
-use super::{Ended, Give, SourceOptions};
+use super::{Ended, Give, SourceKind, SourceOptions};
 
 /// Names of columns that hold paths, the likeliest first.
 const PATH_COLUMNS: &[&str] = &[
@@ -24,11 +24,116 @@ const PATH_COLUMNS: &[&str] = &[
     "photo",
 ];
 
+/// Names of columns that hold captions, the likeliest first.
+const CAPTION_COLUMNS: &[&str] = &["caption", "text", "description", "alt_text", "title"];
+
 /// Longest row, in bytes: evidence and all.
 const LONGEST_ROW: u64 = 16 << 20;
 
 /// How many names of columns a message offers.
 const MOST_NAMES: usize = 12;
+
+/// Columns of a table, by what they hold.
+#[derive(Clone, Copy)]
+enum Column<'o> {
+    /// Paths of photos.
+    Paths(&'o SourceOptions),
+    /// Captions.
+    Captions(&'o SourceOptions),
+}
+
+impl<'o> Column<'o> {
+    fn typed(self) -> Option<&'o str> {
+        match self {
+            Self::Paths(options) => options.column.as_deref(),
+            Self::Captions(options) => options.caption_column.as_deref(),
+        }
+    }
+
+    fn usual(self) -> &'static [&'static str] {
+        match self {
+            Self::Paths(_) => PATH_COLUMNS,
+            Self::Captions(_) => CAPTION_COLUMNS,
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::Paths(_) => "a column of paths, such as `path` or `file_name`",
+            Self::Captions(_) => "a column of captions, such as `caption` or `text`",
+        }
+    }
+
+    /// Its place among `names`.
+    fn find(self, path: &Path, names: &[String]) -> Result<usize> {
+        let find = |wanted: &str| {
+            names
+                .iter()
+                .position(|name| name.eq_ignore_ascii_case(wanted))
+        };
+        let found = match self.typed() {
+            Some(typed) => find(typed),
+            None => self.usual().iter().find_map(|usual| find(usual)),
+        };
+        found.ok_or_else(|| {
+            let wanted = match self.typed() {
+                Some(typed) => format!("a column `{typed}`"),
+                None => self.what().to_owned(),
+            };
+            let shown: Vec<String> = names
+                .iter()
+                .take(MOST_NAMES)
+                .map(|name| format!("`{}`", name.chars().take(40).collect::<String>()))
+                .collect();
+            text_fault(path, format!("expected {wanted}, got {}", shown.join(", ")))
+        })
+    }
+}
+
+/// A photo and its caption, as a table has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptionedRow {
+    /// The photo.
+    pub photo: PathBuf,
+    /// Its caption, which may be empty.
+    pub caption: String,
+}
+
+/// Calls `each` with the photo and the caption of each row of the table at `path`, in order; with an error
+/// where a row names no photo.
+///
+/// # Errors
+/// Where `path` is no table or cannot be read, or lacks one of the columns; and what `each` returns.
+pub fn for_each_caption<E: From<Error>>(
+    path: &Path,
+    kind: SourceKind,
+    options: &SourceOptions,
+    mut each: impl FnMut(Result<CaptionedRow>) -> Result<(), E>,
+) -> Result<(), E> {
+    let columns = [Column::Paths(options), Column::Captions(options)];
+    let mut give = |line: u64, cells: [Cell<'_>; 2]| {
+        let [photo, caption] = cells;
+        each(photo.and_then(|cell| {
+            let photo = path_of_cell(path, line, cell)?;
+            // A row without a caption is no fault: it was left out, or could not be had.
+            let caption = caption.map(|cell| String::from_utf8_lossy(cell).into_owned());
+            Ok(CaptionedRow {
+                photo,
+                caption: caption.unwrap_or_default(),
+            })
+        }))
+    };
+    match kind {
+        SourceKind::Delimited(delimiter) => delimited_rows(path, delimiter, columns, &mut give),
+        SourceKind::JsonLines => json_rows(path, columns, &mut give),
+        SourceKind::Tar | SourceKind::Zip => {
+            Err(text_fault(path, "expected a table, got an archive".to_owned()).into())
+        }
+    }
+}
+
+/// What a row has in a column, or what is wrong with it.
+type Cell<'c> = Result<&'c [u8]>;
 
 /// Gives the photo of each row of the table at `path`, whose first row names its columns.
 ///
@@ -40,8 +145,44 @@ pub(super) fn read_delimited(
     options: &SourceOptions,
     give: &mut Give<'_>,
 ) -> Result<(), Ended> {
+    let columns = [Column::Paths(options)];
+    delimited_rows(
+        path,
+        delimiter,
+        columns,
+        &mut |line, [cell]: [Cell<'_>; 1]| {
+            give(cell.and_then(|cell| photo_of_cell(path, line, cell)))
+        },
+    )
+}
+
+/// Gives the photo of each line of the JSON lines at `path`.
+///
+/// # Errors
+/// As [`read_delimited`].
+pub(super) fn read_json_lines(
+    path: &Path,
+    options: &SourceOptions,
+    give: &mut Give<'_>,
+) -> Result<(), Ended> {
+    json_rows(
+        path,
+        [Column::Paths(options)],
+        &mut |line, [cell]: [Cell<'_>; 1]| {
+            give(cell.and_then(|cell| photo_of_cell(path, line, cell)))
+        },
+    )
+}
+
+/// Gives each row's line and its cells in `columns`.
+fn delimited_rows<const N: usize, E: From<Error>>(
+    path: &Path,
+    delimiter: u8,
+    columns: [Column<'_>; N],
+    give: &mut dyn FnMut(u64, [Cell<'_>; N]) -> Result<(), E>,
+) -> Result<(), E> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
-    let left = Rc::new(Cell::new(LONGEST_ROW));
+    let left = Rc::new(Shared::new(LONGEST_ROW));
     // It leaves a byte order mark out, and takes all ends of lines.
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
@@ -58,13 +199,18 @@ pub(super) fn read_delimited(
         .iter()
         .map(|name| String::from_utf8_lossy(name).trim().to_owned())
         .collect();
-    let column = column(path, &names, options)?;
+    let mut places = [0; N];
+    for (place, column) in places.iter_mut().zip(columns) {
+        *place = column.find(path, &names)?;
+    }
     let mut row = csv::ByteRecord::new();
     while reader.read_byte_record(&mut row).map_err(broken)? {
         left.set(LONGEST_ROW);
         let line = row.position().map_or(0, csv::Position::line);
-        let cell = row.get(column).unwrap_or_default();
-        give(photo_of_cell(path, line, cell))?;
+        give(
+            line,
+            places.map(|place| Ok(row.get(place).unwrap_or_default())),
+        )?;
     }
     Ok(())
 }
@@ -73,7 +219,7 @@ pub(super) fn read_delimited(
 /// whole file for one cell.
 struct RowBounded {
     inner: File,
-    left: Rc<Cell<u64>>,
+    left: Rc<Shared<u64>>,
 }
 
 impl Read for RowBounded {
@@ -86,19 +232,16 @@ impl Read for RowBounded {
     }
 }
 
-/// Gives the photo of each line of the JSON lines at `path`.
-///
-/// # Errors
-/// As [`read_delimited`].
-pub(super) fn read_json_lines(
+/// Gives each line's number and the texts of its keys `columns`.
+fn json_rows<const N: usize, E: From<Error>>(
     path: &Path,
-    options: &SourceOptions,
-    give: &mut Give<'_>,
-) -> Result<(), Ended> {
+    columns: [Column<'_>; N],
+    give: &mut dyn FnMut(u64, [Cell<'_>; N]) -> Result<(), E>,
+) -> Result<(), E> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
     let mut reader = BufReader::new(file);
     let mut bytes = Vec::new();
-    let mut key: Option<String> = None;
+    let mut is_first = true;
     for line in 1.. {
         bytes.clear();
         let mut row = reader.by_ref().take(LONGEST_ROW + 1);
@@ -117,53 +260,38 @@ pub(super) fn read_json_lines(
         }
         let Ok(record) = serde_json::from_slice::<Map<String, Value>>(text) else {
             let message = format!("line {line}: expected a JSON object, got something else");
-            give(Err(text_fault(path, message)))?;
+            give(
+                line,
+                std::array::from_fn(|_| Err(text_fault(path, message.clone()))),
+            )?;
             continue;
         };
-        if key.is_none() {
-            let names: Vec<String> = record.keys().cloned().collect();
-            let place = column(path, &names, options)?;
-            key = names.into_iter().nth(place);
+        let names: Vec<String> = record.keys().cloned().collect();
+        let places = columns.map(|column| column.find(path, &names));
+        // The first row tells whether this is a table of photos; others may lack what they like.
+        if is_first {
+            columns[0].find(path, &names)?;
         }
-        let key = key.as_deref().unwrap_or_default();
-        give(match record.get(key) {
-            Some(Value::String(cell)) => photo_of_cell(path, line, cell.as_bytes()),
-            _ => {
-                let message = format!("line {line}: expected a path in `{key}`, got none");
-                Err(text_fault(path, message))
-            }
-        })?;
+        is_first = false;
+        give(
+            line,
+            places.map(|place| {
+                let key = &names[place?];
+                let cell = record.get(key).and_then(Value::as_str).map(str::as_bytes);
+                let message = || format!("line {line}: expected a text in `{key}`, got none");
+                cell.ok_or_else(|| text_fault(path, message()))
+            }),
+        )?;
     }
     Ok(())
 }
 
-/// The place of the column that holds paths.
-fn column(path: &Path, names: &[String], options: &SourceOptions) -> Result<usize> {
-    let find = |wanted: &str| {
-        names
-            .iter()
-            .position(|name| name.eq_ignore_ascii_case(wanted))
-    };
-    let found = match &options.column {
-        Some(typed) => find(typed),
-        None => PATH_COLUMNS.iter().find_map(|usual| find(usual)),
-    };
-    found.ok_or_else(|| {
-        let wanted = match &options.column {
-            Some(typed) => format!("a column `{typed}`"),
-            None => "a column of paths, such as `path` or `file_name`".to_owned(),
-        };
-        let shown: Vec<String> = names
-            .iter()
-            .take(MOST_NAMES)
-            .map(|name| format!("`{}`", name.chars().take(40).collect::<String>()))
-            .collect();
-        text_fault(path, format!("expected {wanted}, got {}", shown.join(", ")))
-    })
-}
-
 /// The photo that a cell names: as a path from the table's folder where there is one, else from here.
 fn photo_of_cell(table: &Path, line: u64, cell: &[u8]) -> Result<Input> {
+    path_of_cell(table, line, cell).map(Input::from)
+}
+
+fn path_of_cell(table: &Path, line: u64, cell: &[u8]) -> Result<PathBuf> {
     let fault = |message: &str| text_fault(table, format!("line {line}: {message}"));
     let cell = str::from_utf8(cell).map_err(|_| fault("expected a path in UTF-8"))?;
     let cell = cell.trim();
@@ -176,7 +304,7 @@ fn photo_of_cell(table: &Path, line: u64, cell: &[u8]) -> Result<Input> {
     }
     let beside = table.parent().map(|folder| folder.join(cell));
     let path = beside.filter(|path| path.exists());
-    Ok(Input::from(path.unwrap_or_else(|| PathBuf::from(cell))))
+    Ok(path.unwrap_or_else(|| PathBuf::from(cell)))
 }
 
 fn text_fault(path: &Path, message: String) -> Error {

@@ -14,6 +14,7 @@ fn marker() -> Marker {
         how: How::Append,
         former: Some(b"Jo's\n\"dog\"".to_vec()),
         former_source: Some("Jo&#39;s\n&quot;dog&quot;".into()),
+        by_hand: false,
     };
     marker.remember(Field::Description, trace);
     marker

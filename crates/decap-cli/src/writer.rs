@@ -1,4 +1,4 @@
-//! `--write`: captions go into photos and beside them.
+//! Captions that go into photos and beside them: `caption --write`, and `write`.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs;
@@ -11,7 +11,7 @@ use decap_sources::sidecar::{TextSidecars, TextToWrite};
 use decap_sources::wording::cut_at_word;
 use decap_sources::{Effect, Existing, FileStamp, PlaceOptions, write_to};
 
-use crate::args::{CaptionArgs, WriteArg};
+use crate::args::{PlaceArgs, WriteArg};
 use crate::name;
 use crate::print;
 
@@ -28,11 +28,22 @@ pub struct Writer {
     place: PlaceOptions,
     model: String,
     run: String,
+    by_hand: bool,
     texts: TextSidecars,
     stamps: Stamps,
     /// Files of this run: a link may lead to one once more.
     done: HashSet<PathBuf>,
     counts: Counts,
+}
+
+/// Whose words are written.
+pub struct Words<'w> {
+    /// The model's name.
+    pub model: &'w str,
+    /// The key of the run that made them.
+    pub run: &'w str,
+    /// Whether a person chose them.
+    pub by_hand: bool,
 }
 
 /// How many photos there are of each outcome.
@@ -74,8 +85,7 @@ impl Stamps {
 
 impl Writer {
     /// What was typed; nothing where nothing is to be written.
-    pub fn of(args: &CaptionArgs, model: &str, run: &str) -> Option<Self> {
-        let typed = &args.write;
+    pub fn of(typed: &PlaceArgs, file_bytes: u64, words: Words<'_>) -> Option<Self> {
         let has = |place| typed.write.contains(&place);
         let mut fields = Vec::new();
         if [WriteArg::Xmp, WriteArg::Iptc, WriteArg::Exif]
@@ -99,13 +109,14 @@ impl Writer {
             existing: typed.existing.existing(),
             alt_text_chars: typed.max_chars.unwrap_or(ALT_TEXT_CHARS),
             place: PlaceOptions {
-                file_bytes: args.limits.max_file_bytes,
+                file_bytes,
                 times: typed.times(),
                 xmp_name: typed.sidecar_name.xmp_name(),
                 effect: typed.effect(),
             },
-            model: model.to_owned(),
-            run: run.to_owned(),
+            model: words.model.to_owned(),
+            run: words.run.to_owned(),
+            by_hand: words.by_hand,
             texts: TextSidecars::default(),
             stamps: Stamps::default(),
             done: HashSet::new(),
@@ -143,6 +154,7 @@ impl Writer {
                 existing: self.existing,
                 model: &self.model,
                 run: &self.run,
+                by_hand: self.by_hand,
             };
             let file = fs::canonicalize(photo).unwrap_or_else(|_| photo.to_path_buf());
             let stamp = stamp.filter(|_| !self.done.contains(&file));
@@ -164,6 +176,7 @@ impl Writer {
                 existing: self.existing,
                 model: &self.model,
                 run: &self.run,
+                by_hand: self.by_hand,
             };
             let outcome = self.texts.write(photo, &caption, self.place.effect)?;
             written.note("sidecar", outcome.outcome);
