@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use decap::output::{probe, refuse_input};
+use decap::output::{probe, refuse_input, write_atomically};
 use decap::{Error, RunKey};
+use decap_sources::finished::{Brought, FinishedForm};
 
 use crate::failure::Failure;
 use crate::name;
@@ -215,6 +216,35 @@ impl Output {
             }
         }
         Ok(())
+    }
+
+    /// Brings the lines into another form, under the file's name. Where that fails they are kept as they are.
+    ///
+    /// # Errors
+    /// Where the form cannot hold them, or the disk does not take it.
+    pub fn finish_as(self, form: FinishedForm) -> Result<Option<Brought>, Failure> {
+        let Sink::Partial {
+            mut file,
+            partial,
+            finished,
+        } = self.sink
+        else {
+            return Ok(None);
+        };
+        file.seek(SeekFrom::Start(0))
+            .map_err(|source| Error::io(&partial, source))?;
+        let mut brought = Brought::default();
+        let written = write_atomically(&finished, |out| {
+            brought = form.write(BufReader::new(&mut file), &finished, out)?;
+            Ok(())
+        });
+        written.map_err(|error| {
+            let remedy = format!("the captions are in {}, as JSON lines", partial.display());
+            Failure::WithRemedy(error, remedy.into())
+        })?;
+        let _no_more = fs::remove_file(&partial);
+        let _no_more = fs::remove_file(run_file(&partial));
+        Ok(Some(brought))
     }
 
     /// Gives the file its name.

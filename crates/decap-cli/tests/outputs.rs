@@ -170,11 +170,7 @@ fn the_name_of_an_output_decides_its_form() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(rows(&path("x.txt"))[0].contains('\t'));
 
-    for (name, more) in [
-        ("x.json", &[][..]),
-        ("x.parquet", &[]),
-        ("y.csv", &["--json"]),
-    ] {
+    for (name, more) in [("x.parquet", &[][..]), ("y.csv", &["--json"])] {
         let output = caption(&path(name), more);
         assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
         assert!(!path(name).exists());
@@ -489,4 +485,155 @@ fn a_lost_standard_output_is_no_panic() {
         );
         assert_eq!(output.status.code(), Some(1), "{args:?}");
     }
+}
+
+/// Photos in a folder called `photos`.
+fn photos_in(folder: &Path, names: &[(&str, &str)]) -> std::path::PathBuf {
+    let photos = folder.join("photos");
+    fs::create_dir(&photos).unwrap();
+    for (name, of) in names {
+        fs::copy(photo(of), photos.join(name)).unwrap();
+    }
+    photos
+}
+
+#[test]
+fn finished_forms_are_coco_results_and_metadata_of_an_image_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos_in(
+        folder.path(),
+        &[
+            ("COCO_val2014_000000000042.webp", "cat"),
+            ("boat.webp", "boat"),
+        ],
+    );
+    fs::write(photos.join("cut.jpg"), b"\xff\xd8\xff\xe0").unwrap();
+    let results = folder.path().join("results.json");
+    let output = decap(&["caption", text(&photos), "-o", text(&results)]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("not in the file: 1"), "{said}");
+    let list = json(&fs::read_to_string(&results).unwrap());
+    assert_eq!(list[0]["image_id"], 42);
+    assert_eq!(list[1]["image_id"], "boat.webp");
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    assert!(!folder.path().join("results.json.partial").exists());
+    // It may be another program's: nothing in it says otherwise.
+    refused(&["caption", text(&photos), "-o", text(&results)]);
+
+    fs::remove_file(photos.join("cut.jpg")).unwrap();
+    let metadata = photos.join("metadata.jsonl");
+    decap_well(&["caption", text(&photos), "-o", text(&metadata)]);
+    let lines = rows(&metadata);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(json(&lines[1])["file_name"], "boat.webp");
+    assert_eq!(json(&lines[1])["text"], list[1]["caption"]);
+}
+
+#[test]
+fn a_gallery_is_a_page_beside_its_captions() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos_in(folder.path(), &[("cat.webp", "cat"), ("<b>.webp", "boat")]);
+    fs::write(photos.join("cut.jpg"), b"\xff\xd8\xff\xe0").unwrap();
+    let gallery = folder.path().join("gallery");
+    let run = ["caption", text(&photos), "--gallery", text(&gallery)];
+    for _ in 0..2 {
+        let output = decap(&run);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stdout(&output).is_empty());
+        assert!(
+            stderr(&output).contains("index.html"),
+            "{}",
+            stderr(&output)
+        );
+    }
+    let page = fs::read_to_string(gallery.join("index.html")).unwrap();
+    assert!(!page.contains("<b>.webp"), "names are no markup");
+    let (_, data) = page.split_once("id=\"data\">").unwrap();
+    let data = json(data.split_once("</script>").unwrap().0);
+    assert_eq!(data["title"], "Captions of photos");
+    let shown = data["photos"].as_array().unwrap();
+    assert_eq!(shown.len(), 3);
+    for one in shown {
+        let is_cut = one["path"].as_str().unwrap().ends_with("cut.jpg");
+        assert_eq!(one["error"].is_string(), is_cut);
+        assert_eq!(one["caption"].is_string(), !is_cut);
+        match one["small"].as_str() {
+            Some(small) => {
+                let small = fs::read(gallery.join(small)).unwrap();
+                assert!(small.starts_with(b"\xff\xd8\xff"));
+            }
+            None => assert!(is_cut),
+        }
+    }
+    let said = refused(&["caption", text(&photos), "--gallery", text(&photos)]);
+    assert!(said.contains("choose another"), "{said}");
+    refused(&["caption", text(&photos), "--gallery", "g", "-o", "x.csv"]);
+}
+
+#[test]
+fn an_edited_table_goes_back_into_the_photos() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos_in(
+        folder.path(),
+        &[("a.webp", "cat"), ("b.webp", "boat"), ("c.webp", "bear")],
+    );
+    let table = folder.path().join("captions.csv");
+    decap_well(&[
+        "caption",
+        text(&photos),
+        "--write",
+        "xmp",
+        "-o",
+        text(&table),
+    ]);
+    let edited: Vec<String> = rows(&table)
+        .into_iter()
+        .enumerate()
+        .map(|(place, row)| {
+            let path = row.split(',').next().unwrap().to_owned();
+            match place {
+                1 => format!("{path},\"Our cat, Molly\",0"),
+                2 => format!("{path},,0"),
+                _ => row,
+            }
+        })
+        .chain([format!("{},a ghost,0", text(&photos.join("gone.webp")))])
+        .collect();
+    let table = file(folder.path(), "edited.csv", edited.join("\r\n"));
+
+    let written = |of: &str| fs::read(photos.join(of)).unwrap();
+    let before = written("a.webp");
+    let plan = decap(&["write", text(&table), "--write", "xmp", "--dry-run"]);
+    assert_eq!(plan.status.code(), Some(1), "a photo is missing");
+    assert!(stdout(&plan).contains("would write xmp\tOur cat, Molly"));
+    assert_eq!(written("a.webp"), before);
+
+    let output = decap(&["write", text(&table), "--write", "xmp"]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("wrote captions of 1 photo; 1 photo had theirs"),
+        "{said}"
+    );
+    assert!(said.contains("rows without a caption: 1"), "{said}");
+    assert!(said.contains("gone.webp"), "{said}");
+    let has_words = |of: &str| String::from_utf8_lossy(&written(of)).contains("Our cat, Molly");
+    assert!(has_words("a.webp"));
+
+    // They are a person's now, until they are taken back.
+    let output = decap(&["caption", text(&photos), "--write", "xmp"]);
+    assert!(stderr(&output).contains("left 1 photo with other captions alone"));
+    assert!(has_words("a.webp"));
+    decap_well(&["caption", text(&photos), "--undo"]);
+    assert_eq!(written("a.webp"), fs::read(photo("cat")).unwrap());
+
+    let said = refused(&["write", text(&table)]);
+    assert!(said.contains("--write xmp"), "{said}");
+    let other = file(folder.path(), "other.csv", "path,words\na.webp,a cat\n");
+    let output = decap(&["write", text(&other), "--write", "xmp"]);
+    assert!(
+        stderr(&output).contains("a column of captions"),
+        "{}",
+        stderr(&output)
+    );
 }

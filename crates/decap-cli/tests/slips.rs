@@ -235,7 +235,7 @@ fn an_interrupted_captioning_is_taken_up_where_it_was() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(
-        stderr(&output).contains("--resume does the rest"),
+        stderr(&output).contains("to do the rest: ") && stderr(&output).contains(" --resume"),
         "{}",
         stderr(&output)
     );

@@ -218,7 +218,7 @@ fn failures_are_listed_summed_up_and_tried_again() {
     let output = decap(&run);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(said.contains("captioned 1, failed 1, in "), "{said}");
+    assert!(said.contains("captioned 1 of 2; 1 failed"), "{said}");
     let lines = fs::read_to_string(&failed).unwrap();
     assert_eq!(lines.lines().count(), 1);
     assert_eq!(json(&lines)["path"], text(&path("cut.jpg")));

@@ -36,6 +36,8 @@
 
 mod captions;
 mod evaluator;
+mod gallery;
+mod html;
 mod kept;
 mod photos;
 mod published;
@@ -48,6 +50,7 @@ pub use evaluator::{
     ClipScores, ClipScoring, Evaluator, MetricOptions, System, SystemComparison, clip_score_note,
     compare_systems,
 };
+pub use gallery::Gallery;
 pub use photos::{EncodedPhotos, PhotoFailure, PhotoOptions, encode_photos};
 pub use published::{Benchmark, PublishedRow};
 pub use report::{Report, ReportModel, check_report_folder, check_report_model};

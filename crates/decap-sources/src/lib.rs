@@ -2,10 +2,11 @@
 //! without touching what people wrote.
 //!
 //! [`source`] reads archives and tables one photo after the other, [`shard`] captions one of them as a
-//! whole. [`record`] is the form of a caption's line.
+//! whole. [`record`] is the form of a caption's line, [`finished`] has others for whole files.
 //! [`metadata`] works on bytes. [`write_to`] and [`undo_at`] work on photos' files, and
 //! [`sidecar::TextSidecars`] on texts beside them. [`wording`] is how a caption is worded there.
 
+pub mod finished;
 pub mod metadata;
 pub mod name;
 pub mod record;

@@ -8,6 +8,7 @@ use crate::input::Input;
 use crate::pipeline::{ReadOptions, embed_batches};
 use decap_encoder::Embeddings;
 use decap_encoder::{Error, Result};
+use decap_media::RgbImage;
 
 /// One input's caption, or why there is none.
 #[derive(Debug)]
@@ -90,6 +91,24 @@ impl Captioner {
         stop: &AtomicBool,
         mut consume: impl FnMut(Captioned) -> Result<(), E>,
     ) -> Result<(), E> {
+        let see = |_: &[RgbImage]| Ok(());
+        self.caption_each_seen(inputs, read, options, stop, see, |one, _| consume(one))
+    }
+
+    /// As [`Captioner::caption_each`], and calls `see` with the pixels of each input, the frames of a video, on the
+    /// thread that decodes it. `consume` gets what it returned, and nothing for an input that could not be read.
+    ///
+    /// # Errors
+    /// As [`Captioner::caption_each`]; an error of `see` stands in the input's place.
+    pub fn caption_each_seen<T: Send, E: From<Error>>(
+        &self,
+        inputs: impl IntoIterator<Item = Input, IntoIter: Send>,
+        read: &ReadOptions,
+        options: &CaptionOptions,
+        stop: &AtomicBool,
+        see: impl Fn(&[RgbImage]) -> Result<T> + Sync,
+        mut consume: impl FnMut(Captioned, Option<T>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let encoder = self.encoder();
         std::thread::scope(|scope| {
             if options.is_by_consensus() {
@@ -98,43 +117,41 @@ impl Captioner {
                     self.phrases();
                 });
             }
-            embed_batches(
-                encoder,
-                inputs,
-                read,
-                stop,
-                |_| Ok(()),
-                |batch| {
-                    let mut embeddings = Embeddings::empty(encoder.width());
-                    for (embedding, ()) in batch.iter().filter_map(|one| one.result.as_ref().ok()) {
-                        embeddings.push(embedding)?;
-                    }
-                    let (captions, together) = self.caption_embeddings(&embeddings, options)?;
-                    let share = 1.0 / captions.len().max(1) as f64;
-                    let mut captions = captions.into_iter();
-                    for one in batch {
-                        let timings = Timings {
-                            decode_ms: one.decode_ms,
-                            encode_ms: one.encode_ms,
-                            project_ms: together.project_ms * share,
-                            generate_ms: together.generate_ms * share,
-                            choose_ms: together.choose_ms * share,
-                        };
-                        let written = |_| {
-                            let missing =
-                                || Error::Usage("expected a caption for each embedding".into());
-                            captions.next().ok_or_else(missing)
-                        };
-                        consume(Captioned {
-                            input: one.input,
-                            result: one.result.and_then(written),
-                            warnings: one.warnings,
-                            timings,
-                        })?;
-                    }
-                    Ok(())
-                },
-            )
+            embed_batches(encoder, inputs, read, stop, see, |batch| {
+                let mut embeddings = Embeddings::empty(encoder.width());
+                for (embedding, _) in batch.iter().filter_map(|one| one.result.as_ref().ok()) {
+                    embeddings.push(embedding)?;
+                }
+                let (captions, together) = self.caption_embeddings(&embeddings, options)?;
+                let share = 1.0 / captions.len().max(1) as f64;
+                let mut captions = captions.into_iter();
+                for one in batch {
+                    let timings = Timings {
+                        decode_ms: one.decode_ms,
+                        encode_ms: one.encode_ms,
+                        project_ms: together.project_ms * share,
+                        generate_ms: together.generate_ms * share,
+                        choose_ms: together.choose_ms * share,
+                    };
+                    let mut written = || {
+                        let missing =
+                            || Error::Usage("expected a caption for each embedding".into());
+                        captions.next().ok_or_else(missing)
+                    };
+                    let (result, seen) = match one.result {
+                        Ok((_, seen)) => (written(), Some(seen)),
+                        Err(error) => (Err(error), None),
+                    };
+                    let captioned = Captioned {
+                        input: one.input,
+                        result,
+                        warnings: one.warnings,
+                        timings,
+                    };
+                    consume(captioned, seen)?;
+                }
+                Ok(())
+            })
         })
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use decap::Method;
 use decap::decoder::RepeatedWords;
+use decap_eval::Gallery;
 use decap_sources::shard::Share;
 
 use super::choosing::ChoosingArgs;
@@ -58,11 +59,16 @@ pub struct CaptionArgs {
     #[arg(short, long)]
     pub recursive: bool,
     /// Write to this file instead of standard output; it appears when all is done. A name in .jsonl gets
-    /// JSON lines, one in .csv or .tsv a table.
+    /// JSON lines, one in .csv or .tsv a table, one in .json COCO results; `metadata.jsonl` is what Hugging Face's
+    /// `imagefolder` reads.
     #[arg(short, long, value_name = "FILE", conflicts_with = "dry_run")]
     pub output: Option<PathBuf>,
+    /// Make a page of the captions in this folder, with small photos and evidence; it needs no server. Captions can be
+    /// edited there, and downloaded as a table for `decap write`.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "undo", "dry_run"])]
+    pub gallery: Option<PathBuf>,
     /// Keep what an interrupted run with the same --output wrote, and do the rest.
-    #[arg(long, requires = "output")]
+    #[arg(long)]
     pub resume: bool,
     /// Write a line of JSON for each input that failed to this file; `decap caption FILE` tries them again.
     #[arg(long, value_name = "FILE.jsonl", conflicts_with = "undo")]
@@ -87,6 +93,15 @@ pub struct CaptionArgs {
     pub write: WriteArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+}
+
+impl CaptionArgs {
+    /// The file that captions are written to, where they are.
+    pub fn output_file(&self) -> Option<PathBuf> {
+        let gallery = self.gallery.as_ref();
+        let of_gallery = gallery.map(|folder| folder.join(Gallery::CAPTIONS));
+        of_gallery.or_else(|| self.output.clone())
+    }
 }
 
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use crate::name;
 use crate::output::Form;
 
 /// Endings of files that hold no lines of this command, and what to type.
-const OTHER_FORMS: [&str; 5] = ["json", "parquet", "arrow", "xlsx", "npy"];
+const OTHER_FORMS: [&str; 4] = ["parquet", "arrow", "xlsx", "npy"];
 
 /// What stands between the fields of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +41,12 @@ impl LineForm {
     /// # Errors
     /// [`Failure::Usage`] where the name promises a form that is not written.
     pub fn of(args: &CaptionArgs) -> Result<Self, Failure> {
-        let ending = args.output.as_deref().and_then(Path::extension);
+        let output = args.output_file();
+        let ending = output.as_deref().and_then(Path::extension);
         let ending = ending.map(|ending| ending.to_string_lossy().to_lowercase());
         let ending = ending.as_deref().unwrap_or_default();
         let refused = |expected: &str| {
-            let path = args.output.as_deref().unwrap_or(Path::new(""));
+            let path = output.as_deref().unwrap_or(Path::new(""));
             Failure::Usage(format!("{}: {expected}", path.display()))
         };
         match (ending, args.json) {
@@ -64,9 +65,9 @@ impl LineForm {
                 };
                 Ok(Self::Table { evidence, fields })
             }
-            ("jsonl" | "ndjson", _) | (_, true) => Ok(Self::Json),
+            ("jsonl" | "ndjson" | "json", _) | (_, true) => Ok(Self::Json),
             (other, false) if OTHER_FORMS.contains(&other) => Err(refused(
-                "expected a name in .jsonl (JSON lines), .csv or .tsv (a table) or .txt (text)",
+                "expected a name in .jsonl (JSON lines), .csv or .tsv (a table), .json (COCO results) or .txt (text)",
             )),
             _ => Ok(Self::Text),
         }

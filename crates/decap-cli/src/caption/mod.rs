@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use decap::decoder::{Case, Method as Choice};
+use decap::media::RgbImage;
 use decap::output::write_atomically;
 use decap::pipeline::ReadOptions;
 use decap::{Caption, CaptionOptions, Captioner, Error, Input, InputFault, RunKey, Timings};
+use decap_eval::Gallery;
+use decap_sources::finished::{Brought, FinishedForm};
 use decap_sources::record::{self, Places};
 use decap_sources::shard::Share;
 use decap_sources::source::SourceOptions;
@@ -47,7 +50,13 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     let precision = args.precision.precision;
     let form = LineForm::of(args)?;
     // Lines on a terminal or a pipe need no safe point, a file with --resume does.
-    let stop = match args.output {
+    let output_file = args.output_file();
+    if args.resume && output_file.is_none() {
+        let message =
+            "--resume goes on with the file of an interrupted run: give its --output or --gallery";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let stop = match output_file {
         Some(_) => Stop::on_ctrl_c(),
         None => Stop::default(),
     };
@@ -79,9 +88,10 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     };
     let writer = Writer::of(&args.write.place, args.limits.max_file_bytes, words);
     if let Some(path) = &args.failures {
-        let typed = args.paths.iter().chain(&args.output).map(PathBuf::as_path);
+        let typed = args.paths.iter().chain(&output_file).map(PathBuf::as_path);
         output::check(path, typed, &Own::JsonWith(&["error"]))?;
     }
+    let gallery = args.gallery.as_deref().map(Gallery::begin).transpose()?;
     let (output, done) = open_output(args, form, &inputs, &run_key)?;
     let mut run = Run {
         captioner: Arc::new(captioner),
@@ -90,6 +100,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         form,
         wording,
         writer,
+        gallery,
         output,
         share: args.shard,
         seen: 0,
@@ -118,12 +129,26 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         write_failures(path, &run.failures)?;
     }
     ended?;
-    run.output.finish()?;
+    match output_file.as_deref().and_then(FinishedForm::of) {
+        Some(form) => {
+            if let Some(brought) = run.output.finish_as(form)? {
+                tell_missing(brought);
+            }
+        }
+        None => run.output.finish()?,
+    }
     if let Some(writer) = &run.writer {
         writer.tell();
     }
-    if let Some(path) = &args.output {
-        print::tell(format!("wrote {}", path.display()));
+    match (&run.gallery, &output_file) {
+        (Some(gallery), _) => {
+            let least = run.captioner.calibration().map(|known| known.least);
+            let least = run.least_confidence.or(least);
+            let page = gallery.finish(&title(&args.paths), least)?;
+            print::tell(format!("wrote {}; open it in a browser", page.display()));
+        }
+        (None, Some(path)) => print::tell(format!("wrote {}", path.display())),
+        (None, None) => {}
     }
     // The process ends here: to give the model's memory back piece by piece would only take time.
     std::mem::forget(run.captioner);
@@ -142,6 +167,8 @@ struct Run {
     wording: Wording,
     /// Where captions go into photos and beside them.
     writer: Option<Writer>,
+    /// Where small photos go.
+    gallery: Option<Gallery>,
     output: Output,
     /// The part of all inputs that is captioned here, and how many inputs have come.
     share: Option<Share>,
@@ -206,32 +233,42 @@ impl Run {
                 stamps.take(photo.name());
             }
         });
-        let outcome = captioner.caption_each(inputs, read, &options, stop.flag(), |one| {
-            let path = one.input.name();
-            self.warn(path, &one.warnings);
-            let stamp = self.writer.as_ref().and_then(Writer::next_stamp);
-            match one.result {
-                Ok(mut caption) if self.maker().leaves_out(&caption) => {
-                    self.counts.left_out += 1;
-                    caption.text.clear();
-                    let nowhere = self.writer.as_ref().map(|_| Written::default());
-                    self.write(path, &caption, one.timings, nowhere)?;
+        let with_small = self.gallery.is_some();
+        let see = |frames: &[RgbImage]| match with_small {
+            true => Gallery::small(frames),
+            false => Ok(Vec::new()),
+        };
+        let flag = stop.flag();
+        let outcome =
+            captioner.caption_each_seen(inputs, read, &options, flag, see, |one, small| {
+                let path = one.input.name();
+                if let (Some(gallery), Some(small)) = (&self.gallery, small) {
+                    gallery.keep(&name::of(path), &small)?;
                 }
-                Ok(mut caption) => {
-                    self.counts.captioned += 1;
-                    caption.text = self.wording.of_caption(path, &caption);
-                    let writer = self.writer.as_mut();
-                    let written = writer.map(|writer| writer.write(path, stamp, &caption.text));
-                    match written.transpose() {
-                        Ok(written) => self.write(path, &caption, one.timings, written)?,
-                        Err(error) => self.report_at(path, &error)?,
+                self.warn(path, &one.warnings);
+                let stamp = self.writer.as_ref().and_then(Writer::next_stamp);
+                match one.result {
+                    Ok(mut caption) if self.maker().leaves_out(&caption) => {
+                        self.counts.left_out += 1;
+                        caption.text.clear();
+                        let nowhere = self.writer.as_ref().map(|_| Written::default());
+                        self.write(path, &caption, one.timings, nowhere)?;
                     }
+                    Ok(mut caption) => {
+                        self.counts.captioned += 1;
+                        caption.text = self.wording.of_caption(path, &caption);
+                        let writer = self.writer.as_mut();
+                        let written = writer.map(|writer| writer.write(path, stamp, &caption.text));
+                        match written.transpose() {
+                            Ok(written) => self.write(path, &caption, one.timings, written)?,
+                            Err(error) => self.report_at(path, &error)?,
+                        }
+                    }
+                    Err(error) => self.report_at(path, &error)?,
                 }
-                Err(error) => self.report_at(path, &error)?,
-            }
-            self.bar.inc(1);
-            Ok(())
-        });
+                self.bar.inc(1);
+                Ok(())
+            });
         outcome.map_err(|failure| match failure {
             Failure::Library(error @ Error::Interrupted) => {
                 let remedy = format!("to do the rest: {}", command_line::to_resume());
@@ -313,6 +350,36 @@ impl Run {
         }
         self.failures.push(line);
         Ok(())
+    }
+}
+
+/// Says what a finished file lacks.
+fn tell_missing(brought: Brought) {
+    if brought.without > 0 {
+        print::tell(format!(
+            "without a caption, and not in the file: {}",
+            brought.without
+        ));
+    }
+    if brought.outside > 0 {
+        print::warn(format!(
+            "decap: {} of the photos are not in the folder of metadata.jsonl, which cannot name them: put it \
+             above all of them",
+            brought.outside
+        ));
+    }
+}
+
+/// What a page of these inputs is called: the folder's name, where it is one folder.
+fn title(typed: &[PathBuf]) -> String {
+    match typed {
+        [folder] if folder.is_dir() => {
+            let whole = folder.canonicalize();
+            let whole = whole.as_deref().unwrap_or(folder);
+            let name = whole.file_name().unwrap_or(whole.as_os_str());
+            format!("Captions of {}", name.display())
+        }
+        _ => "Captions".to_owned(),
     }
 }
 
@@ -455,7 +522,7 @@ fn open_output(
     inputs: &[Opened],
     run_key: &RunKey,
 ) -> Result<(Output, HashSet<String>), Failure> {
-    let Some(path) = &args.output else {
+    let Some(path) = args.output_file() else {
         return Ok((Output::stdout(), HashSet::new()));
     };
     let inputs = inputs.iter().filter_map(|input| input.as_ref().ok());
@@ -464,7 +531,7 @@ fn open_output(
     // An archive or a table is read as long as captions are written.
     let inputs: Vec<PathBuf> = inputs.chain(args.paths.iter().cloned()).collect();
     let to = Destination {
-        path,
+        path: &path,
         start: if args.resume {
             Start::Resume
         } else {

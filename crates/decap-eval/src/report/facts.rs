@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::Report;
 use super::date::DateTime;
-use super::escape::{escaped, without_folders};
+use crate::html::{escaped, without_folders};
 
 impl Report<'_> {
     /// The line below the title: how many photos, by what, and when.

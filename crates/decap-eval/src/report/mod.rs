@@ -2,12 +2,10 @@
 
 mod curve_chart;
 mod date;
-mod escape;
 mod facts;
 mod histogram;
 mod interval_chart;
 mod metric;
-mod original;
 mod page;
 mod photos;
 mod predictions;

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use super::escape::{escaped, for_script};
 use super::metric::CIDER;
 use super::svg::{self, Svg};
 use super::table::curve_table;
 use super::{Report, histogram, interval_chart};
+use crate::html::{CSS, escaped, for_script};
 use crate::{Curve, SystemComparison};
 
-const CSS: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// The sections that the script fills.

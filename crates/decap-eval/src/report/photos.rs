@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
 use super::Report;
-use super::escape::without_folders;
+
 use super::metric::{CIDER, metrics_where};
-use super::original::Originals;
 use crate::System;
+use crate::html::{Originals, without_folders};
 
 /// How many photos show that one method beats another.
 const SHOWN_OF_EACH: usize = 5;

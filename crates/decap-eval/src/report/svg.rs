@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use decap::Method;
 
-use super::escape::escaped;
+use crate::html::escaped;
 
 /// Colours and type of all drawings, light and dark; the page holds it once, each file its own.
 pub(super) const CSS: &str = include_str!("chart.css");

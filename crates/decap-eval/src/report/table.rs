@@ -1,9 +1,9 @@
 //! Tables of the page; CIDEr is their first figure.
 
 use super::Report;
-use super::escape::escaped;
 use super::metric::{Metric, metrics_where};
 use super::scale::compact;
+use crate::html::escaped;
 use crate::{Curve, PublishedRow, System, SystemComparison};
 use caption_metrics::{Comparison, Interval};
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// Text between tags or in an attribute with quotes.
-pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(['&', '<', '>', '"', '\'']) {
         return Cow::Borrowed(text);
     }
@@ -24,7 +24,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// JSON within a `script` element: nothing in it can end the element or begin a comment.
-pub(super) fn for_script(json: &str) -> Cow<'_, str> {
+pub(crate) fn for_script(json: &str) -> Cow<'_, str> {
     if !json.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
         return Cow::Borrowed(json);
     }
@@ -57,7 +57,7 @@ pub(super) fn percent_encoded(part: &[u8]) -> String {
 }
 
 /// `text` with the file name alone in place of each absolute path; several are divided by `, `.
-pub(super) fn without_folders(text: &str) -> String {
+pub(crate) fn without_folders(text: &str) -> String {
     let parts = text.split(", ").map(|part| match Path::new(part) {
         path if path.is_absolute() => match path.file_name() {
             Some(name) => name.to_string_lossy(),

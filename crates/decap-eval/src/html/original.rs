@@ -6,7 +6,7 @@ use super::escape::percent_encoded;
 
 /// Finds originals near the report. One that lies elsewhere gets no link: its path would tell
 /// the page's readers about this machine, and would lead nowhere on theirs.
-pub(super) struct Originals {
+pub(crate) struct Originals {
     /// The report's folder, without symbolic links.
     folder: PathBuf,
     /// The folder that originals are linked within; the report's folder is in it.
@@ -16,7 +16,7 @@ pub(super) struct Originals {
 impl Originals {
     /// Originals for a report in `folder`, which exists: those within the folder that the report's
     /// folder is in or, where that is more, within the working folder.
-    pub(super) fn new(folder: &Path) -> Option<Self> {
+    pub(crate) fn new(folder: &Path) -> Option<Self> {
         let here = std::env::current_dir().and_then(|here| here.canonicalize());
         Self::within(folder, here.ok().as_deref())
     }
@@ -34,7 +34,7 @@ impl Originals {
     }
 
     /// The link to `photo`: parts with `/` between them, as URLs are written.
-    pub(super) fn link(&self, photo: &Path) -> Option<String> {
+    pub(crate) fn link(&self, photo: &Path) -> Option<String> {
         // A photo that is a symbolic link itself is linked by its own name.
         let parent = match photo.parent()? {
             parent if parent.as_os_str().is_empty() => Path::new("."),
