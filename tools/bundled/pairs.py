@@ -12,7 +12,7 @@ import os
 
 from photos import COCO_SETS, read_photos
 
-HUMAN_SETS = (*COCO_SETS, "flickr8k_part", "flickr30k_part", "misc111")
+HUMAN_SETS = (*COCO_SETS, "flickr8k_part", "flickr30k_part", "misc111", "coco_extra", "flickr_extra")
 
 
 def main():

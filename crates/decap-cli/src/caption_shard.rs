@@ -37,6 +37,7 @@ pub fn run(args: &CaptionShardArgs) -> Result<Outcome, Failure> {
     let mut source = SourceOptions::default();
     source.file_bytes = args.limits.max_file_bytes;
     source.column = args.column.clone();
+    source.reach = args.fetch.reach();
     let captioner = captioner.ready_for_many();
     let job = ShardJob {
         captioner: &captioner,

@@ -106,6 +106,7 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
     read.batch = args.batch;
     read.limits = args.limits.limits();
     read.video = args.limits.video(read.video.frames);
+    options.reach = args.fetch.reach();
     let mut opener = Opener::new(&args.paths, depth, options);
     let mut rows = Vec::new();
     while let Some(few) = opener.next_few()? {

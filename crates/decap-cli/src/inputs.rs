@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use decap::media::{HEAD_BYTES, PhotoKind, is_video, kind_of_head};
 use decap::{Error, Input as Photo, InputFault};
+use decap_sources::fetch::is_url;
 use decap_sources::source::{Source, SourceKind, SourceOptions};
 
 use crate::failure::Failure;
@@ -89,7 +90,10 @@ impl<'p> Opener<'p> {
 
     /// Whether it is known how many there are: nothing is read that holds or lists others.
     pub fn is_counted(&self) -> bool {
-        let is_source = |input: &Input| input.as_ref().is_ok_and(|path| source_at(path).is_some());
+        let is_source = |input: &Input| {
+            let path = input.as_ref().ok();
+            path.is_some_and(|path| is_url(path) || source_at(path).is_some())
+        };
         self.open.is_none() && !self.waiting.iter().any(is_source)
     }
 
@@ -112,6 +116,13 @@ impl<'p> Opener<'p> {
             let mut few = Vec::new();
             while let Some(input) = self.waiting.pop_front() {
                 match input {
+                    Ok(path) if is_url(&path) => {
+                        self.waiting.push_front(Ok(path));
+                        if few.is_empty() {
+                            self.open = Some(Source::fetch(self.addresses(), self.options.clone()));
+                        }
+                        break;
+                    }
                     Ok(path) => match source_at(&path) {
                         Some(_) if !few.is_empty() => {
                             self.waiting.push_front(Ok(path));
@@ -130,6 +141,18 @@ impl<'p> Opener<'p> {
                 return Ok(Some(few));
             }
         }
+    }
+
+    /// The addresses of the web that come next.
+    fn addresses(&mut self) -> Vec<PathBuf> {
+        let mut addresses = Vec::new();
+        while let Some(Ok(path)) = self.waiting.front()
+            && is_url(path)
+        {
+            addresses.push(path.clone());
+            self.waiting.pop_front();
+        }
+        addresses
     }
 
     /// Photos of the source that is open; it is closed at its end.
@@ -325,6 +348,10 @@ impl Found {
     }
 
     fn expand_one(&mut self, path: &Path, depth: Depth) {
+        if is_url(path) {
+            self.inputs.push(Ok(path.to_path_buf()));
+            return;
+        }
         // As the shell would have done it, had the name stood without quotes.
         if let Some(paths) = path.to_str().and_then(numbered)
             && fs::symlink_metadata(path).is_err()

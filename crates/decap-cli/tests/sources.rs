@@ -8,6 +8,8 @@
 mod common;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -232,4 +234,90 @@ fn failures_are_listed_summed_up_and_tried_again() {
     let notes = file(folder.path(), "notes.jsonl", "{\"note\":1}\n");
     let output = decap(&["caption", &photo("cat"), "--failures", text(&notes)]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+/// A server of one photo, and how often it was asked for each path.
+fn serve(photo: Vec<u8>) -> (String, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, paths) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap();
+            let path = head.split(' ').nth(1).unwrap().to_owned();
+            let (status, body): (_, &[u8]) = match path.contains(".webp") {
+                true => ("200 Yes", &photo),
+                false => ("404 No", b""),
+            };
+            asked.send(path).unwrap();
+            let start = format!(
+                "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(start.as_bytes()).unwrap();
+            stream.write_all(body).unwrap();
+        }
+    });
+    (address, paths)
+}
+
+#[test]
+fn photos_of_the_web_are_typed_and_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let cat = photo("cat");
+    let (server, asked) = serve(fs::read(&cat).unwrap());
+    let plain = captions(&decap_well(&["caption", &cat, "--json"]));
+    let url = format!("{server}/a.webp?size=large");
+    let table = format!("id,url\n1,{server}/b.webp\n2,{server}/gone.jpg\n3,{cat}\n");
+    let table = file(folder.path(), "list.csv", table);
+    let out = folder.path().join("c.jsonl");
+    let run = [
+        "caption",
+        &url,
+        text(&table),
+        "--column",
+        "url",
+        "-o",
+        text(&out),
+    ];
+    let output = decap(&[&run[..], &["--allow-private-urls"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let lines = fs::read_to_string(&out).unwrap();
+    let found = captions(&lines);
+    let names: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    let (b, gone) = (format!("{server}/b.webp"), format!("{server}/gone.jpg"));
+    assert_eq!(names, [url.as_str(), &b, &gone, &cat]);
+    assert!(lines.contains("\"not_found\""), "{lines}");
+    for place in [1, 3] {
+        assert_eq!(found[place].1, plain[0].1);
+    }
+    assert_eq!(asked.try_iter().count(), 3);
+
+    // What is there is not fetched again; what failed is tried again.
+    let again = decap(&[&run[..], &["--allow-private-urls", "--resume"]].concat());
+    assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
+    let paths: Vec<String> = asked.try_iter().collect();
+    assert!(!paths.contains(&"/b.webp".to_owned()), "{paths:?}");
+    assert!(paths.contains(&"/gone.jpg".to_owned()), "{paths:?}");
+
+    let near = decap(&["caption", &b]);
+    assert_eq!(near.status.code(), Some(1));
+    assert!(
+        stderr(&near).contains("--allow-private-urls"),
+        "{}",
+        stderr(&near)
+    );
+    assert_eq!(asked.try_iter().count(), 0);
+    let inside = decap(&["caption", &b, "--allow-private-urls", "--write", "xmp"]);
+    assert!(
+        stderr(&inside).contains("download the photo first"),
+        "{}",
+        stderr(&inside)
+    );
 }

@@ -1,11 +1,12 @@
 //! Where many photos come from, and where captions go: into a photo's metadata and beside the photo,
 //! without touching what people wrote.
 //!
-//! [`source`] reads archives and tables one photo after the other, [`shard`] captions one of them as a
+//! [`fetch`] knows photos of the web, [`source`] reads archives and tables one photo after the other, [`shard`] captions one of them as a
 //! whole. [`record`] is the form of a caption's line, [`finished`] has others for whole files.
 //! [`metadata`] works on bytes. [`write_to`] and [`undo_at`] work on photos' files, and
 //! [`sidecar::TextSidecars`] on texts beside them. [`wording`] is how a caption is worded there.
 
+pub mod fetch;
 pub mod finished;
 pub mod metadata;
 pub mod name;

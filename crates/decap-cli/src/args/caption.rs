@@ -10,7 +10,7 @@ use decap_sources::shard::Share;
 
 use super::choosing::ChoosingArgs;
 use super::count::{at_least_one, frames, positive};
-use super::limits::LimitArgs;
+use super::limits::{FetchArgs, LimitArgs};
 use super::precision::PrecisionArgs;
 use super::write::WriteArgs;
 
@@ -93,6 +93,8 @@ pub struct CaptionArgs {
     pub write: WriteArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 }
 
 impl CaptionArgs {

@@ -7,7 +7,7 @@ use clap::Args;
 use super::caption::{GenerateArgs, MethodArg, MinConfidence, min_confidence};
 use super::choosing::ChoosingArgs;
 use super::count::{at_least_one, frames, positive};
-use super::limits::LimitArgs;
+use super::limits::{FetchArgs, LimitArgs};
 use super::precision::PrecisionArgs;
 
 #[derive(Debug, Args)]
@@ -61,4 +61,6 @@ pub struct CaptionShardArgs {
     pub choosing: ChoosingArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 }

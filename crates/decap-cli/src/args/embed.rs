@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::count::at_least_one;
-use super::limits::LimitArgs;
+use super::limits::{FetchArgs, LimitArgs};
 use super::precision::PrecisionArgs;
 
 #[derive(Debug, Args)]
@@ -42,4 +42,6 @@ pub struct EmbedArgs {
     pub precision: PrecisionArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 }

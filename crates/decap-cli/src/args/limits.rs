@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use decap::media::{Limits, VideoOptions};
+use decap_sources::fetch::Reach;
 
 use super::count::{mebibytes, millions, seconds};
 
@@ -19,6 +20,25 @@ pub struct LimitArgs {
     /// Time limit for extracting the frames of a video, in seconds.
     #[arg(long, default_value_t = 60, value_name = "S", value_parser = seconds())]
     pub max_video_seconds: usize,
+}
+
+/// Where photos of the web may come from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct FetchArgs {
+    /// Fetch photos also from this machine and its network, when their URLs or redirects lead there.
+    #[arg(long)]
+    pub allow_private_urls: bool,
+}
+
+impl FetchArgs {
+    /// From where addresses of the web are fetched.
+    pub fn reach(&self) -> Reach {
+        match self.allow_private_urls {
+            true => Reach::Everywhere,
+            false => Reach::Public,
+        }
+    }
 }
 
 impl LimitArgs {

@@ -6,7 +6,7 @@ mod form;
 mod undo;
 mod wording;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use decap::output::write_atomically;
 use decap::pipeline::ReadOptions;
 use decap::{Caption, CaptionOptions, Captioner, Error, Input, InputFault, RunKey, Timings};
 use decap_eval::Gallery;
+use decap_sources::fetch::is_url;
 use decap_sources::finished::{Brought, FinishedForm};
 use decap_sources::record::{self, Places};
 use decap_sources::shard::Share;
@@ -72,7 +73,9 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         Depth::Flat
     };
     let is_list = args.paths.iter().any(|path| path.as_os_str() == "-");
-    let mut finder = Opener::new(&args.paths, depth, source_options(args));
+    let source = source_options(args);
+    let fetched = source.done.clone();
+    let mut finder = Opener::new(&args.paths, depth, source);
     let inputs = finder.next_few()?.unwrap_or_default();
     let is_list = is_list || !finder.is_counted();
     if is_list || inputs.len() >= MANY_INPUTS {
@@ -93,6 +96,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     }
     let gallery = args.gallery.as_deref().map(Gallery::begin).transpose()?;
     let (output, done) = open_output(args, form, &inputs, &run_key)?;
+    fetched.set(done.clone());
     let mut run = Run {
         captioner: Arc::new(captioner),
         options,
@@ -110,19 +114,19 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         bar: ProgressBar::hidden(),
         stop,
     };
-    let paths = run.not_done(inputs, &done)?;
+    let first = run.not_done(inputs, &done);
     let to_do = match is_list {
         // How many will be listed is not known.
         true => String::new(),
-        false => format!(", {} to do", paths.len()),
+        false => format!(", {} to do", first.photos.len()),
     };
     if !done.is_empty() {
         print::tell(format!("resuming: {} done{to_do}", done.len()));
     }
     if !is_list {
-        run.bar = progress::bar(paths.len() as u64, "files");
+        run.bar = progress::bar(first.photos.len() as u64, "files");
     }
-    let ended = run.caption_rest(paths, &mut finder, &done, &read);
+    let ended = run.caption_rest(first, &mut finder, &done, &read);
     run.bar.finish_and_clear();
     run.counts.tell(run.least_confidence);
     if let Some(path) = &args.failures {
@@ -182,50 +186,61 @@ struct Run {
     stop: Stop,
 }
 
+/// The photos to caption, and what is wrong with others, each with the number of photos before it.
+#[derive(Default)]
+struct ToDo {
+    photos: Vec<Input>,
+    errors: VecDeque<(usize, Error)>,
+}
+
 impl Run {
-    /// The photos that are to be captioned; what is wrong with the others is reported.
-    fn not_done(
-        &mut self,
-        inputs: Vec<Opened>,
-        done: &HashSet<String>,
-    ) -> Result<Vec<Input>, Failure> {
-        let mut photos = Vec::new();
+    /// What is to be done of `inputs`.
+    fn not_done(&mut self, inputs: Vec<Opened>, done: &HashSet<String>) -> ToDo {
+        let mut to_do = ToDo::default();
         for input in inputs {
             let place = self.seen;
             self.seen += 1;
             if self.share.is_some_and(|share| !share.has(place)) {
                 continue;
             }
+            let before = to_do.photos.len();
             match input {
                 Ok(photo) if done.contains(&name::of(photo.name())) => {}
                 Ok(Input::Bytes { name, .. }) if self.writer.is_some() => {
-                    let message = "a caption cannot be written into an archive: unpack it first";
+                    let message = match is_url(&name) {
+                        true => {
+                            "a caption cannot be written into the web: download the photo first"
+                        }
+                        false => "a caption cannot be written into an archive: unpack it first",
+                    };
                     let fault = InputFault::Unsupported(message.to_owned());
-                    self.report(&Error::input(name, fault))?;
+                    to_do.errors.push_back((before, Error::input(name, fault)));
                 }
-                Ok(photo) => photos.push(photo),
-                Err(error) => self.report(&error)?,
+                Ok(photo) => to_do.photos.push(photo),
+                Err(error) => to_do.errors.push_back((before, error)),
             }
         }
-        Ok(photos)
+        to_do
     }
 
     fn caption_rest(
         &mut self,
-        first: Vec<Input>,
+        first: ToDo,
         opener: &mut Opener<'_>,
         done: &HashSet<String>,
         read: &ReadOptions,
     ) -> Result<(), Failure> {
         self.caption_all(first, read)?;
         while let Some(inputs) = opener.next_few()? {
-            let photos = self.not_done(inputs, done)?;
-            self.caption_all(photos, read)?;
+            let to_do = self.not_done(inputs, done);
+            self.caption_all(to_do, read)?;
         }
         Ok(())
     }
 
-    fn caption_all(&mut self, photos: Vec<Input>, read: &ReadOptions) -> Result<(), Failure> {
+    fn caption_all(&mut self, to_do: ToDo, read: &ReadOptions) -> Result<(), Failure> {
+        let ToDo { photos, mut errors } = to_do;
+        let mut finished = 0;
         let (captioner, options, stop) = (self.captioner.clone(), self.options.clone(), self.stop);
         let stamps = self.writer.as_ref().map(Writer::stamps);
         let inputs = photos.into_iter().inspect(move |photo| {
@@ -241,6 +256,8 @@ impl Run {
         let flag = stop.flag();
         let outcome =
             captioner.caption_each_seen(inputs, read, &options, flag, see, |one, small| {
+                self.report_before(finished, &mut errors)?;
+                finished += 1;
                 let path = one.input.name();
                 if let (Some(gallery), Some(small)) = (&self.gallery, small) {
                     gallery.keep(&name::of(path), &small)?;
@@ -275,7 +292,20 @@ impl Run {
                 Failure::WithRemedy(error, remedy.into())
             }
             failure => failure,
-        })
+        })?;
+        self.report_before(finished, &mut errors)
+    }
+
+    /// Reports the errors in whose place `finished` photos have been.
+    fn report_before(
+        &mut self,
+        finished: usize,
+        errors: &mut VecDeque<(usize, Error)>,
+    ) -> Result<(), Failure> {
+        while let Some((_, error)) = errors.pop_front_if(|(before, _)| *before <= finished) {
+            self.report(&error)?;
+        }
+        Ok(())
     }
 
     fn maker(&self) -> record::Maker<'_> {
@@ -463,6 +493,7 @@ fn source_options(args: &CaptionArgs) -> SourceOptions {
     let mut options = SourceOptions::default();
     options.file_bytes = args.limits.max_file_bytes;
     options.column = args.column.clone();
+    options.reach = args.fetch.reach();
     options
 }
 

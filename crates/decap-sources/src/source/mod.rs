@@ -4,6 +4,7 @@
 
 mod archive;
 mod bounded;
+mod fetched;
 mod kind;
 mod table;
 mod tarred;
@@ -19,6 +20,9 @@ use std::thread;
 use decap::{Error, Input, InputFault, Result};
 use parser_guard::guarded;
 
+use crate::fetch::{Done, Reach};
+
+use fetched::Fetched;
 pub use kind::SourceKind;
 pub use table::{CaptionedRow, for_each_caption};
 
@@ -26,13 +30,17 @@ pub use table::{CaptionedRow, for_each_caption};
 const AHEAD: usize = 2;
 
 /// How a source is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SourceOptions {
     /// Largest photo in an archive, in bytes. Default 512 MiB.
     pub file_bytes: u64,
     /// The column of a table that holds paths; a usual name where there is none.
     pub column: Option<String>,
+    /// Which addresses of the web are fetched.
+    pub reach: Reach,
+    /// Addresses that need not be fetched: they are given as paths.
+    pub done: Done,
     /// The column of a table that holds captions; a usual name where there is none.
     pub caption_column: Option<String>,
 }
@@ -42,6 +50,8 @@ impl Default for SourceOptions {
         Self {
             file_bytes: 512 << 20,
             column: None,
+            reach: Reach::default(),
+            done: Done::default(),
             caption_column: None,
         }
     }
@@ -96,30 +106,51 @@ impl SourceEnd {
 impl Source {
     /// Reads `path` as `kind`, on a thread of its own, which ends when this is dropped.
     pub fn open(path: PathBuf, kind: SourceKind, options: SourceOptions) -> Self {
+        let place = path.clone();
+        Self::of(place, move |give| match kind {
+            SourceKind::Tar => tarred::read(&path, &options, give),
+            SourceKind::Zip => zipped::read(&path, &options, give),
+            SourceKind::Delimited(delimiter) => {
+                table::read_delimited(&path, delimiter, &options, give)
+            }
+            SourceKind::JsonLines => table::read_json_lines(&path, &options, give),
+        })
+    }
+
+    /// Fetches photos of the web, as [`Source::open`] does those that a table lists.
+    pub fn fetch(addresses: Vec<PathBuf>, options: SourceOptions) -> Self {
+        let place = addresses.first().cloned().unwrap_or_default();
+        Self::of(place, move |give| {
+            let mut fetched = Fetched::new(&options, give);
+            for address in addresses {
+                fetched.push(Ok(Input::from(address)))?;
+            }
+            fetched.finish()
+        })
+    }
+
+    /// What `read` gives, on a thread of its own. `place` is named where it cannot go on.
+    fn of(
+        place: PathBuf,
+        read: impl FnOnce(&mut Give<'_>) -> Result<(), Ended> + Send + 'static,
+    ) -> Self {
         let (sender, photos) = sync_channel(AHEAD);
         let end = SourceEnd::default();
-        let place = path.clone();
+        let name = place.clone();
         let thread = thread::Builder::new().spawn(move || {
             let mut give = |photo| {
                 let given = Given::Photo(Box::new(photo));
                 sender.send(given).map_err(|_| Ended::NobodyReads)
             };
-            let read = || match kind {
-                SourceKind::Tar => tarred::read(&path, &options, &mut give),
-                SourceKind::Zip => zipped::read(&path, &options, &mut give),
-                SourceKind::Delimited(delimiter) => {
-                    table::read_delimited(&path, delimiter, &options, &mut give)
-                }
-                SourceKind::JsonLines => table::read_json_lines(&path, &options, &mut give),
-            };
-            let ended = guarded("archive", read, |message| damaged(&path, message).into());
+            let read = || read(&mut give);
+            let ended = guarded("archive", read, |message| damaged(&place, message).into());
             if let Err(Ended::Failed(error)) = ended {
                 // Where nobody reads, nobody is to be told.
                 let _told = sender.send(Given::Broken(*error));
             }
         });
         if let Err(error) = thread {
-            end.set(Error::io(place, error));
+            end.set(Error::io(name, error));
         }
         Self { photos, end }
     }

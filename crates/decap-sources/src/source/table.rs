@@ -9,7 +9,9 @@ use std::rc::Rc;
 use decap::{Error, Input, InputFault, Result};
 use serde_json::{Map, Value};
 
+use super::fetched::Fetched;
 use super::{Ended, Give, SourceKind, SourceOptions};
+use crate::fetch::is_url;
 
 /// Names of columns that hold paths, the likeliest first.
 const PATH_COLUMNS: &[&str] = &[
@@ -146,14 +148,16 @@ pub(super) fn read_delimited(
     give: &mut Give<'_>,
 ) -> Result<(), Ended> {
     let columns = [Column::Paths(options)];
+    let mut rows = Fetched::new(options, give);
     delimited_rows(
         path,
         delimiter,
         columns,
         &mut |line, [cell]: [Cell<'_>; 1]| {
-            give(cell.and_then(|cell| photo_of_cell(path, line, cell)))
+            rows.push(cell.and_then(|cell| photo_of_cell(path, line, cell)))
         },
-    )
+    )?;
+    rows.finish()
 }
 
 /// Gives the photo of each line of the JSON lines at `path`.
@@ -165,13 +169,15 @@ pub(super) fn read_json_lines(
     options: &SourceOptions,
     give: &mut Give<'_>,
 ) -> Result<(), Ended> {
+    let mut rows = Fetched::new(options, give);
     json_rows(
         path,
         [Column::Paths(options)],
         &mut |line, [cell]: [Cell<'_>; 1]| {
-            give(cell.and_then(|cell| photo_of_cell(path, line, cell)))
+            rows.push(cell.and_then(|cell| photo_of_cell(path, line, cell)))
         },
-    )
+    )?;
+    rows.finish()
 }
 
 /// Gives each row's line and its cells in `columns`.
@@ -298,9 +304,8 @@ fn path_of_cell(table: &Path, line: u64, cell: &[u8]) -> Result<PathBuf> {
     if cell.is_empty() {
         return Err(fault("expected a path, got an empty cell"));
     }
-    if cell.starts_with("http://") || cell.starts_with("https://") {
-        let message = "expected a path, got a URL: download the photo, then give its path";
-        return Err(Error::input(cell, InputFault::Unsupported(message.into())));
+    if is_url(Path::new(cell)) {
+        return Ok(PathBuf::from(cell));
     }
     let beside = table.parent().map(|folder| folder.join(cell));
     let path = beside.filter(|path| path.exists());
