@@ -180,12 +180,15 @@ pub(super) fn read_json_lines(
     rows.finish()
 }
 
+/// Takes a row's line and its cells in the columns that were asked for.
+type GiveRow<'g, const N: usize, E> = dyn FnMut(u64, [Cell<'_>; N]) -> Result<(), E> + 'g;
+
 /// Gives each row's line and its cells in `columns`.
 fn delimited_rows<const N: usize, E: From<Error>>(
     path: &Path,
     delimiter: u8,
     columns: [Column<'_>; N],
-    give: &mut dyn FnMut(u64, [Cell<'_>; N]) -> Result<(), E>,
+    give: &mut GiveRow<'_, N, E>,
 ) -> Result<(), E> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
     let left = Rc::new(Shared::new(LONGEST_ROW));
@@ -242,7 +245,7 @@ impl Read for RowBounded {
 fn json_rows<const N: usize, E: From<Error>>(
     path: &Path,
     columns: [Column<'_>; N],
-    give: &mut dyn FnMut(u64, [Cell<'_>; N]) -> Result<(), E>,
+    give: &mut GiveRow<'_, N, E>,
 ) -> Result<(), E> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
     let mut reader = BufReader::new(file);

@@ -85,10 +85,7 @@ fn a_tar_gives_its_photos_alone_and_names_that_lead_nowhere_else() {
 fn tars_that_lie_or_end_early_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.tar");
-    let whole = tar_of(&[
-        ("1.jpg", JPEG),
-        ("2.jpg", &[&JPEG[..], &[0; 4000]].concat()),
-    ]);
+    let whole = tar_of(&[("1.jpg", JPEG), ("2.jpg", &[JPEG, &[0; 4000]].concat())]);
     fs::write(&path, &whole[..2000]).unwrap();
     let found = read(&path, SourceOptions::default());
     assert_eq!(found[0], "s.tar/1.jpg");
@@ -103,8 +100,10 @@ fn tars_that_lie_or_end_early_are_errors() {
     let found = read(&path, SourceOptions::default());
     assert!(found[0].contains("at most 536870912 bytes"), "{found:?}");
 
-    let mut options = SourceOptions::default();
-    options.file_bytes = 10;
+    let options = SourceOptions {
+        file_bytes: 10,
+        ..SourceOptions::default()
+    };
     fs::write(&path, &whole).unwrap();
     assert!(read(&path, options)[0].starts_with("too_large:"));
 
@@ -221,8 +220,10 @@ fn what_is_wrong_with_a_table_is_told_in_its_place() {
     .unwrap();
     let found = read(&path, SourceOptions::default());
     assert!(found[0].contains("got `who`, `where`"), "{found:?}");
-    let mut options = SourceOptions::default();
-    options.column = Some("Where".to_owned());
+    let options = SourceOptions {
+        column: Some("Where".to_owned()),
+        ..SourceOptions::default()
+    };
     let found = read(&path, options);
     assert_eq!(found[0], "/a.jpg");
     assert!(
