@@ -31,10 +31,12 @@ cd "$root/tools/bundled"
     --out "$work/encoder" --views 1 --hidden 0 --tau 0.03
 
 # 3. The decoder and the memory, from sentences alone.
+[ -f "$work/sentences.txt" ] || "$python" sentences.py --text "$data/text/coco_train_mix.txt" \
+    --pairs "$work/pairs.jsonl" --out "$work/sentences.txt"
 resume=$([ ! -f "$work/tiny/checkpoint.safetensors" ] || echo --resume)
-[ -f "$work/tiny/model.json" ] || "$decap" train "$data/text/coco_train_mix.txt" \
+[ -f "$work/tiny/model.json" ] || "$decap" train "$work/sentences.txt" \
     --encoder "$work/encoder" --out "$work/tiny" --cache "$work/cache" $resume \
-    --vocabulary encoder --epochs 2 --noise-variance 0.0004 --tau 0.03 --weights-dtype int8 \
+    --preset robust --vocabulary encoder --epochs 3 --max-steps 1000 --tau 0.03 --weights-dtype int8 \
     --memory-rows 20000 --memory-dtype int8
 
 # 4. The bundle: the model carries its encoder, writes with a repetition penalty of 1.1, and chooses by consensus.

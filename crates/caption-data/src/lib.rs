@@ -62,6 +62,8 @@ use std::path::Path;
 pub use captions::{CaptionedImage, Captions};
 pub use error::Error;
 pub use format::CaptionFormat;
+#[cfg(feature = "parquet")]
+pub use parquet::for_each_value;
 
 use content::Content;
 use error::Fault;

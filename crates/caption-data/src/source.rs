@@ -80,6 +80,15 @@ impl Budget {
         }
     }
 
+    /// For `packed` bytes of photos, which are packed already.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn of_photos(packed: u64) -> Self {
+        let fair = packed.saturating_mul(4);
+        Self {
+            left: Cell::new(fair.max(MIN_UNPACKED_BYTES)),
+        }
+    }
+
     /// As much again, for what does not stay.
     pub(crate) fn copy(&self) -> Self {
         Self {

@@ -321,3 +321,41 @@ fn photos_of_the_web_are_typed_and_listed() {
         stderr(&inside)
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn new_photos_are_captioned_while_watching() {
+    use std::io::{BufRead, BufReader};
+
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = folder.path().join("inbox");
+    fs::create_dir(&inbox).unwrap();
+    let cat = fs::read(photo("cat")).unwrap();
+    let out = folder.path().join("c.jsonl");
+    let mut watching = Command::new(env!("CARGO_BIN_EXE_decap"))
+        .args(["caption", text(&inbox), "--watch", "--write", "sidecar"])
+        .args(["--output", text(&out)])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(watching.stderr.take().unwrap()).lines();
+    // An empty folder is waited for.
+    let first = told.next().unwrap().unwrap();
+    assert!(first.contains("Ctrl-C ends"), "{first}");
+    file(&inbox, "a.webp", &cat);
+    let sidecar = inbox.join("a.txt");
+    while !sidecar.exists() {
+        assert!(watching.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    let interrupt = Command::new("kill")
+        .args(["-INT", &watching.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    assert!(watching.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 1);
+
+    let none = decap(&["caption", &photo("cat"), "--watch"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(stderr(&none).contains("a folder or behind a glob"));
+}

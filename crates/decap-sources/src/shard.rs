@@ -124,7 +124,7 @@ impl ShardJob<'_> {
     ) -> Result<ShardOutcome> {
         let kind = SourceKind::of(input).ok_or_else(|| {
             Error::Usage(format!(
-                "{}: expected a shard named .tar, .tar.gz, .zip, .csv, .tsv or .jsonl",
+                "{}: expected a shard named .tar, .tar.gz, .zip, .csv, .tsv, .jsonl or .parquet",
                 input.display()
             ))
         })?;

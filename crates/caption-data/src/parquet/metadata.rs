@@ -53,7 +53,7 @@ struct Element {
 }
 
 /// A column that holds values.
-struct Leaf {
+pub(super) struct Leaf {
     path: Vec<String>,
     physical_type: i64,
     max_definition: u32,
@@ -61,8 +61,11 @@ struct Leaf {
 }
 
 impl Metadata {
-    /// Reads the metadata of a file whose captions are in a column called one of `names`.
-    pub(super) fn read(footer: &[u8], names: &[&str]) -> Result<Self, Fault> {
+    /// Reads the metadata of a file, of which the column that `choose` takes is to be read.
+    pub(super) fn read(
+        footer: &[u8],
+        choose: impl Fn(&[Leaf]) -> Result<Column, Fault>,
+    ) -> Result<Self, Fault> {
         let mut schema = Vec::new();
         let mut column: Option<Column> = None;
         let mut num_columns = 0;
@@ -76,7 +79,7 @@ impl Metadata {
                 }
                 let leaves = leaves(&schema)?;
                 num_columns = top_columns(&leaves);
-                column = Some(text_column(&leaves, names)?);
+                column = Some(choose(&leaves)?);
                 Ok(true)
             }
             (4, WireType::List) => {
@@ -178,7 +181,8 @@ fn top_columns(leaves: &[Leaf]) -> usize {
     names.len()
 }
 
-fn text_column(leaves: &[Leaf], names: &[&str]) -> Result<Column, Fault> {
+/// The text column called one of `names`, or a list of texts called so.
+pub(super) fn text_column(leaves: &[Leaf], names: &[&str]) -> Result<Column, Fault> {
     let found = names.iter().find_map(|name| {
         leaves.iter().position(|leaf| {
             // `caption`, or the strings of `captions.list.element`; not `image.text`.
@@ -190,20 +194,40 @@ fn text_column(leaves: &[Leaf], names: &[&str]) -> Result<Column, Fault> {
             is_named && is_text && (leaf.path.len() == 1 || leaf.max_repetition == 1)
         })
     });
-    let Some((index, leaf)) = found.and_then(|index| Some((index, leaves.get(index)?))) else {
-        let columns = leaves.iter().map(|leaf| leaf.path.join("."));
-        return Err(Fault::Text(format!(
-            "expected a text column called one of {}, got {}",
-            names.join(", "),
-            columns.collect::<Vec<_>>().join(", ")
-        )));
-    };
-    Ok(Column {
-        name: leaf.path[0].clone(),
+    column_at(leaves, found).ok_or_else(|| no_column(leaves, "a text column", names))
+}
+
+/// The column of bytes or texts called one of `names`, each a path such as `image.bytes`; one value a row.
+pub(super) fn plain_column(leaves: &[Leaf], names: &[&str]) -> Result<Column, Fault> {
+    let found = names.iter().find_map(|name| {
+        leaves.iter().position(|leaf| {
+            let is_plain = leaf.physical_type == BYTE_ARRAY && leaf.max_repetition == 0;
+            is_plain && leaf.path.join(".").eq_ignore_ascii_case(name)
+        })
+    });
+    column_at(leaves, found).ok_or_else(|| no_column(leaves, "a column of bytes or texts", names))
+}
+
+fn column_at(leaves: &[Leaf], index: Option<usize>) -> Option<Column> {
+    let index = index?;
+    let leaf = leaves.get(index)?;
+    Some(Column {
+        name: leaf.path.first()?.clone(),
         index,
         max_definition: leaf.max_definition,
         max_repetition: leaf.max_repetition,
     })
+}
+
+fn no_column(leaves: &[Leaf], what: &str, names: &[&str]) -> Fault {
+    /// So many names are enough to see what there is.
+    const MOST_NAMES: usize = 12;
+    let columns = leaves.iter().map(|leaf| leaf.path.join("."));
+    Fault::Text(format!(
+        "expected {what} called one of {}, got {}",
+        names.join(", "),
+        columns.take(MOST_NAMES).collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// The chunk of column `index` in a group of rows.

@@ -1,7 +1,6 @@
-//! Parquet files with a text column, as data sets lie on the Hugging Face Hub.
+//! Parquet files with a column of texts or photos, as data sets lie on the Hugging Face Hub.
 //!
-//! Only the one column that holds captions is read, of which only the values that are there
-//! matter; so this is a small part of <https://parquet.apache.org/docs/file-format/>. Each size
+//! Only that one column is read; so this is a small part of <https://parquet.apache.org/docs/file-format/>. Each size
 //! that a file claims is checked before memory is taken for it.
 
 mod delta;
@@ -13,24 +12,27 @@ mod tests;
 mod thrift;
 mod values;
 
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
+use std::path::Path;
 
 use crate::Purpose;
 use crate::captions::Captions;
 use crate::collector::Collector;
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use crate::fields::SENTENCE_COLUMNS;
 use crate::format::CaptionFormat;
 use crate::source::Budget;
 
-use metadata::{Chunk, Metadata};
+use metadata::{Chunk, Metadata, plain_column, text_column};
 
 /// Reads the text column alone; a column of lists gives its strings in order. Captions have no
 /// picture's identifier.
 pub(crate) fn read(file: impl Read + Seek, len: u64, budget: &Budget) -> Result<Captions, Fault> {
     let mut file = Bytes { file, len };
     let footer = file.footer(budget)?;
-    let metadata = Metadata::read(&footer, SENTENCE_COLUMNS)?;
+    let metadata = Metadata::read(&footer, |leaves| text_column(leaves, SENTENCE_COLUMNS))?;
     drop(footer);
     let mut collector = Collector::new(CaptionFormat::Parquet, Purpose::Sentences, budget);
     for chunk in &metadata.chunks {
@@ -43,6 +45,85 @@ pub(crate) fn read(file: impl Read + Seek, len: u64, budget: &Budget) -> Result<
         metadata.column.name, metadata.num_columns
     ));
     Ok(captions)
+}
+
+/// The values of one group of rows, packed; they are in memory together.
+const MAX_CHUNK_BYTES: u64 = 1 << 30;
+
+/// Calls `each` with the value that every row of the Parquet file at `path` has in a column, in order, until it
+/// breaks off; with nothing for a row without one.
+///
+/// The column is the first of `columns` that the file has: a path such as `image.bytes`, capitals or not, of
+/// bytes or texts. The values of one group of rows are in memory at a time, at most 1 GiB packed, and four times as
+/// much unpacked.
+///
+/// # Errors
+/// Where the file cannot be read, is damaged, has none of `columns`, or unpacks to far more than its size.
+pub fn for_each_value(
+    path: &Path,
+    columns: &[&str],
+    each: &mut dyn FnMut(Option<&[u8]>) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let open = || {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        Ok((file, metadata))
+    };
+    let (file, metadata) = open().map_err(|source| Error::Io {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    if !metadata.is_file() {
+        let fault =
+            "expected Parquet in a regular file, got a pipe or a device: save it to a file first";
+        return Err(Fault::Unsupported(fault.to_owned()).of(path));
+    }
+    let mut has_ended = false;
+    let mut add = |value: Option<&[u8]>| match each(value) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => {
+            has_ended = true;
+            Err(Fault::Text("nobody wants more".to_owned()))
+        }
+    };
+    let read = read_values(file, metadata.len(), columns, &mut add);
+    match read {
+        Err(_) if has_ended => Ok(()),
+        read => read.map_err(|fault| fault.of(path)),
+    }
+}
+
+fn read_values(
+    file: File,
+    len: u64,
+    columns: &[&str],
+    add: &mut dyn FnMut(Option<&[u8]>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut file = Bytes { file, len };
+    let footer = file.footer(&Budget::of_packed(len))?;
+    let metadata = Metadata::read(&footer, |leaves| plain_column(leaves, columns))?;
+    drop(footer);
+    for chunk in &metadata.chunks {
+        if chunk.len > MAX_CHUNK_BYTES {
+            return Err(Fault::TooLarge(format!(
+                "expected groups of rows of at most {} MiB, got {}: write it with a smaller `row_group_size`",
+                MAX_CHUNK_BYTES >> 20,
+                chunk.len >> 20
+            )));
+        }
+        let bytes = file.range(chunk.start, chunk.len)?;
+        let budget = Budget::of_photos(chunk.len);
+        let mut dictionary = None;
+        for page in pages::Pages::new(&bytes, chunk.codec, &metadata.column, &budget) {
+            match page? {
+                pages::Page::Dictionary(values) => {
+                    dictionary = Some(values::Dictionary::read(values, &budget)?);
+                }
+                pages::Page::Data(data) => data.read_rows(dictionary.as_ref(), &budget, add)?,
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read_chunk(
@@ -140,7 +221,7 @@ fn damaged(message: impl Into<String>) -> Fault {
 
 fn unsupported(what: impl std::fmt::Display) -> Fault {
     Fault::Unsupported(format!(
-        "expected a text column that can be read, got {what}: write the column anew with Snappy, \
-         gzip or Zstandard, or as text"
+        "expected a column that can be read, got {what}: write the column anew with Snappy, \
+         gzip or Zstandard"
     ))
 }

@@ -28,16 +28,16 @@ pub(super) struct DataPage<'a> {
     column: &'a Column,
     encoding: i64,
     num_values: usize,
-    levels: Levels,
+    levels: Levels<'a>,
     /// The page, unpacked: levels where they are not apart, and values.
     bytes: Vec<u8>,
 }
 
-enum Levels {
+enum Levels<'a> {
     /// In front of the values, each with its length.
     InFront,
-    /// Known beforehand: how many values there are.
-    Counted(usize),
+    /// Apart: the definition levels, and how many values there are.
+    Apart { definition: &'a [u8], count: usize },
 }
 
 /// A page's header; sizes are as the file claims.
@@ -94,10 +94,12 @@ impl<'a> Pages<'a> {
             }))),
             Some(DATA_PAGE_V2) => {
                 // Levels are never packed.
-                let levels = size(header.repetition_bytes, "size of the levels")?
-                    .checked_add(size(header.definition_bytes, "size of the levels")?);
+                let repetition = size(header.repetition_bytes, "size of the levels")?;
+                let definition = size(header.definition_bytes, "size of the levels")?;
+                let levels = repetition.checked_add(definition);
                 let levels = levels.filter(|&levels| levels <= packed.len().min(unpacked));
                 let levels = levels.ok_or_else(|| damaged("expected levels within their page"))?;
+                let definition = &packed[repetition..levels];
                 let (packed, unpacked) = (&packed[levels..], unpacked - levels);
                 let count = num_values()?.checked_sub(size(header.num_nulls, "number of nulls")?);
                 let count = count.ok_or_else(|| damaged("expected fewer nulls than values"))?;
@@ -112,7 +114,7 @@ impl<'a> Pages<'a> {
                     column: self.column,
                     encoding: header.encoding.unwrap_or(-1),
                     num_values: num_values()?,
-                    levels: Levels::Counted(count),
+                    levels: Levels::Apart { definition, count },
                     bytes,
                 })))
             }
@@ -258,7 +260,7 @@ impl DataPage<'_> {
         add: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let (count, bytes) = match self.levels {
-            Levels::Counted(count) => (count, &self.bytes[..]),
+            Levels::Apart { count, .. } => (count, &self.bytes[..]),
             Levels::InFront => {
                 let mut rest = &self.bytes[..];
                 if self.column.max_repetition > 0 {
@@ -275,5 +277,50 @@ impl DataPage<'_> {
             }
         };
         values::read(self.encoding, bytes, count, dictionary, budget, add)
+    }
+
+    /// Calls `add` once a row, with nothing where the row has no value; for a column that is no list.
+    pub(super) fn read_rows(
+        &self,
+        dictionary: Option<&Dictionary>,
+        budget: &Budget,
+        add: &mut dyn FnMut(Option<&[u8]>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut rest = &self.bytes[..];
+        let levels = match self.levels {
+            Levels::Apart { definition, .. } => definition,
+            Levels::InFront if self.column.max_definition > 0 => values::sized(&mut rest)?,
+            Levels::InFront => &[],
+        };
+        let present = self.column.max_definition;
+        budget.take(self.num_values as u64)?;
+        let mut is_there = Vec::new();
+        match present {
+            0 => is_there.resize(self.num_values, true),
+            _ => {
+                let width = u32::BITS - present.leading_zeros();
+                let push = |level| {
+                    is_there.push(level == present);
+                    Ok(())
+                };
+                Runs::new(levels, width).each(self.num_values, push)?;
+            }
+        }
+        let count = is_there.iter().filter(|&&is_there| is_there).count();
+        let mut rows = is_there.iter();
+        values::read(
+            self.encoding,
+            rest,
+            count,
+            dictionary,
+            budget,
+            &mut |value| {
+                while rows.next() == Some(&false) {
+                    add(None)?;
+                }
+                add(Some(value))
+            },
+        )?;
+        rows.try_for_each(|_| add(None))
     }
 }

@@ -26,11 +26,11 @@ use super::write::WriteArgs;
     decap caption photos/ --write xmp --alt-text --keep-times\n  \
     decap caption photos/ --undo")]
 pub struct CaptionArgs {
-    /// Photos, videos, folders or globs; archives (.tar, .tar.gz, .zip) and tables that list photos (.csv,
-    /// .tsv, .jsonl); `-` reads paths from standard input, one a line.
+    /// Photos, videos, folders or globs; `https://` addresses of photos; archives (.tar, .tar.gz, .zip),
+    /// .parquet, and tables that list photos (.csv, .tsv, .jsonl); `-` reads paths from standard input, one a line.
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
-    /// The column of tables that holds the photos' paths (default: `path`, `file_name` or another usual name).
+    /// The column of tables that holds the photos' paths or addresses (default: `path`, `file_name` or another usual name).
     #[arg(long, value_name = "NAME")]
     pub column: Option<String>,
     /// Model folder, an id of the Hugging Face Hub, or `tiny` for the bundled one.
@@ -70,6 +70,10 @@ pub struct CaptionArgs {
     /// Keep what an interrupted run with the same --output wrote, and do the rest.
     #[arg(long)]
     pub resume: bool,
+    /// When all is captioned, wait for new files in the folders and behind the globs, and caption each once it no
+    /// longer changes; Ctrl-C ends.
+    #[arg(long, conflicts_with_all = ["shard", "undo"])]
+    pub watch: bool,
     /// Write a line of JSON for each input that failed to this file; `decap caption FILE` tries them again.
     #[arg(long, value_name = "FILE.jsonl", conflicts_with = "undo")]
     pub failures: Option<PathBuf>,

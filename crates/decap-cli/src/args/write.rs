@@ -79,7 +79,7 @@ pub struct WriteArgs {
     #[arg(long, group = "change", conflicts_with_all = ["write", "output", "json", "template", "max_chars"])]
     pub undo: bool,
     /// Word each caption like this, such as '{caption}[, photographed {date}]'. Fields: caption, path,
-    /// stem, date, evidence, score. What stands in brackets is left out where a field in it is empty.
+    /// stem, date, evidence, score, confidence. What stands in brackets is left out where a field in it is empty.
     #[arg(long, value_name = "TEXT")]
     pub template: Option<String>,
 }

@@ -28,7 +28,7 @@ use crate::cache::cache_folder;
 use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome, complaint};
-use crate::inputs::{Depth, Opened, Opener};
+use crate::inputs::{Depth, Opened, Opener, is_folder_or_glob};
 use crate::name;
 use crate::output::{self, Destination, Output, Own, Start};
 use crate::print;
@@ -57,9 +57,9 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
             "--resume goes on with the file of an interrupted run: give its --output or --gallery";
         return Err(Failure::Usage(message.to_owned()));
     }
-    let stop = match output_file {
-        Some(_) => Stop::on_ctrl_c(),
-        None => Stop::default(),
+    let stop = match output_file.is_some() || args.watch {
+        true => Stop::on_ctrl_c(),
+        false => Stop::default(),
     };
     let mut captioner = open_captioner(&args.model, precision)?;
     if let Some(memory) = &args.memory {
@@ -67,6 +67,10 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
         captioner.set_memory(memory)?;
     }
     let options = caption_options(&captioner, args)?;
+    if args.watch && !args.paths.iter().any(|path| is_folder_or_glob(path)) {
+        let message = "--watch looks for new files in a folder or behind a glob: give one";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let depth = if args.recursive {
         Depth::Recursive
     } else {
@@ -76,8 +80,15 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     let source = source_options(args);
     let fetched = source.done.clone();
     let mut finder = Opener::new(&args.paths, depth, source);
-    let inputs = finder.next_few()?.unwrap_or_default();
-    let is_list = is_list || !finder.is_counted();
+    if args.watch {
+        finder = finder.watching(&args.paths, depth, stop);
+    }
+    // To watch is to wait: nothing waits before all is ready.
+    let inputs = match args.watch {
+        true => Vec::new(),
+        false => finder.next_few()?.unwrap_or_default(),
+    };
+    let is_list = is_list || args.watch || !finder.is_counted();
     if is_list || inputs.len() >= MANY_INPUTS {
         captioner = captioner.ready_for_many();
     }

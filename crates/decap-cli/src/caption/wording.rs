@@ -63,6 +63,9 @@ impl Wording {
                     date: date.unwrap_or_default(),
                     evidence: evidence.map_or_else(String::new, |it| it.text.clone()),
                     score: format!("{:.2}", caption.score),
+                    confidence: caption
+                        .confidence
+                        .map_or_else(String::new, |sure| format!("{sure:.2}")),
                 })
             }
         };

@@ -63,7 +63,7 @@ pub(super) fn input(
     })
 }
 
-fn over_limit(label: &Path, limit: u64, got: u64) -> Error {
+pub(super) fn over_limit(label: &Path, limit: u64, got: u64) -> Error {
     let message = format!("expected a file of at most {limit} bytes, got {got}");
     let fault = InputFault::OverLimit {
         limit: Limit::FileBytes,

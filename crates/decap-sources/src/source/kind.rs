@@ -14,6 +14,8 @@ pub enum SourceKind {
     Delimited(u8),
     /// An object a line.
     JsonLines,
+    /// A Parquet file with a column of photos or of paths.
+    Parquet,
 }
 
 impl SourceKind {
@@ -31,6 +33,8 @@ impl SourceKind {
             Some(Self::Delimited(b'\t'))
         } else if has(&[".jsonl", ".ndjson"]) {
             Some(Self::JsonLines)
+        } else if has(&[".parquet"]) {
+            Some(Self::Parquet)
         } else {
             None
         }

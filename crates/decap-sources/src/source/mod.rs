@@ -6,6 +6,7 @@ mod archive;
 mod bounded;
 mod fetched;
 mod kind;
+mod parquet;
 mod table;
 mod tarred;
 #[cfg(test)]
@@ -35,7 +36,7 @@ const AHEAD: usize = 2;
 pub struct SourceOptions {
     /// Largest photo in an archive, in bytes. Default 512 MiB.
     pub file_bytes: u64,
-    /// The column of a table that holds paths; a usual name where there is none.
+    /// The column of a table that holds paths or photos; a usual name where there is none.
     pub column: Option<String>,
     /// Which addresses of the web are fetched.
     pub reach: Reach,
@@ -114,6 +115,7 @@ impl Source {
                 table::read_delimited(&path, delimiter, &options, give)
             }
             SourceKind::JsonLines => table::read_json_lines(&path, &options, give),
+            SourceKind::Parquet => parquet::read(&path, &options, give),
         })
     }
 

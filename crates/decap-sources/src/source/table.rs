@@ -14,7 +14,7 @@ use super::{Ended, Give, SourceKind, SourceOptions};
 use crate::fetch::is_url;
 
 /// Names of columns that hold paths, the likeliest first.
-const PATH_COLUMNS: &[&str] = &[
+pub(super) const PATH_COLUMNS: &[&str] = &[
     "path",
     "file_name",
     "filename",
@@ -24,6 +24,8 @@ const PATH_COLUMNS: &[&str] = &[
     "image",
     "file",
     "photo",
+    "url",
+    "image_url",
 ];
 
 /// Names of columns that hold captions, the likeliest first.
@@ -128,8 +130,9 @@ pub fn for_each_caption<E: From<Error>>(
     match kind {
         SourceKind::Delimited(delimiter) => delimited_rows(path, delimiter, columns, &mut give),
         SourceKind::JsonLines => json_rows(path, columns, &mut give),
-        SourceKind::Tar | SourceKind::Zip => {
-            Err(text_fault(path, "expected a table, got an archive".to_owned()).into())
+        SourceKind::Tar | SourceKind::Zip | SourceKind::Parquet => {
+            let message = "expected a table in .csv, .tsv or .jsonl, got another kind of file";
+            Err(text_fault(path, message.to_owned()).into())
         }
     }
 }
@@ -296,7 +299,7 @@ fn json_rows<const N: usize, E: From<Error>>(
 }
 
 /// The photo that a cell names: as a path from the table's folder where there is one, else from here.
-fn photo_of_cell(table: &Path, line: u64, cell: &[u8]) -> Result<Input> {
+pub(super) fn photo_of_cell(table: &Path, line: u64, cell: &[u8]) -> Result<Input> {
     path_of_cell(table, line, cell).map(Input::from)
 }
 

@@ -215,7 +215,7 @@ fn what_is_wrong_with_a_table_is_told_in_its_place() {
     let path = folder.path().join("t.csv");
     fs::write(
         &path,
-        b"who,where\nAda,/a.jpg\n,\ncaf\xe9,caf\xe9.jpg\nBob,http://x/a.jpg\n",
+        b"who,where\nAda,/a.jpg\n,\ncaf\xe9,caf\xe9.jpg\nBob,http://127.0.0.1:9/a.jpg\n",
     )
     .unwrap();
     let found = read(&path, SourceOptions::default());
@@ -234,7 +234,10 @@ fn what_is_wrong_with_a_table_is_told_in_its_place() {
         found[2].contains("line 4: expected a path in UTF-8"),
         "{found:?}"
     );
-    assert!(found[3].contains("got a URL"), "{found:?}");
+    assert!(
+        found[3].contains("this machine"),
+        "an address is fetched: {found:?}"
+    );
     let path = folder.path().join("t.jsonl");
     fs::write(&path, b"{\"path\":\"/a.jpg\"}\n[1]\n{\"path\":3}\n").unwrap();
     let found = read(&path, SourceOptions::default());
@@ -243,4 +246,82 @@ fn what_is_wrong_with_a_table_is_told_in_its_place() {
         found[1].contains("line 2") && found[2].contains("line 3"),
         "{found:?}"
     );
+}
+
+/// A data set of the Hub: see `tools/reference/dataset_golden.py`.
+#[cfg(feature = "parquet")]
+fn hub() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../caption-data/tests/data/hub.parquet")
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn photos_of_parquet_are_bytes_or_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.parquet");
+    fs::copy(hub(), &path).unwrap();
+    let rows = |options| Source::open(path.clone(), SourceKind::Parquet, options);
+    let photos: Vec<_> = rows(SourceOptions::default()).map(Result::unwrap).collect();
+    assert_eq!(photos.len(), 6);
+    for (row, photo) in photos.iter().enumerate() {
+        assert_eq!(photo.name(), path.join(row.to_string()));
+        assert!(matches!(photo, Input::Bytes { bytes, .. } if bytes[..] == *b"\xff\xd8\xff"));
+    }
+
+    let with_column = |column: &str| SourceOptions {
+        column: Some(column.to_owned()),
+        ..SourceOptions::default()
+    };
+    let names = read(&path, with_column("image.path"));
+    assert_eq!(
+        names,
+        ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    );
+    assert_eq!(
+        read(&path, with_column("IMAGE")),
+        read(&path, SourceOptions::default())
+    );
+    let found = read(&path, with_column("caption"));
+    assert!(
+        found[0].contains("got image.bytes, image.path, filename, caption.list"),
+        "{found:?}"
+    );
+    let few = SourceOptions {
+        file_bytes: 2,
+        ..SourceOptions::default()
+    };
+    assert!(read(&path, few)[5].starts_with("too_large:"));
+
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+    assert!(read(&path, SourceOptions::default())[0].starts_with("damaged:"));
+    fs::write(&path, "no Parquet at all").unwrap();
+    assert!(read(&path, SourceOptions::default())[0].starts_with("damaged:"));
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn rows_of_parquet_without_a_photo_keep_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [
+        "gzip_v1_plain",
+        "gzip_v2_delta_length",
+        "snappy_v2_delta",
+        "zstd_v1_dictionary",
+    ] {
+        let path = folder.path().join("p.parquet");
+        fs::copy(hub().with_file_name(format!("{name}.parquet")), &path).unwrap();
+        let options = SourceOptions {
+            column: Some("caption".to_owned()),
+            ..SourceOptions::default()
+        };
+        let found = read(&path, options);
+        assert_eq!(found.len(), 20, "{name}: {found:?}");
+        for (row, found) in found.iter().enumerate() {
+            match row % 5 {
+                4 => assert!(found.starts_with("empty:"), "{name}: {found}"),
+                _ => assert_eq!(*found, format!("a dog runs over lawn {}", row / 2)),
+            }
+        }
+    }
 }

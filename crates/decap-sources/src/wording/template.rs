@@ -24,8 +24,10 @@ pub struct TemplateValues {
     pub date: String,
     /// `{evidence}`: the memory sentence that the caption rests on most; empty where there is none.
     pub evidence: String,
-    /// `{score}`: how sure the captioner is, with two decimals.
+    /// `{score}`: how sure the decoder is of its words, with two decimals.
     pub score: String,
+    /// `{confidence}`: how likely the caption is right, from `0.00` to `1.00`; empty where the model cannot tell.
+    pub confidence: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,16 +46,18 @@ enum Field {
     Date,
     Evidence,
     Score,
+    Confidence,
 }
 
 impl Field {
-    const ALL: [(&'static str, Self); 6] = [
+    const ALL: [(&'static str, Self); 7] = [
         ("caption", Self::Caption),
         ("path", Self::Path),
         ("stem", Self::Stem),
         ("date", Self::Date),
         ("evidence", Self::Evidence),
         ("score", Self::Score),
+        ("confidence", Self::Confidence),
     ];
 }
 
@@ -181,6 +185,7 @@ fn value(field: Field, values: &TemplateValues) -> &str {
         Field::Date => &values.date,
         Field::Evidence => &values.evidence,
         Field::Score => &values.score,
+        Field::Confidence => &values.confidence,
     }
 }
 
