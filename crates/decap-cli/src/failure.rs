@@ -88,6 +88,8 @@ pub fn remedy(error: &Error) -> Option<&'static str> {
         "damaged" => Some("get a fresh copy of this file, or leave it out"),
         // A bound that no option raises.
         "too_large" => Some("make it smaller, or leave it out"),
+        // Its message names the option.
+        "invalid_text" if error.to_string().contains("name it with --") => None,
         "invalid_text" => {
             Some("correct it; captions are UTF-8 text: one a line, a table with a header, or JSON")
         }

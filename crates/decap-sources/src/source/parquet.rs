@@ -114,7 +114,7 @@ fn fault_of(error: caption_data::Error) -> decap::Error {
         Told::Unsupported { message, .. } => InputFault::Unsupported(message),
         Told::Damaged { message, .. } => InputFault::Damaged(message),
         Told::TooLarge { message, .. } => InputFault::TooLarge(message),
-        Told::Text { message, .. } => InputFault::Text(message),
+        Told::Text { message, .. } => InputFault::Text(format!("{message}: name it with --column")),
         other => InputFault::Damaged(other.to_string()),
     };
     Error::input(path, fault)

@@ -89,7 +89,15 @@ impl<'o> Column<'o> {
                 .take(MOST_NAMES)
                 .map(|name| format!("`{}`", name.chars().take(40).collect::<String>()))
                 .collect();
-            text_fault(path, format!("expected {wanted}, got {}", shown.join(", ")))
+            let option = match self {
+                Self::Paths(_) => "--column",
+                Self::Captions(_) => "--caption-column",
+            };
+            let shown = shown.join(", ");
+            text_fault(
+                path,
+                format!("expected {wanted}, got {shown}: name it with {option}"),
+            )
         })
     }
 }
