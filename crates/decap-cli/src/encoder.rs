@@ -14,6 +14,7 @@ use decap_train::CHECKPOINT_FILE;
 use crate::bundled::{self, BUNDLED};
 use crate::captions::read_captions;
 use crate::failure::Failure;
+use crate::made::{self, MAKEABLE};
 use crate::progress;
 use crate::stop::Stop;
 
@@ -28,6 +29,9 @@ impl Places for KnownPlaces {
     fn find(&self, reference: &str) -> decap::Result<Folder> {
         if reference == BUNDLED && !Path::new(reference).is_dir() {
             return bundled::folder();
+        }
+        if let Some(folder) = made::find(reference)? {
+            return Ok(folder);
         }
         find_with(reference, pull)
     }
@@ -108,6 +112,15 @@ fn no_captioner(reference: &str) -> Failure {
             ),
         );
     }
+    if let Some(known) = MAKEABLE.iter().find(|known| known.encoder == reference) {
+        return wrong(
+            "expected a captioner, got an encoder",
+            format!(
+                "`decap make {0}` makes a captioner of it, which --model {0} finds",
+                known.name
+            ),
+        );
+    }
     if EncoderFacts::of(reference, &KnownPlaces).is_ok() {
         return wrong(
             "expected a captioner, got an encoder",
@@ -150,6 +163,9 @@ fn of_typed(reference: &str, error: Error) -> Failure {
                 "{reference}: expected a folder, a file, `{BUNDLED}`, or an id of the Hugging Face Hub \
                  (OWNER/NAME), found none"
             ))
+        }
+        Error::Unavailable(message) if MAKEABLE.iter().any(|known| known.name == reference) => {
+            Failure::Usage(message)
         }
         error => error.into(),
     }

@@ -17,6 +17,8 @@ mod failure;
 mod first_captions;
 mod import;
 mod inputs;
+mod made;
+mod make;
 mod memory;
 mod model;
 mod output;
@@ -96,6 +98,7 @@ fn carry_out(cli: Cli) -> Result<Outcome, Failure> {
         Command::Write(args) => write::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Make(args) => make::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Align(args) => align::run(&args),
         Command::Memory(command) => memory::run(&command),

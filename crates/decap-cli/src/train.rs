@@ -35,9 +35,22 @@ const FEW: usize = 3000;
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
-    let stop = Stop::on_ctrl_c();
     refuse_unfinished(args)?;
     let captions = read_all(&args.captions, &args.split)?;
+    train(args, &captions, TO_RESUME)
+}
+
+/// Trains on `captions`; `to_resume` says what to do where Ctrl-C ended it.
+///
+/// # Errors
+/// As the command.
+pub fn train(
+    args: &TrainArgs,
+    captions: &[String],
+    to_resume: &'static str,
+) -> Result<Outcome, Failure> {
+    let stop = Stop::on_ctrl_c();
+    let of_resumable = |error| of_resumable(error, to_resume);
     let encoder = open_encoder(&args.encoder, precision(args))?;
     let foundation = foundation(args, captions.len())?;
     let recipe = recipe(args, &encoder, captions.len(), foundation.as_deref())?;
@@ -52,7 +65,7 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         return Ok(Outcome::AllWell);
     }
     if !matches!(recipe.train.vocabulary, VocabularyChoice::Learned(_)) {
-        let lost = encoder.tokenizer()?.unwritable(&captions)?;
+        let lost = encoder.tokenizer()?.unwritable(captions)?;
         if lost.affected > 0 || lost.loses_case {
             print::tell(lost);
         }
@@ -69,7 +82,7 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         None => {}
     }
     if !args.out.join(CHECKPOINT_FILE).exists() {
-        tell_estimate(&encoder, &captions, &recipe)?;
+        tell_estimate(&encoder, captions, &recipe)?;
     }
     let bar = progress::bar(captions.len() as u64, "captions embedded");
     let mut watch = Watch {
@@ -78,7 +91,7 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     };
     let report = train_model(
         &encoder,
-        &captions,
+        captions,
         &recipe,
         &args.out,
         |encoding| {
@@ -104,12 +117,7 @@ pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
         "wrote {0}\n  try: decap caption photo.jpg --model {0}",
         args.out.display()
     ));
-    first_captions::tell(
-        args,
-        &captions,
-        &report.held_out_rows,
-        foundation.as_deref(),
-    )?;
+    first_captions::tell(args, captions, &report.held_out_rows, foundation.as_deref())?;
     Ok(Outcome::AllWell)
 }
 
@@ -138,7 +146,7 @@ pub fn train_captions(
     let recipe = recipe(&args, &encoder, captions.len(), foundation.as_deref())?;
     recipe.train.validate()?;
     let report = train_model(&encoder, captions, &recipe, out, encoded, watch, stop);
-    report.map_err(of_resumable)
+    report.map_err(|error| of_resumable(error, TO_RESUME))
 }
 
 /// What captions are embedded in.
@@ -171,10 +179,12 @@ fn foundation(args: &TrainArgs, captions: usize) -> Result<Option<String>, Failu
     Ok(is_model.then(|| args.encoder.clone()))
 }
 
-fn of_resumable(error: decap::Error) -> Failure {
+const TO_RESUME: &str = "the same command with --resume goes on from here";
+
+fn of_resumable(error: decap::Error, to_resume: &'static str) -> Failure {
     Failure::of_resumable(
         error,
-        "the same command with --resume goes on from here",
+        to_resume,
         "give the captions and options that the run began with, or train into a new folder",
     )
 }

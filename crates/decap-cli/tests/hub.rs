@@ -231,3 +231,65 @@ fn a_release_that_cannot_be_reached_is_named() {
         "{stderr}"
     );
 }
+
+#[test]
+fn a_captioner_is_made_in_one_command_and_found_by_its_name() {
+    let id = "openai/clip-vit-base-patch32";
+    let server = Server::start(id, clip());
+    let endpoint = format!("http://{}/", server.address);
+    let home = tempfile::tempdir().unwrap();
+    let command = |args: &[&str]| {
+        let mut command = decap(home.path(), args);
+        command
+            .env("HF_ENDPOINT", &endpoint)
+            .env("XDG_CACHE_HOME", home.path().join("cache"));
+        command
+    };
+    let photo = common::photo("cat");
+    let caption = ["caption", &photo, "--model", "clip-b32"];
+
+    let (output, _, stderr) = run(&mut command(&caption));
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("`decap make clip-b32` makes it"),
+        "{stderr}"
+    );
+    let (_, _, stderr) = run(&mut command(&["caption", &photo, "--model", id]));
+    assert!(stderr.contains("`decap make clip-b32`"), "{stderr}");
+
+    let captions = home.path().join("captions.txt");
+    let sentences = (0..40).map(|number| format!("a dog runs after ball {number}\n"));
+    fs::write(&captions, sentences.collect::<String>()).unwrap();
+    let make = [
+        "make",
+        "clip-b32",
+        "--captions",
+        captions.to_str().unwrap(),
+        "--max-steps",
+        "2",
+    ];
+    let (output, _, stderr) = run(&mut command(&make));
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("(MIT), 605 MB to download"), "{stderr}");
+    assert!(stderr.contains("text: 40 captions"), "{stderr}");
+
+    let (output, stdout, stderr) = run(&mut command(&caption));
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stdout.contains("cat.webp"), "{stdout}");
+    let (_, _, again) = run(&mut command(&make));
+    assert!(again.contains("clip-b32 is made already"), "{again}");
+    let (_, listed, _) = run(&mut command(&["make", "--list"]));
+    let states: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.split("  ").last())
+        .collect();
+    assert_eq!(listed.lines().count(), 3);
+    assert!(
+        states[0].trim() == "made" && states[1].trim() == "not made",
+        "{listed}"
+    );
+
+    let (output, _, stderr) = run(&mut command(&["make", "blip"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.contains("expected one of clip-b32"), "{stderr}");
+}

@@ -93,12 +93,10 @@ pub fn for_each_value(
     }
 }
 
-fn read_values(
-    file: File,
-    len: u64,
-    columns: &[&str],
-    add: &mut dyn FnMut(Option<&[u8]>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+/// Takes the value of a row, or that it has none.
+type AddRow<'a> = dyn FnMut(Option<&[u8]>) -> Result<(), Fault> + 'a;
+
+fn read_values(file: File, len: u64, columns: &[&str], add: &mut AddRow<'_>) -> Result<(), Fault> {
     let mut file = Bytes { file, len };
     let footer = file.footer(&Budget::of_packed(len))?;
     let metadata = Metadata::read(&footer, |leaves| plain_column(leaves, columns))?;

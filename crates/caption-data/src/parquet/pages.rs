@@ -6,7 +6,7 @@ use super::metadata::Column;
 use super::runs::Runs;
 use super::thrift::{Thrift, WireType};
 use super::values::{self, Dictionary, DictionaryPage};
-use super::{damaged, unsupported};
+use super::{AddRow, damaged, unsupported};
 use crate::error::Fault;
 use crate::source::Budget;
 
@@ -284,7 +284,7 @@ impl DataPage<'_> {
         &self,
         dictionary: Option<&Dictionary>,
         budget: &Budget,
-        add: &mut dyn FnMut(Option<&[u8]>) -> Result<(), Fault>,
+        add: &mut AddRow<'_>,
     ) -> Result<(), Fault> {
         let mut rest = &self.bytes[..];
         let levels = match self.levels {

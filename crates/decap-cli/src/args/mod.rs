@@ -10,6 +10,7 @@ mod embed;
 mod eval;
 mod import;
 mod limits;
+mod make;
 mod memory;
 mod model;
 mod precision;
@@ -34,6 +35,7 @@ pub use choosing::ChoosingArgs;
 pub use embed::EmbedArgs;
 pub use eval::{EvalArgs, SweepArg};
 pub use import::{ExportArgs, ExportForm, ImportArgs};
+pub use make::MakeArgs;
 pub use memory::{MemoryBuildArgs, MemoryCommand};
 pub use model::ModelCommand;
 pub use score::ScoreArgs;
@@ -112,6 +114,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Train a captioner from a text file of captions.
     Train(TrainArgs),
+    /// Make a captioner of CLIP or SigLIP in one command, and find it by its name.
+    Make(MakeArgs),
     /// Find photos and videos that show what you describe.
     Search(SearchArgs),
     /// Caption over HTTP, for programs and on a page.
