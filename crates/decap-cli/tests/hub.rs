@@ -203,7 +203,7 @@ fn the_bundled_model_comes_once_from_the_release_and_is_the_repositorys() {
     };
     let (output, stdout, stderr) = pull();
     assert_eq!(output.status.code(), Some(0), "{stderr}");
-    assert!(stderr.contains("fetching 41 MB once"), "{stderr}");
+    assert!(stderr.contains("fetching 40 MB once"), "{stderr}");
     let requests = server.requests();
     assert!(
         !requests.iter().any(|line| line.contains("hf_secret")),

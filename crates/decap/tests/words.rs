@@ -284,7 +284,14 @@ fn a_banned_phrase_is_never_written_and_its_first_word_still_is() {
 /// `--ban 'traffic light'` did nothing.
 #[test]
 fn a_banned_traffic_light_is_not_written() {
-    let examples = Examples::open();
+    let mut examples = Examples::open();
+    // No example photo is sure to show one; a sentence is.
+    let sentence = ["a traffic light hanging over a city street"];
+    examples.embeddings = examples
+        .captioner
+        .encoder()
+        .encode_texts(&sentence)
+        .unwrap();
     let captioner = &examples.captioner;
     let mut options = {
         let mut options = GenerateOptions::default();

@@ -34,6 +34,8 @@ pub fn lay_out_readme(folder: &Path) {
     write(folder, "captions.txt", &captions(0, 40).join("\n"));
     write(folder, "my-captions.txt", &captions(40, 40).join("\n"));
     write(folder, "my-sentences.txt", &captions(80, 10).join("\n"));
+    let corrected = "path,caption\nholiday/boat.jpg,two people in a paddle boat\n";
+    write(folder, "corrected.csv", corrected);
     copy(&photo("cat"), folder, "photo.jpg");
     copy(&photo("boat"), folder, "holiday/boat.jpg");
     copy(&photo("bear"), folder, "holiday/woods/bear.jpg");

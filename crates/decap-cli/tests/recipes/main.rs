@@ -194,6 +194,8 @@ case "$1 $* " in
         exec '{program}' "$@" --max-steps 2 --width 64 --layers 2 --heads 2 ;;
     "train "*)
         exec '{program}' "$@" --max-steps 5 ;;
+    "make "*)
+        exec '{program}' "$@" --max-steps 5 --captions my-captions.txt ;;
 esac
 exec '{program}' "${{@/#memory=1000,10000,100000/memory=4,8,16}}"
 "#,
