@@ -46,7 +46,7 @@ _LONGEST_MESSAGE = 2000
 _PROGRAM = """
 import os, sys, threading
 def end_with_parent():
-    sys.stdin.buffer.read()
+    os.read(0, 1)
     os._exit(1)
 threading.Thread(target=end_with_parent, daemon=True).start()
 from decap.__main__ import main
@@ -183,15 +183,16 @@ def _caption_shard(shard: Shard, words: list[str], folder: str) -> Shard:
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, "caption-shard", "--quiet", *words, "--", shard.input, output],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        # Not the null device, which the program takes for a closed output.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         cwd=folder if os.path.isdir(folder) else None,
         env={**threads, **os.environ},
         text=True,
         errors="replace",
     ) as program:
         # Not `communicate`, which would close its standard input.
-        said = program.stderr.read().strip()
+        said = program.stdout.read().strip()
         code = program.wait()
     if code < 0:
         raise _ProgramDied(f"{shard.input}: the program was ended by signal {-code}")
@@ -259,11 +260,12 @@ def _arrow(batch: Any) -> pyarrow.Table:
 
 
 def _cpus_given() -> float:
-    """What Ray gave this worker; outside Ray all there are."""
+    """What Ray gave this worker; outside of workers all there are."""
     ray = _needed_ray()
-    if not ray.is_initialized():
+    try:
+        return ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
+    except (AssertionError, RuntimeError):
         return os.cpu_count() or 1
-    return ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
 
 
 def _needed_ray() -> Any:
