@@ -29,7 +29,7 @@ def spark():
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.sql.shuffle.partitions": "2",
-        "spark.task.maxFailures": "10",
+        "spark.task.maxFailures": "4",
     }
     for name, value in settings.items():
         builder = builder.config(name, value)
@@ -77,8 +77,8 @@ def test_every_row_is_captioned_once_though_executors_are_killed(spark, expected
     for death in range(2):
         (deaths / str(death)).touch()
     photos = [str(path) for path in PHOTOS] + ["no-such-photo.jpg"]
-    rows = [(place, photos[place % len(photos)]) for place in range(3 * len(photos))]
-    df = spark.createDataFrame(rows, "id long, photo string").repartition(6)
+    rows = [(place, photos[place % len(photos)]) for place in range(2 * len(photos))]
+    df = spark.createDataFrame(rows, "id long, photo string").repartition(4)
     captioned = decap.spark.caption(df, "photo").mapInArrow(
         KillExecutors(str(deaths)), decap.spark.caption(df, "photo").schema
     )
