@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use decap::decoder::Method as Generation;
 use decap::memory::{Evidence, Memory as SupportMemory, MemoryOptions};
 use decap::pipeline::{ReadOptions, embed_each};
-use decap::{Caption, CaptionOptions, Embeddings, Error, Method, Precision};
+use decap::{Caption, CaptionOptions, Embeddings, Error, Method, Precision, Rerank};
 use decap_cli::Failure;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -38,7 +38,7 @@ impl Captioner {
     }
 
     /// Calls `consume(name, caption or None, (kind, message) or None, warnings)` for each of `inputs`.
-    #[pyo3(signature = (inputs, consume, batch, method=None, evidence=None, beam=None))]
+    #[pyo3(signature = (inputs, consume, batch, method=None, evidence=None, beam=None, rerank=None))]
     #[allow(
         clippy::too_many_arguments,
         reason = "each is a keyword of the Python method"
@@ -52,9 +52,10 @@ impl Captioner {
         method: Option<&str>,
         evidence: Option<usize>,
         beam: Option<usize>,
+        rerank: Option<&str>,
     ) -> PyResult<()> {
         process::check()?;
-        let options = self.chosen(method, evidence, beam)?;
+        let options = self.chosen(method, evidence, beam, rerank)?;
         let (inputs, notes) = PyInputs::new(inputs);
         let stop = AtomicBool::new(false);
         py.detach(|| {
@@ -133,7 +134,7 @@ impl Captioner {
     }
 
     /// Captions of `values` `[rows, width]`.
-    #[pyo3(signature = (values, method=None, evidence=None, beam=None))]
+    #[pyo3(signature = (values, method=None, evidence=None, beam=None, rerank=None))]
     fn caption_embeddings(
         &self,
         py: Python<'_>,
@@ -141,9 +142,10 @@ impl Captioner {
         method: Option<&str>,
         evidence: Option<usize>,
         beam: Option<usize>,
+        rerank: Option<&str>,
     ) -> PyResult<Vec<Told>> {
         process::check()?;
-        let options = self.chosen(method, evidence, beam)?;
+        let options = self.chosen(method, evidence, beam, rerank)?;
         let captions = py.detach(|| {
             let rows = Embeddings::new(values, self.captioner.encoder().width())?;
             self.captioner.caption_embeddings(&rows, &options)
@@ -187,15 +189,16 @@ impl Captioner {
     }
 
     /// Tells apart all that decides a caption.
-    #[pyo3(signature = (method=None, evidence=None, beam=None))]
+    #[pyo3(signature = (method=None, evidence=None, beam=None, rerank=None))]
     fn run_key(
         &self,
         py: Python<'_>,
         method: Option<&str>,
         evidence: Option<usize>,
         beam: Option<usize>,
+        rerank: Option<&str>,
     ) -> PyResult<String> {
-        let options = self.chosen(method, evidence, beam)?;
+        let options = self.chosen(method, evidence, beam, rerank)?;
         let key = py.detach(|| self.captioner.run_key(&options));
         let key = key.map_err(|error| of_model(error.into()))?;
         Ok(key.as_str().to_owned())
@@ -227,6 +230,7 @@ impl Captioner {
         method: Option<&str>,
         evidence: Option<usize>,
         beam: Option<usize>,
+        rerank: Option<&str>,
     ) -> PyResult<CaptionOptions> {
         let mut options = self.captioner.options();
         if let Some(name) = method {
@@ -236,6 +240,9 @@ impl Captioner {
         if let Some(beam) = beam {
             let length_penalty = self.captioner.description().writing.length_penalty;
             options.generate.method = Generation::beam(beam, length_penalty);
+        }
+        if let Some(name) = rerank {
+            options.rerank = named_rerank(name)?;
         }
         Ok(options)
     }
@@ -274,6 +281,12 @@ fn named_method(name: &str) -> PyResult<Method> {
         let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
         unknown("method", &names, name)
     })
+}
+
+fn named_rerank(name: &str) -> PyResult<Rerank> {
+    let all = [Rerank::None, Rerank::Encoder, Rerank::Consensus];
+    let known = all.into_iter().find(|rerank| rerank.name() == name);
+    known.ok_or_else(|| unknown("rerank", &all.map(Rerank::name), name))
 }
 
 /// What parts compute in, by its name.

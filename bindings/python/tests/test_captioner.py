@@ -143,7 +143,7 @@ def test_a_projection_by_hand_has_the_same_evidence(captioner, cat):
     assert captioner.memory.texts[int(weights.argmax())] == heaviest.text
     assert abs(float(weights.max()) - heaviest.weight) < 0.02
     by_hand = captioner.caption_embeddings([weights @ m], method="visual")
-    assert by_hand[0].text
+    assert by_hand[0].text == captioner.caption(cat, rerank="none").text
 
 
 def test_another_memory_changes_what_is_spoken_of(captioner, cat, tmp_path):
@@ -171,6 +171,9 @@ def test_methods_are_those_of_the_program(captioner, cat):
     assert captioner.run_key() == captioner.run_key()
     assert captioner.run_key() != captioner.run_key(method="visual")
     assert captioner.run_key() != captioner.run_key(beam=7)
+    assert captioner.run_key() != captioner.run_key(rerank="none")
+    with pytest.raises(decap.InputError, match="rerank: expected one of none, encoder, consensus"):
+        captioner.caption(cat, rerank="magic")
 
 
 def test_a_pickled_captioner_captions_alike(captioner, cat):

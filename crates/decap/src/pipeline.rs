@@ -266,7 +266,9 @@ pub fn for_each_batch<I: Send, T: Send, E>(
     load: impl Fn(&I) -> T + Sync,
     mut consume: impl FnMut(Vec<(I, T)>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let loaders = thread::available_parallelism().map_or(1, usize::from);
+    // A process that was given a part of the machine decodes on that part as well.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let loaders = cores.min(rayon::current_num_threads());
     let batch = batch.max(1);
     let (sender, receiver) = sync_channel(loaders * READY_PER_LOADER);
     let inputs = Mutex::new(inputs.into_iter().enumerate());

@@ -46,16 +46,18 @@ class Captioner:
         method: str | None = None,
         evidence: int | None = None,
         beam: int | None = None,
+        rerank: str | None = None,
     ) -> Caption:
         """The caption of one photo or video.
 
         `method` is `projection` (the default), `visual`, `nearest`, `retrieval` or `consensus`;
-        `evidence` the number of memory sentences shown (3); `beam` the number of beams.
+        `evidence` the number of memory sentences shown (3); `beam` the number of beams; `rerank` how the
+        caption is chosen among several, `none`, `encoder` or `consensus`.
 
         Raises `decap.InputError` where the photo cannot be used.
         """
         told: list[Caption] = []
-        self._each(iter([prepared(photo, "photo")]), told.append, 1, method, evidence, beam)
+        self._each(iter([prepared(photo, "photo")]), told.append, 1, method, evidence, beam, rerank)
         if told[0].error is not None:
             raise told[0].error
         return told[0]
@@ -67,6 +69,7 @@ class Captioner:
         method: str | None = None,
         evidence: int | None = None,
         beam: int | None = None,
+        rerank: str | None = None,
         batch: int = 16,
         progress: bool | None = None,
     ) -> list[Caption]:
@@ -84,7 +87,7 @@ class Captioner:
                 told.append(one)
                 bar.step()
 
-            self._each(each_prepared(photos), consume, batch, method, evidence, beam)
+            self._each(each_prepared(photos), consume, batch, method, evidence, beam, rerank)
         return told
 
     def embed_images(self, photos: Iterable[Any], *, batch: int = 16, progress: bool | None = None) -> numpy.ndarray:
@@ -120,6 +123,7 @@ class Captioner:
         method: str | None = None,
         evidence: int | None = None,
         beam: int | None = None,
+        rerank: str | None = None,
     ) -> list[Caption]:
         """Captions of embeddings `[rows, width]` of this captioner's encoder.
 
@@ -131,7 +135,7 @@ class Captioner:
         if array.ndim != 2 or array.shape[1] != self.width:
             shape = ", ".join(str(side) for side in array.shape)
             raise InputError(f"expected embeddings [rows, {self.width}], got [{shape}]", "mismatch")
-        told = self._native.caption_embeddings(array.ravel().tolist(), method, evidence, beam)
+        told = self._native.caption_embeddings(array.ravel().tolist(), method, evidence, beam, rerank)
         return [_caption(f"embedding {place}", one) for place, one in enumerate(told)]
 
     def with_memory(self, texts: Iterable[str] | Memory) -> Captioner:
@@ -149,9 +153,16 @@ class Captioner:
         other._native = self._native.with_memory(memory)
         return other
 
-    def run_key(self, *, method: str | None = None, evidence: int | None = None, beam: int | None = None) -> str:
+    def run_key(
+        self,
+        *,
+        method: str | None = None,
+        evidence: int | None = None,
+        beam: int | None = None,
+        rerank: str | None = None,
+    ) -> str:
         """Tells apart all that decides a caption: model, memory with every sentence, precision, options."""
-        return self._native.run_key(method, evidence, beam)
+        return self._native.run_key(method, evidence, beam, rerank)
 
     @property
     def memory(self) -> Memory:
@@ -181,6 +192,7 @@ class Captioner:
         method: str | None,
         evidence: int | None,
         beam: int | None,
+        rerank: str | None,
     ) -> None:
         if batch < 1:
             raise InputError(f"batch: expected at least 1, got {batch}")
@@ -192,7 +204,7 @@ class Captioner:
             else:
                 consume(_caption(name, caption, tuple(warnings)))
 
-        self._native.caption_each(inputs, told, batch, method, evidence, beam)
+        self._native.caption_each(inputs, told, batch, method, evidence, beam, rerank)
 
     def __repr__(self) -> str:
         return f"Captioner({self._opened[0]!r}, {len(self._native.memory())} sentences)"

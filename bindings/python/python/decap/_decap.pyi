@@ -20,6 +20,7 @@ class Captioner:
         method: str | None = None,
         evidence: int | None = None,
         beam: int | None = None,
+        rerank: str | None = None,
     ) -> None: ...
     def embed_each(
         self,
@@ -34,12 +35,17 @@ class Captioner:
         method: str | None = None,
         evidence: int | None = None,
         beam: int | None = None,
+        rerank: str | None = None,
     ) -> list[_Told]: ...
     def with_memory(self, memory: Memory) -> Captioner: ...
     def memory_of(self, texts: list[str]) -> Memory: ...
     def memory(self) -> Memory: ...
     def run_key(
-        self, method: str | None = None, evidence: int | None = None, beam: int | None = None
+        self,
+        method: str | None = None,
+        evidence: int | None = None,
+        beam: int | None = None,
+        rerank: str | None = None,
     ) -> str: ...
 
 class Memory:

@@ -31,7 +31,7 @@ def train(
         raise InputError("expected a list of sentences, got one str\n  for a file, give a pathlib.Path")
     else:
         given = sentences(texts)
-    words = [word for name, value in options.items() for word in _typed(name, value)]
+    words = [word for name, value in options.items() for word in typed(name, value)]
     stages = Stages(progress)
     try:
         _decap.train(given, os.fspath(out), words, stages.tell)
@@ -40,7 +40,7 @@ def train(
     return Captioner(out)
 
 
-def _typed(name: str, value: Any) -> list[str]:
+def typed(name: str, value: Any) -> list[str]:
     """An option as it would be typed. `from` is a word of Python: `from_`."""
     option = "--" + name.strip("_").replace("_", "-")
     if value is True:
