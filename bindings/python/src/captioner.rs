@@ -13,7 +13,7 @@ use pyo3::types::PyBytes;
 
 use crate::failure::{Halt, exception, of_model, told};
 use crate::inputs::PyInputs;
-use crate::memory::{Memory, embed_texts};
+use crate::memory::{Memory, bytes_of, embed_texts};
 use crate::process;
 
 /// A caption for Python: text, score, evidence, whence its words are.
@@ -267,14 +267,6 @@ fn for_python(caption: Caption) -> Told {
     )
 }
 
-/// f32 values as numpy reads them: little-endian.
-pub fn bytes_of(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
-}
-
 fn named_method(name: &str) -> PyResult<Method> {
     let known = Method::ALL.into_iter().find(|method| method.name() == name);
     known.ok_or_else(|| {
@@ -290,7 +282,7 @@ fn named_rerank(name: &str) -> PyResult<Rerank> {
 }
 
 /// What parts compute in, by its name.
-pub fn named_precision(name: &str) -> PyResult<Precision> {
+fn named_precision(name: &str) -> PyResult<Precision> {
     name.parse().map_err(|error: Error| exception(error.into()))
 }
 

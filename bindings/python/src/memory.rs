@@ -7,12 +7,11 @@ use std::sync::atomic::AtomicBool;
 use decap::encoder::Encoder;
 use decap::memory::{Memory as SupportMemory, MemoryOptions};
 use decap::output::write_folder_atomically;
-use decap::{Embedding, Embeddings, Error};
+use decap::{Embedding, Embeddings, Error, Precision};
 use decap_cli::Failure;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::captioner::{bytes_of, named_precision};
 use crate::failure::{Halt, exception, of_model};
 use crate::process;
 
@@ -50,7 +49,7 @@ impl Memory {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         process::check()?;
-        let precision = named_precision("auto")?;
+        let precision = Precision::Auto;
         let encoder = py.detach(|| decap_cli::open_encoder(&encoder, precision));
         let encoder = encoder.map_err(of_model)?;
         let mut options = MemoryOptions::default();
@@ -184,4 +183,12 @@ pub fn embed_texts(py: Python<'_>, encoder: &Encoder, texts: &[String]) -> PyRes
             .map_err(|error| exception(error.into()))?;
     }
     Ok(embeddings)
+}
+
+/// f32 values as numpy reads them: little-endian.
+pub fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _decap
 from ._errors import InputError
-from ._inputs import each_prepared, prepared, refuse_single
+from ._inputs import each_prepared, needed_numpy, prepared, refuse_single, sentences
 from ._memory import Memory
 from ._progress import Bar
 from ._result import Caption, Evidence
@@ -216,26 +216,6 @@ class Captioner:
 def _opened_again(model: str, precision: str, texts: list[str] | None) -> Captioner:
     captioner = Captioner(model, precision=precision)
     return captioner if texts is None else captioner.with_memory(texts)
-
-
-def sentences(texts: Iterable[str]) -> list[str]:
-    """A list of strings, or a `decap.InputError` that says what else there is."""
-    if isinstance(texts, (str, bytes)):
-        raise InputError(f"expected a list of sentences, got one {type(texts).__name__}\n  put it into a list")
-    listed = list(texts)
-    for place, text in enumerate(listed):
-        if not isinstance(text, str):
-            raise InputError(f"sentence {place}: expected a string, got {type(text).__name__}")
-    return listed
-
-
-def needed_numpy() -> Any:
-    """NumPy, or how to get it."""
-    try:
-        import numpy
-    except ImportError as error:
-        raise ImportError("embeddings are NumPy arrays: pip install numpy") from error
-    return numpy
 
 
 def _caption(name: str, told: Any, warnings: tuple[str, ...] = ()) -> Caption:

@@ -163,3 +163,23 @@ def _of_array(given: Any, name: str) -> Any:
         )
     height, width, _ = array.shape
     return (name, width, height, numpy.ascontiguousarray(array).tobytes())
+
+
+def sentences(texts: Iterable[str]) -> list[str]:
+    """A list of strings, or a `decap.InputError` that says what else there is."""
+    if isinstance(texts, (str, bytes)):
+        raise InputError(f"expected a list of sentences, got one {type(texts).__name__}\n  put it into a list")
+    listed = list(texts)
+    for place, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise InputError(f"sentence {place}: expected a string, got {type(text).__name__}")
+    return listed
+
+
+def needed_numpy() -> Any:
+    """NumPy, or how to get it."""
+    try:
+        import numpy
+    except ImportError as error:
+        raise ImportError("embeddings are NumPy arrays: pip install numpy") from error
+    return numpy

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _decap
 from ._errors import InputError
+from ._inputs import needed_numpy, sentences
 from ._progress import Bar
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ class Memory:
 
         `encoder` is `"tiny"`, a folder of an encoder or a model, or an id of the Hub.
         """
-        from ._captioner import sentences
-
         listed = sentences(texts)
         with Bar(len(listed), " sentences", progress) as bar:
             native = _decap.Memory.build(listed, os.fspath(encoder), max_rows, bar.show)
@@ -71,8 +70,6 @@ class Memory:
     @property
     def embeddings(self) -> numpy.ndarray:
         """The rows `[sentences, width]`, float32, each of length 1."""
-        from ._captioner import needed_numpy
-
         return needed_numpy().frombuffer(self._native.embeddings(), "<f4").reshape(-1, self.width)
 
     @property
