@@ -4,6 +4,7 @@ use decap::decoder::{Case, Method as Choice, RepeatedWords};
 use decap::{CaptionOptions, Method, Rerank};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::memories::OWN;
@@ -17,7 +18,7 @@ const MOST_EVIDENCE: usize = 50;
 const MOST_PHRASES: usize = 64;
 
 /// The options of a caption.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wishes {
     /// `projection`, `visual`, `nearest`, `retrieval` or `consensus`.
