@@ -257,6 +257,7 @@ mod tests {
             score: -0.5,
             chosen_from: ChosenFrom::Written,
             evidence: evidence.into(),
+            candidates: Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ use utoipa::openapi::{
     ContentBuilder, HttpMethod, ObjectBuilder, ResponseBuilder, SecurityRequirement, Type,
 };
 
+use crate::answer::MODEL;
 use crate::api::described::Problem;
 use crate::api::{caption, embed, memory, operations, score};
 use crate::state::State;
@@ -22,58 +23,58 @@ const THEIRS: [(&str, HttpMethod, &str, &str); 12] = [
     (
         "/v1/chat/completions",
         HttpMethod::Post,
-        "openai",
+        "OpenAI",
         "Caption the images of a chat",
     ),
     (
         "/v1/responses",
         HttpMethod::Post,
-        "openai",
+        "OpenAI",
         "Caption the images of an input",
     ),
     (
         "/v1/embeddings",
         HttpMethod::Post,
-        "openai",
+        "OpenAI",
         "Embed sentences, or images as objects with `image`",
     ),
-    ("/v1/models", HttpMethod::Get, "openai", "List the model"),
+    ("/v1/models", HttpMethod::Get, "OpenAI", "List the model"),
     (
         "/v1/models/{id}",
         HttpMethod::Get,
-        "openai",
+        "OpenAI",
         "Describe the model",
     ),
     (
         "/api/generate",
         HttpMethod::Post,
-        "ollama",
+        "Ollama",
         "Caption images",
     ),
     (
         "/api/chat",
         HttpMethod::Post,
-        "ollama",
+        "Ollama",
         "Caption the images of a chat",
     ),
-    ("/api/embed", HttpMethod::Post, "ollama", "Embed sentences"),
-    ("/api/tags", HttpMethod::Get, "ollama", "List the model"),
+    ("/api/embed", HttpMethod::Post, "Ollama", "Embed sentences"),
+    ("/api/tags", HttpMethod::Get, "Ollama", "List the model"),
     (
         "/api/ps",
         HttpMethod::Get,
-        "ollama",
+        "Ollama",
         "List the model as loaded",
     ),
     (
         "/api/show",
         HttpMethod::Post,
-        "ollama",
+        "Ollama",
         "Describe the model",
     ),
     (
         "/api/version",
         HttpMethod::Get,
-        "ollama",
+        "Ollama",
         "The version of Ollama's API that is spoken",
     ),
 ];
@@ -98,10 +99,10 @@ const THEIRS: [(&str, HttpMethod, &str, &str); 12] = [
     components(schemas(Problem)),
     tags(
         (name = "decap", description = "decap's own API. Errors are RFC 9457: `application/problem+json`."),
-        (name = "operations", description = "For whoever runs the service."),
-        (name = "openai", description = "What OpenAI's clients send, as OpenAI describes it. The model is `decap`. \
+        (name = "Operations", description = "For whoever runs the service."),
+        (name = "OpenAI", description = "What OpenAI's clients send, as OpenAI describes it. The model is `decap`. \
             decap's own options go into an object `decap`. Errors are OpenAI's error object."),
-        (name = "ollama", description = "What Ollama's clients send, as Ollama describes it. The model is `decap`. \
+        (name = "Ollama", description = "What Ollama's clients send, as Ollama describes it. The model is `decap`. \
             decap's own options go into an object `decap`. Errors are an object with `error`."),
     ),
 )]
@@ -164,8 +165,18 @@ fn their_operation(
         operation = operation.parameter(id);
     }
     if *method == HttpMethod::Post {
+        let model = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .examples([MODEL]);
+        let asked = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .property("model", model)
+            .required("model");
         let body = RequestBodyBuilder::new()
-            .content("application/json", content())
+            .content(
+                "application/json",
+                ContentBuilder::new().schema(Some(asked.build())).build(),
+            )
             .required(Some(utoipa::openapi::Required::True));
         operation = operation.request_body(Some(body.build()));
     }

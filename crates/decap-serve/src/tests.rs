@@ -168,6 +168,23 @@ async fn a_sentence_taken_out_is_no_evidence_any_more() {
 }
 
 #[tokio::test]
+async fn candidates_are_told_where_they_are_asked_for() {
+    let service = service();
+    let (_, without) = post(&service, "/v1/caption", json!({ "image": *CAT_TEXT })).await;
+    assert!(without.get("candidates").is_none());
+    let body = json!({ "image": *CAT_TEXT, "candidates": 4, "written_only": true });
+    let (_, answer) = post(&service, "/v1/caption", body).await;
+    let candidates = answer["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 4);
+    let same = |it: &&Value| it["text"] == answer["caption"];
+    let chosen = candidates.iter().find(same).unwrap();
+    assert_eq!(chosen["score"], answer["score"]);
+    let body = json!({ "image": *CAT_TEXT, "candidates": 4, "method": "retrieval" });
+    let (_, answer) = post(&service, "/v1/caption", body).await;
+    assert_eq!(answer["candidates"], json!([]));
+}
+
+#[tokio::test]
 async fn a_memory_is_taught_used_and_forgotten() {
     let service = service();
     let lesson = json!({ "name": "home", "text": "our cat Tom asleep\nthe tram to work\n" });

@@ -85,7 +85,9 @@ pub async fn caption(
 ) -> Result<Response, ApiError> {
     let form = Form::of(request.headers());
     let upload = Upload::read(&state, request).await?;
-    let plan = Wishes::of(upload.fields)?.plan(&state)?;
+    let wishes = Wishes::of(upload.fields)?;
+    let candidates = wishes.candidates.unwrap_or(0);
+    let plan = wishes.plan(&state)?;
     let work = Work::Caption(Arc::new(plan));
     let pending = state.submit(&upload.photos, &work, upload.deadline)?;
     let names: Vec<String> = upload
@@ -98,7 +100,8 @@ pub async fn caption(
         && let Some((name, pending)) = waiting.pop()
     {
         let (caption, timings) = pending.caption().await?;
-        let record = Captioned::new(&name, &caption, timings, &state.model);
+        let record =
+            Captioned::new(&name, &caption, timings, &state.model).with(candidates, &caption);
         return Ok(match form {
             Form::Text => Record::Captioned(record).line().into_response(),
             _ => Json(CaptionAnswer::One(record)).into_response(),
@@ -113,7 +116,8 @@ pub async fn caption(
         async move {
             match pending.caption().await {
                 Ok((caption, timings)) => {
-                    Record::Captioned(Captioned::new(&name, &caption, timings, &state.model))
+                    let record = Captioned::new(&name, &caption, timings, &state.model);
+                    Record::Captioned(record.with(candidates, &caption))
                 }
                 Err(error) => Record::failed(&name, &error),
             }

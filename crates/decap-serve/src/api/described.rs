@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, KnownFormat, SchemaFormat};
 use utoipa::openapi::{
@@ -13,6 +15,9 @@ use utoipa::{IntoResponses, PartialSchema, ToSchema};
 use super::embed::MOST_TEXTS;
 use super::wishes::Wishes;
 use crate::error::ApiError;
+
+/// A photo of few bytes.
+const EXAMPLE: &[u8] = include_bytes!("../page/warm-up.png");
 
 /// An error of decap's own API: RFC 9457.
 #[derive(Debug, Serialize, ToSchema)]
@@ -93,10 +98,12 @@ impl IntoResponses for OwnErrors {
 }
 
 /// Fields beside the photos.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Beside {
     Wishes,
     Texts,
+    /// As many as may come, and one photo.
+    TextsToScore,
 }
 
 /// How photos come.
@@ -112,17 +119,19 @@ fn object(kind: Kind, beside: Beside) -> RefOr<Schema> {
             RefOr::T(Schema::Object(object)) => object,
             _ => Object::new(),
         },
-        Beside::Texts => ObjectBuilder::new()
+        Beside::Texts | Beside::TextsToScore => ObjectBuilder::new()
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
             .build(),
     };
     let mut put = |name: &str, schema: Schema| {
         object.properties.insert(name.to_owned(), schema.into());
     };
-    if let Beside::Texts = beside {
+    let scores = beside == Beside::TextsToScore;
+    if beside != Beside::Wishes {
         let text = ObjectBuilder::new().schema_type(Type::String);
         let texts = ArrayBuilder::new()
             .items(text)
+            .min_items(scores.then_some(1))
             .max_items(Some(MOST_TEXTS))
             .description(Some("Sentences."));
         put("texts", texts.build().into());
@@ -134,6 +143,8 @@ fn object(kind: Kind, beside: Beside) -> RefOr<Schema> {
                 .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
             let files = ArrayBuilder::new()
                 .items(file)
+                .min_items(scores.then_some(1))
+                .max_items(scores.then_some(1))
                 .description(Some("Photos, each a file of the form."));
             put("photo", files.build().into());
         }
@@ -143,13 +154,24 @@ fn object(kind: Kind, beside: Beside) -> RefOr<Schema> {
                     .schema_type(Type::String)
                     .format(Some(SchemaFormat::KnownFormat(KnownFormat::Byte)))
             };
-            let image = base64().description(Some("A photo in base64, or a data URL."));
+            let image = base64()
+                .description(Some("A photo in base64, or a data URL."))
+                .examples([STANDARD.encode(EXAMPLE)]);
             put("image", image.build().into());
-            let images = ArrayBuilder::new().items(base64()).description(Some(
-                "Photos in base64; or objects with `name`, and `data` in base64.",
-            ));
-            put("images", images.build().into());
+            if !scores {
+                let images = ArrayBuilder::new().items(base64()).description(Some(
+                    "Photos in base64; or objects with `name`, and `data` in base64.",
+                ));
+                put("images", images.build().into());
+            }
         }
+    }
+    if scores {
+        let photo = match kind {
+            Kind::Form => "photo",
+            Kind::Json => "image",
+        };
+        object.required = vec![photo.to_owned(), "texts".to_owned()];
     }
     object.into()
 }
@@ -175,6 +197,6 @@ bodies! {
     CaptionJson: Json, Wishes, "Photos and options as JSON.";
     EmbedForm: Form, Texts, "Photos and sentences as a form.";
     EmbedJson: Json, Texts, "Photos and sentences as JSON.";
-    ScoreForm: Form, Texts, "A photo and sentences as a form.";
-    ScoreJson: Json, Texts, "A photo and sentences as JSON.";
+    ScoreForm: Form, TextsToScore, "A photo and sentences as a form.";
+    ScoreJson: Json, TextsToScore, "A photo and sentences as JSON.";
 }

@@ -31,7 +31,7 @@ pub struct Health {
 #[utoipa::path(
     get,
     path = "/health",
-    tag = "operations",
+    tag = "Operations",
     summary = "Is it ready?",
     description = "Needs no key.",
     responses(
@@ -57,7 +57,7 @@ pub async fn health(Shared(state): Shared<Arc<State>>) -> (StatusCode, Json<Heal
 #[utoipa::path(
     get,
     path = "/metrics",
-    tag = "operations",
+    tag = "Operations",
     summary = "Counters for Prometheus",
     responses(
         (status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text"),

@@ -43,6 +43,18 @@ pub struct Captioned {
     /// How likely the caption is right, 0 to 1. Only with the model's own memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     confidence: Option<f64>,
+    /// What the decoder wrote, best first; only where `candidates` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidates: Option<Vec<CandidateRecord>>,
+}
+
+/// A caption that the decoder wrote, chosen or not.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CandidateRecord {
+    /// The caption.
+    text: String,
+    /// Mean log-probability of its tokens.
+    score: f64,
 }
 
 /// A memory sentence and its weight.
@@ -108,6 +120,20 @@ impl Captioned {
                 choose: ms(timings.choose_ms),
             },
             confidence: caption.confidence.map(|it| rounded(it, 4)),
+            candidates: None,
+        }
+    }
+
+    /// This record with up to `most` of the caption's candidates, where they are asked for.
+    pub fn with(self, most: usize, caption: &Caption) -> Self {
+        let candidates = caption.candidates.iter().take(most);
+        let candidates = candidates.map(|it| CandidateRecord {
+            text: it.text.clone(),
+            score: rounded(it.score, 6),
+        });
+        Self {
+            candidates: (most > 0).then(|| candidates.collect()),
+            ..self
         }
     }
 }

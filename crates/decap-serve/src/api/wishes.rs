@@ -5,6 +5,7 @@ use decap::{CaptionOptions, Method, Rerank};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use utoipa::openapi::{Object, ObjectBuilder, Type};
 
 use crate::error::ApiError;
 use crate::memories::OWN;
@@ -17,48 +18,95 @@ const MOST_TOKENS: usize = 200;
 const MOST_EVIDENCE: usize = 50;
 const MOST_PHRASES: usize = 64;
 
+const RERANKS: [Rerank; 3] = [Rerank::None, Rerank::Encoder, Rerank::Consensus];
+const REPEATED_WORDS: [RepeatedWords; 2] = [RepeatedWords::Allow, RepeatedWords::Forbid];
+
 /// The options of a caption.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wishes {
-    /// `projection`, `visual`, `nearest`, `retrieval` or `consensus`.
+    /// From photo to caption.
+    #[schema(schema_with = methods)]
     pub method: Option<String>,
     /// Softmax temperature of the projection.
+    #[schema(exclusive_minimum = 0)]
     pub tau: Option<f32>,
     /// Memory sentences to show.
+    #[schema(minimum = 0, maximum = 50)]
     pub evidence: Option<usize>,
     /// Beams; 1 is greedy.
+    #[schema(minimum = 1, maximum = 16)]
     pub beam: Option<usize>,
     /// Above 1, longer captions.
     pub length_penalty: Option<f32>,
     /// Sample at this temperature.
+    #[schema(exclusive_minimum = 0)]
     pub temperature: Option<f32>,
     /// Sample from so much probability.
+    #[schema(exclusive_minimum = 0, maximum = 1)]
     pub top_p: Option<f32>,
     /// Seed of the sampling.
+    #[schema(minimum = 0)]
     pub seed: Option<u64>,
     /// Fewest tokens.
+    #[schema(minimum = 0, maximum = 200)]
     pub min_length: Option<usize>,
     /// Most tokens.
+    #[schema(minimum = 1, maximum = 200)]
     pub max_length: Option<usize>,
     /// Above 1, fewer repetitions.
     pub repetition_penalty: Option<f32>,
     /// No run of so many tokens twice.
+    #[schema(minimum = 0)]
     pub no_repeat_ngram: Option<usize>,
-    /// `allow` or `forbid`.
+    /// Whether a content word may come twice.
+    #[schema(schema_with = repeated_words)]
     pub repeated_words: Option<String>,
     /// Words and phrases that are never written.
+    #[schema(max_items = 64)]
     pub ban: Vec<String>,
     /// Capital letter and full stop.
     pub sentence_case: Option<bool>,
-    /// `none`, `encoder` or `consensus`.
+    /// How one of several captions is chosen.
+    #[schema(schema_with = reranks)]
     pub rerank: Option<String>,
     /// Never a memory sentence.
     pub written_only: Option<bool>,
     /// The memory to use.
     pub memory: Option<String>,
     /// Memory sentences to leave out.
+    #[schema(max_items = 64)]
     pub without: Vec<String>,
+    /// Captions to show that the decoder considered, best first.
+    #[schema(minimum = 0, maximum = 16)]
+    pub candidates: Option<usize>,
+}
+
+/// The schema of a text that is one of `names`.
+fn named<'a>(names: impl Iterator<Item = &'a str>) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(names))
+        .build()
+}
+
+fn methods() -> Object {
+    named(Method::ALL.iter().map(|it| it.name()))
+}
+
+fn reranks() -> Object {
+    named(RERANKS.iter().map(|it| it.name()))
+}
+
+fn repeated_words() -> Object {
+    named(REPEATED_WORDS.iter().map(|&it| name_of_repeated(it)))
+}
+
+fn name_of_repeated(words: RepeatedWords) -> &'static str {
+    match words {
+        RepeatedWords::Forbid => "forbid",
+        _ => "allow",
+    }
 }
 
 impl Wishes {
@@ -79,6 +127,7 @@ impl Wishes {
         let options = self.options(&state.defaults)?;
         at_most("ban", self.ban.len(), MOST_PHRASES)?;
         at_most("without", self.without.len(), MOST_PHRASES)?;
+        at_most("candidates", self.candidates.unwrap_or(0), MOST_BEAMS)?;
         let memory = state
             .memories
             .named(self.memory.as_deref().unwrap_or(OWN))?;
@@ -138,12 +187,8 @@ impl Wishes {
             .unwrap_or(generate.repetition_penalty);
         generate.no_repeat_ngram = self.no_repeat_ngram.unwrap_or(generate.no_repeat_ngram);
         if let Some(name) = &self.repeated_words {
-            let known = [RepeatedWords::Allow, RepeatedWords::Forbid];
-            let name_of = |it: RepeatedWords| match it {
-                RepeatedWords::Forbid => "forbid",
-                _ => "allow",
-            };
-            generate.repeated_words = one_of("repeated_words", name, &known, name_of)?;
+            let known = &REPEATED_WORDS;
+            generate.repeated_words = one_of("repeated_words", name, known, name_of_repeated)?;
         }
         if let Some(sentence_case) = self.sentence_case {
             options.case = match sentence_case {
@@ -152,8 +197,7 @@ impl Wishes {
             };
         }
         if let Some(name) = &self.rerank {
-            let known = [Rerank::None, Rerank::Encoder, Rerank::Consensus];
-            options.rerank = one_of("rerank", name, &known, Rerank::name)?;
+            options.rerank = one_of("rerank", name, &RERANKS, Rerank::name)?;
         }
         if self.written_only == Some(true) {
             options.consensus.retrieved = 0;

@@ -48,29 +48,33 @@ function table(rows, title, marksRequired) {
   return scroll;
 }
 
-function bodies(content, said, marksRequired) {
-  return Object.entries(content || {}).flatMap(([type, { schema }]) => {
+function bodies(content, said, place, marksRequired) {
+  // The first is open; the others say much the same in another form.
+  return Object.entries(content || {}).flatMap(([type, { schema }], index) => {
     const rows = fields(schema);
     const title = element("h4", {}, `${said}: `, element("code", {}, type));
-    return rows.length ? [title, table(rows, title.textContent, marksRequired)] : [title];
+    if (!rows.length) return [title];
+    const shown = table(rows, `${place}, ${title.textContent}`, marksRequired);
+    return index ? [element("details", {}, element("summary", {}, ...title.childNodes), shown)] : [title, shown];
   });
 }
 
 function article(method, path, operation) {
   const made = element("article", { id: `${method}${path}` });
+  const place = `${method.toUpperCase()} ${path}`;
   const verb = element("span", { className: "method" }, method.toUpperCase());
   made.append(element("h3", {}, verb, element("code", {}, path)), element("p", {}, ...words(`${operation.summary || ""}.`)));
   if (operation.description) made.append(element("p", { className: "quiet" }, ...words(operation.description)));
   const parameters = operation.parameters || [];
   if (parameters.length) {
     const rows = parameters.map((it) => [it.name, kind(it.schema), it.description || "", it.required]);
-    made.append(element("h4", {}, "In the path"), table(rows, `Parameters of ${path}`, true));
+    made.append(element("h4", {}, "In the path"), table(rows, `${place}, parameters`, true));
   }
-  made.append(...bodies(operation.requestBody?.content, "Request", true));
+  made.append(...bodies(operation.requestBody?.content, "Request", place, true));
   const errors = [];
   for (const [status, response] of Object.entries(operation.responses || {})) {
     if (/^[45]/.test(status)) errors.push([status, response.description]);
-    else made.append(...(response.content ? bodies(response.content, status) : [element("h4", {}, `${status}: ${response.description}`)]));
+    else made.append(...(response.content ? bodies(response.content, status, place) : [element("h4", {}, `${status}: ${response.description}`)]));
   }
   const list = element("ul", {}, ...errors.map(([status, said]) => element("li", {}, element("code", {}, status), ` ${said}`)));
   if (errors.length) made.append(element("details", {}, element("summary", {}, "Errors"), list));

@@ -3,6 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const state = { photos: [], records: [], without: [], turn: 0, tau: null };
 const EVIDENCE = 6;
+const CANDIDATES = 6;
 
 const element = (name, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(name), properties);
@@ -41,6 +42,7 @@ function tell(error) {
 function options(form) {
   form.append("method", $("method").value);
   form.append("evidence", EVIDENCE);
+  form.append("candidates", CANDIDATES);
   form.append("memory", $("memory").value || "model");
   if (state.tau !== null) form.append("tau", state.tau);
   return form;
@@ -80,7 +82,7 @@ async function one() {
   show("one");
   if (!state.records.length) {
     $("caption").textContent = "Looking…";
-    $("before").hidden = true;
+    $("before").hidden = $("others").hidden = true;
     $("evidence").replaceChildren(...[1, 2, 3].map(() => element("li", { className: "ghost" })));
   }
   $("one").classList.toggle("first", !state.records.length);
@@ -123,6 +125,10 @@ function draw(record, before) {
   if (focused) [...$("evidence").querySelectorAll("button")].find((it) => it.dataset.text === focused)?.focus();
   $("hint").textContent = record.evidence.length ? "The memory sentences behind the caption. Choose one to take it out." : "This method uses no memory.";
   $("restore").hidden = !state.without.length;
+  const others = (record.candidates || []).filter((it) => it.text !== record.caption);
+  $("candidates").replaceChildren(...others.map((it) =>
+    element("li", {}, element("span", {}, it.text), element("span", { className: "share" }, signed(it.score)))));
+  $("others").hidden = !others.length;
 }
 
 function bar(evidence, heaviest) {
