@@ -27,7 +27,8 @@ const expect = (fact, words) => {
 };
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-for (const [width, colorScheme] of [[1440, "light"], [390, "light"], [1440, "dark"], [390, "dark"]]) {
+// 720 pixels are a window of 1440 at a zoom of 200 %.
+for (const [width, colorScheme] of [[1440, "light"], [390, "light"], [1440, "dark"], [390, "dark"], [720, "light"]]) {
   const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
   const page = await context.newPage();
   page.on("pageerror", (error) => expect(false, `${width}: ${error}`));
@@ -44,7 +45,7 @@ for (const [width, colorScheme] of [[1440, "light"], [390, "light"], [1440, "dar
     return !one.hidden && !one.classList.contains("busy") && document.querySelectorAll("#evidence li").length > 0;
   });
   await page.goto(address);
-  await page.waitForFunction(() => document.querySelectorAll("#memory option").length > 0);
+  await page.waitForFunction(() => document.getElementById("memory-said").textContent.includes("sentences"));
   await state("empty");
   // The answer waits until the picture of the waiting page is taken.
   let answer;
@@ -102,6 +103,14 @@ for (const [width, colorScheme] of [[1440, "light"], [390, "light"], [1440, "dar
   await page.goto(`${address}/docs`);
   await page.waitForSelector("article");
   await state("docs");
+  await page.route("**/v1/memories", (route) => route.fulfill({ status: 401, json: {} }), { times: 1 });
+  await page.goto(address);
+  await page.waitForSelector("#key:visible");
+  await state("key");
+  await page.fill("#key", "any");
+  await page.press("#key", "Tab");
+  await page.waitForSelector("#empty:not([hidden])", { timeout: 5000 });
+  expect(await page.locator("#error").isHidden(), "the error stays when the key is right");
   await context.close();
 }
 // Once more with the policy in force: nothing of the page is refused.

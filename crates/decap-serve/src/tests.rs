@@ -336,7 +336,7 @@ async fn home_assistant_gets_lines() {
 async fn each_fault_has_its_status_in_the_form_of_its_api() {
     let service = service_with(|options| options.body_bytes = 1 << 20);
     let large = vec![0; (1 << 20) + 1];
-    let faults: [(&str, &[u8], u16); 9] = [
+    let faults: [(&str, &[u8], u16); 10] = [
         ("application/pdf", b"x", 415),
         ("application/json", b"{", 400),
         ("application/json", b"{\"images\":[]}", 422),
@@ -348,6 +348,11 @@ async fn each_fault_has_its_status_in_the_form_of_its_api() {
         (
             "application/json",
             b"{\"image\":\"aGVsbG8=\",\"no_such_option\":1}",
+            422,
+        ),
+        (
+            "application/json",
+            b"{\"image\":\"aGVsbG8=\",\"top_p\":2}",
             422,
         ),
         (
@@ -365,6 +370,11 @@ async fn each_fault_has_its_status_in_the_form_of_its_api() {
         let problem: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(problem["status"], status);
         assert!(problem["type"].is_string() && problem["detail"].is_string());
+    }
+    for path in ["/v1/embed", "/v1/score"] {
+        let body = json!({ "image": *CAT_TEXT, "texts": ["a cat"], "no_such_option": 1 });
+        let (status, problem) = post(&service, path, body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
     }
     assert_eq!(
         get(&service, "/v1/caption").await.0,

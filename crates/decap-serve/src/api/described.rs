@@ -6,7 +6,9 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, KnownFormat, SchemaFormat};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, KnownFormat, SchemaFormat, SchemaType,
+};
 use utoipa::openapi::{
     ContentBuilder, Object, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
 };
@@ -128,13 +130,21 @@ fn object(kind: Kind, beside: Beside) -> RefOr<Schema> {
     };
     let scores = beside == Beside::TextsToScore;
     if beside != Beside::Wishes {
-        let text = ObjectBuilder::new().schema_type(Type::String);
-        let texts = ArrayBuilder::new()
-            .items(text)
-            .min_items(scores.then_some(1))
-            .max_items(Some(MOST_TEXTS))
-            .description(Some("Sentences."));
-        put("texts", texts.build().into());
+        let texts: Schema = match kind {
+            // Whatever a field of a form looks like, it is text.
+            Kind::Form => ObjectBuilder::new()
+                .schema_type(SchemaType::AnyValue)
+                .title(Some("text"))
+                .description(Some("A sentence. The field may come several times."))
+                .into(),
+            Kind::Json => ArrayBuilder::new()
+                .items(ObjectBuilder::new().schema_type(Type::String))
+                .min_items(scores.then_some(1))
+                .max_items(Some(MOST_TEXTS))
+                .description(Some("Sentences."))
+                .into(),
+        };
+        put("texts", texts);
     }
     match kind {
         Kind::Form => {

@@ -51,13 +51,8 @@ pub async fn embed(
     Shared(state): Shared<Arc<State>>,
     request: Request,
 ) -> Result<Json<EmbedAnswer>, ApiError> {
-    let mut upload = Upload::read_any(&state, request).await?;
-    let texts = texts_of(&mut upload.fields)?;
-    if let Some(unknown) = upload.fields.keys().next() {
-        return Err(ApiError::Unusable(format!(
-            "expected `images` or `texts`, got `{unknown}`"
-        )));
-    }
+    let upload = Upload::read_any(&state, request).await?;
+    let texts = texts_of(upload.fields)?;
     let mut embeddings: Vec<Vec<f32>> = Vec::new();
     for pending in state.submit(&upload.photos, &Work::Embed, upload.deadline)? {
         embeddings.push(pending.embedding().await?.as_slice().to_vec());

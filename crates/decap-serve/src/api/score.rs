@@ -56,8 +56,8 @@ pub async fn score(
     Shared(state): Shared<Arc<State>>,
     request: Request,
 ) -> Result<Json<ScoreAnswer>, ApiError> {
-    let mut upload = Upload::read(&state, request).await?;
-    let texts = texts_of(&mut upload.fields)?;
+    let upload = Upload::read(&state, request).await?;
+    let texts = texts_of(upload.fields)?;
     if texts.is_empty() || upload.photos.len() != 1 {
         return Err(ApiError::Unusable(format!(
             "expected one photo and `texts` to score, got {} photos and {} texts",
@@ -85,12 +85,17 @@ pub async fn score(
     }))
 }
 
-/// Takes `texts` out of a request's fields.
+/// The `texts` of a request, beside which no other field stands.
 ///
 /// # Errors
-/// [`ApiError::Unusable`] where it is no list of text.
-pub fn texts_of(fields: &mut Map<String, Value>) -> Result<Vec<String>, ApiError> {
+/// [`ApiError::Unusable`] for another field, and where `texts` is no list of text.
+pub fn texts_of(mut fields: Map<String, Value>) -> Result<Vec<String>, ApiError> {
     let texts = fields.remove("texts").unwrap_or_else(|| json!([]));
+    if let Some(unknown) = fields.keys().next() {
+        return Err(ApiError::Unusable(format!(
+            "expected photos and `texts`, got `{unknown}`"
+        )));
+    }
     serde_json::from_value(texts)
         .map_err(|_| ApiError::Unusable("`texts`: expected a list of text".into()))
 }

@@ -46,7 +46,7 @@ pub struct Wishes {
     #[schema(exclusive_minimum = 0, maximum = 1)]
     pub top_p: Option<f32>,
     /// Seed of the sampling.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, format = "uint64")]
     pub seed: Option<u64>,
     /// Fewest tokens.
     #[schema(minimum = 0, maximum = 200)]
@@ -167,8 +167,12 @@ impl Wishes {
             let length_penalty = self.length_penalty.unwrap_or(penalty);
             generate.method = Choice::beam(width, length_penalty);
         }
+        let top_p = self.top_p.unwrap_or(Choice::DEFAULT_TOP_P);
+        if above_zero("top_p", top_p)? > 1.0 {
+            let message = format!("`top_p`: expected a number above 0, at most 1, got {top_p}");
+            return Err(ApiError::Unusable(message));
+        }
         if let Some(temperature) = self.temperature {
-            let top_p = self.top_p.unwrap_or(Choice::DEFAULT_TOP_P);
             let seed = self.seed.unwrap_or_default();
             generate.method = Choice::Sample {
                 temperature,

@@ -15,6 +15,7 @@ const resolve = (schema) => (schema?.$ref ? schemas[schema.$ref.split("/").pop()
 
 function kind(schema) {
   const it = resolve(schema);
+  if (it.title) return it.title;
   if (it.oneOf || it.anyOf) return (it.oneOf || it.anyOf).map(kind).filter((one) => one !== "null").join(" or ");
   if (it.enum) return it.enum.filter((one) => one !== null).join(" | ");
   const types = [].concat(it.type || "anything").filter((one) => one !== "null");

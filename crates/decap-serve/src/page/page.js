@@ -25,7 +25,9 @@ async function ask(path, options = {}) {
   if (response.status === 401) document.querySelector(".key").hidden = false;
   const problem = await response.json().catch(() => ({}));
   const words = { 401: "This service asks for a key: enter it above.", 429: "The service is busy. Try again in a moment." };
-  throw new Error(words[response.status] || problem.detail || `The service answered ${response.status}.`);
+  const error = new Error(words[response.status] || problem.detail || `The service answered ${response.status}.`);
+  error.title = { 401: "A key, please" }[response.status];
+  throw error;
 }
 
 function show(part) {
@@ -34,6 +36,7 @@ function show(part) {
 
 function tell(error) {
   $("error").hidden = !error;
+  $("error-title").textContent = error?.title || "That did not work";
   $("error-said").textContent = error ? error.message : "";
   if (error && !state.records.length) show(null);
   if (!error && !state.photos.length) show("empty");
@@ -107,6 +110,7 @@ async function one() {
   }
 }
 
+const plain = (text) => text.toLowerCase().replace(/[\s.]+$/, "");
 // A number with a true minus sign.
 const signed = (value) => value.toFixed(2).replace("-", "−");
 
@@ -116,8 +120,9 @@ function draw(record, before) {
   const ms = Object.values(record.ms).reduce((sum, it) => sum + it, 0);
   $("before").hidden = !before || before === record.caption;
   $("before").querySelector("s").textContent = before || "";
+  const from = record.chosen_from === "memory" ? ["A memory sentence, word for word"] : [];
   const sure = record.confidence === undefined ? [] : [`Confidence ${Math.round(record.confidence * 100)} %`];
-  $("facts").textContent = [...sure, `Score ${signed(record.score)}`, `${Math.round(ms)} ms`, `Model ${record.model}`].join(" · ");
+  $("facts").textContent = [...from, ...sure, `Score ${signed(record.score)}`, `${Math.round(ms)} ms`, `Model ${record.model}`].join(" · ");
   const out = state.without.map((text) => ({ text, weight: 0, out: true }));
   const heaviest = Math.max(...record.evidence.map((it) => it.weight), 1e-9);
   const focused = document.activeElement?.dataset?.text;
@@ -125,7 +130,9 @@ function draw(record, before) {
   if (focused) [...$("evidence").querySelectorAll("button")].find((it) => it.dataset.text === focused)?.focus();
   $("hint").textContent = record.evidence.length ? "The memory sentences behind the caption. Choose one to take it out." : "This method uses no memory.";
   $("restore").hidden = !state.without.length;
-  const others = (record.candidates || []).filter((it) => it.text !== record.caption);
+  // Those that differ from another by a full stop alone are shown once.
+  const told = new Set([plain(record.caption)]);
+  const others = (record.candidates || []).filter((it) => !told.has(plain(it.text)) && told.add(plain(it.text)));
   $("candidates").replaceChildren(...others.map((it) =>
     element("li", {}, element("span", {}, it.text), element("span", { className: "share" }, signed(it.score)))));
   $("others").hidden = !others.length;
@@ -238,6 +245,8 @@ const METHODS = {
 };
 const drawMethod = () => {
   $("method-said").textContent = METHODS[$("method").value];
+  // The other methods do without it.
+  $("tau").disabled = $("method").value !== "projection";
 };
 drawMethod();
 $("method").addEventListener("change", () => {
