@@ -41,6 +41,7 @@ impl Form {
 /// The captions of several photos, in the order in which they came.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Captions {
+    /// A record a photo.
     captions: Vec<Record>,
 }
 

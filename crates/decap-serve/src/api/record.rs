@@ -71,10 +71,15 @@ pub struct EvidenceRecord {
 /// Milliseconds by stage.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StageTimes {
+    /// Reading and decoding the photo.
     decode: f64,
+    /// Through the image tower.
     encode: f64,
+    /// Onto the memory.
     project: f64,
+    /// Through the decoder.
     generate: f64,
+    /// Choosing among candidates.
     choose: f64,
 }
 

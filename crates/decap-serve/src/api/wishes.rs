@@ -25,7 +25,7 @@ const REPEATED_WORDS: [RepeatedWords; 2] = [RepeatedWords::Allow, RepeatedWords:
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wishes {
-    /// From photo to caption.
+    /// How a photo becomes a caption.
     #[schema(schema_with = methods)]
     pub method: Option<String>,
     /// Softmax temperature of the projection.
@@ -48,10 +48,10 @@ pub struct Wishes {
     /// Seed of the sampling.
     #[schema(minimum = 0, format = "uint64")]
     pub seed: Option<u64>,
-    /// Fewest tokens.
+    /// Tokens at least.
     #[schema(minimum = 0, maximum = 200)]
     pub min_length: Option<usize>,
-    /// Most tokens.
+    /// Tokens at most.
     #[schema(minimum = 1, maximum = 200)]
     pub max_length: Option<usize>,
     /// Above 1, fewer repetitions.
@@ -59,7 +59,7 @@ pub struct Wishes {
     /// No run of so many tokens twice.
     #[schema(minimum = 0)]
     pub no_repeat_ngram: Option<usize>,
-    /// Whether a content word may come twice.
+    /// Whether a caption may say a content word twice.
     #[schema(schema_with = repeated_words)]
     pub repeated_words: Option<String>,
     /// Words and phrases that are never written.
@@ -67,7 +67,7 @@ pub struct Wishes {
     pub ban: Vec<String>,
     /// Capital letter and full stop.
     pub sentence_case: Option<bool>,
-    /// How one of several captions is chosen.
+    /// How the caption is chosen among several.
     #[schema(schema_with = reranks)]
     pub rerank: Option<String>,
     /// Never a memory sentence.
@@ -77,29 +77,39 @@ pub struct Wishes {
     /// Memory sentences to leave out.
     #[schema(max_items = 64)]
     pub without: Vec<String>,
-    /// Captions to show that the decoder considered, best first.
+    /// How many of the captions that the decoder considered to show.
     #[schema(minimum = 0, maximum = 16)]
     pub candidates: Option<usize>,
 }
 
 /// The schema of a text that is one of `names`.
-fn named<'a>(names: impl Iterator<Item = &'a str>) -> Object {
+fn named<'a>(meaning: &str, names: impl Iterator<Item = &'a str>) -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
+        .description(Some(meaning))
         .enum_values(Some(names))
         .build()
 }
 
 fn methods() -> Object {
-    named(Method::ALL.iter().map(|it| it.name()))
+    named(
+        "How a photo becomes a caption.",
+        Method::ALL.iter().map(|it| it.name()),
+    )
 }
 
 fn reranks() -> Object {
-    named(RERANKS.iter().map(|it| it.name()))
+    named(
+        "How the caption is chosen among several.",
+        RERANKS.iter().map(|it| it.name()),
+    )
 }
 
 fn repeated_words() -> Object {
-    named(REPEATED_WORDS.iter().map(|&it| name_of_repeated(it)))
+    named(
+        "Whether a caption may say a content word twice.",
+        REPEATED_WORDS.iter().map(|&it| name_of_repeated(it)),
+    )
 }
 
 fn name_of_repeated(words: RepeatedWords) -> &'static str {
