@@ -336,7 +336,7 @@ async fn home_assistant_gets_lines() {
 async fn each_fault_has_its_status_in_the_form_of_its_api() {
     let service = service_with(|options| options.body_bytes = 1 << 20);
     let large = vec![0; (1 << 20) + 1];
-    let faults: [(&str, &[u8], u16); 10] = [
+    let faults: [(&str, &[u8], u16); 12] = [
         ("application/pdf", b"x", 415),
         ("application/json", b"{", 400),
         ("application/json", b"{\"images\":[]}", 422),
@@ -353,6 +353,16 @@ async fn each_fault_has_its_status_in_the_form_of_its_api() {
         (
             "application/json",
             b"{\"image\":\"aGVsbG8=\",\"top_p\":2}",
+            422,
+        ),
+        (
+            "application/json",
+            b"{\"image\":\"aGVsbG8=\",\"beam\":0}",
+            422,
+        ),
+        (
+            "application/json",
+            b"{\"image\":\"aGVsbG8=\",\"tau\":1e-45}",
             422,
         ),
         (

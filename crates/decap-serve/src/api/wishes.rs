@@ -5,6 +5,7 @@ use decap::{CaptionOptions, Method, Rerank};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{Object, ObjectBuilder, Type};
 
 use crate::error::ApiError;
@@ -17,6 +18,8 @@ const MOST_BEAMS: usize = 16;
 const MOST_TOKENS: usize = 200;
 const MOST_EVIDENCE: usize = 50;
 const MOST_PHRASES: usize = 64;
+/// Temperatures at least.
+const LEAST_DIVISOR: f32 = 1e-6;
 
 const RERANKS: [Rerank; 3] = [Rerank::None, Rerank::Encoder, Rerank::Consensus];
 const REPEATED_WORDS: [RepeatedWords; 2] = [RepeatedWords::Allow, RepeatedWords::Forbid];
@@ -29,7 +32,7 @@ pub struct Wishes {
     #[schema(schema_with = methods)]
     pub method: Option<String>,
     /// Softmax temperature of the projection.
-    #[schema(exclusive_minimum = 0)]
+    #[schema(minimum = 0.000001)]
     pub tau: Option<f32>,
     /// Memory sentences to show.
     #[schema(minimum = 0, maximum = 50)]
@@ -40,10 +43,10 @@ pub struct Wishes {
     /// Above 1, longer captions.
     pub length_penalty: Option<f32>,
     /// Sample at this temperature.
-    #[schema(exclusive_minimum = 0)]
+    #[schema(minimum = 0.000001)]
     pub temperature: Option<f32>,
     /// Sample from so much probability.
-    #[schema(exclusive_minimum = 0, maximum = 1)]
+    #[schema(minimum = 0.000001, maximum = 1)]
     pub top_p: Option<f32>,
     /// Seed of the sampling.
     #[schema(minimum = 0, format = "uint64")]
@@ -82,12 +85,13 @@ pub struct Wishes {
     pub candidates: Option<usize>,
 }
 
-/// The schema of a text that is one of `names`.
+/// The schema of a text that is one of `names`, or of none, which leaves the choice to the model.
 fn named<'a>(meaning: &str, names: impl Iterator<Item = &'a str>) -> Object {
+    let none = std::iter::once(Value::Null);
     ObjectBuilder::new()
-        .schema_type(Type::String)
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
         .description(Some(meaning))
-        .enum_values(Some(names))
+        .enum_values(Some(names.map(Value::from).chain(none)))
         .build()
 }
 
@@ -163,6 +167,8 @@ impl Wishes {
         }
         options.evidence = self.evidence.unwrap_or(options.evidence);
         at_most("evidence", options.evidence, MOST_EVIDENCE)?;
+        at_least_one("beam", self.beam)?;
+        at_least_one("max_length", self.max_length)?;
         let generate = &mut options.generate;
         if self.beam.is_some() || self.length_penalty.is_some() {
             let (beam, penalty) = match generate.method {
@@ -179,10 +185,11 @@ impl Wishes {
         }
         let top_p = self.top_p.unwrap_or(Choice::DEFAULT_TOP_P);
         if above_zero("top_p", top_p)? > 1.0 {
-            let message = format!("`top_p`: expected a number above 0, at most 1, got {top_p}");
+            let message = format!("`top_p`: expected a number of at most 1, got {top_p}");
             return Err(ApiError::Unusable(message));
         }
         if let Some(temperature) = self.temperature {
+            above_zero("temperature", temperature)?;
             let seed = self.seed.unwrap_or_default();
             generate.method = Choice::Sample {
                 temperature,
@@ -229,11 +236,21 @@ fn at_most(name: &str, value: usize, most: usize) -> Result<(), ApiError> {
     }
 }
 
+fn at_least_one(name: &str, value: Option<usize>) -> Result<(), ApiError> {
+    match value {
+        Some(0) => Err(ApiError::Unusable(format!(
+            "`{name}`: expected at least 1, got 0"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what a division by it would make infinite.
 fn above_zero(name: &str, value: f32) -> Result<f32, ApiError> {
-    match value > 0.0 && value.is_finite() {
+    match value >= LEAST_DIVISOR && value.is_finite() {
         true => Ok(value),
         false => Err(ApiError::Unusable(format!(
-            "`{name}`: expected a number above 0, got {value}"
+            "`{name}`: expected a number of at least 0.000001, got {value}"
         ))),
     }
 }
