@@ -47,6 +47,21 @@ fields = json.loads(answer.choices[0].message.content)
 assert fields["caption"] == caption and fields["keywords"], fields
 print("openai json:", fields["keywords"])
 
+parts = [
+    {"type": "input_text", "text": "What is in this image?"},
+    {"type": "input_image", "image_url": url, "detail": "auto"},
+]
+asked = {"model": "decap", "input": [{"role": "user", "content": parts}]}
+answer = client.responses.create(**asked)
+assert answer.output_text == caption and answer.status == "completed", answer
+assert answer.usage.total_tokens > 0, answer
+print("openai response:", answer.output_text)
+with client.responses.stream(**asked) as stream:
+    text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+    final = stream.get_final_response()
+assert text == final.output_text == caption, final
+print("openai response stream:", text)
+
 for encoding in ("float", "base64"):
     vectors = client.embeddings.create(model="decap", input=["a cat", "a dog"], encoding_format=encoding)
     assert len(vectors.data) == 2, vectors

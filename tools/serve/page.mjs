@@ -27,7 +27,8 @@ const expect = (fact, words) => {
 };
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-for (const [width, colorScheme] of [[1440, "light"], [390, "light"], [1440, "dark"]]) {
+// 720 pixels are a window of 1440 at a zoom of 200 %.
+for (const [width, colorScheme] of [[1440, "light"], [390, "light"], [1440, "dark"], [390, "dark"], [720, "light"]]) {
   const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
   const page = await context.newPage();
   page.on("pageerror", (error) => expect(false, `${width}: ${error}`));
@@ -44,11 +45,21 @@ for (const [width, colorScheme] of [[1440, "light"], [390, "light"], [1440, "dar
     return !one.hidden && !one.classList.contains("busy") && document.querySelectorAll("#evidence li").length > 0;
   });
   await page.goto(address);
-  await page.waitForFunction(() => document.querySelectorAll("#memory option").length > 0);
+  await page.waitForFunction(() => document.getElementById("memory-said").textContent.includes("sentences"));
   await state("empty");
-  await page.setInputFiles("#files", join(photos, "cat.webp"));
-  await done();
+  // The answer waits until the picture of the waiting page is taken.
+  let answer;
+  const taken = new Promise((resolve) => { answer = resolve; });
+  await page.route("**/v1/caption", async (route) => {
+    await taken;
+    await route.continue();
+  }, { times: 1 });
+  await page.click("#example");
+  await page.waitForSelector("#one.first");
   await page.waitForFunction(() => document.getElementById("shown").complete);
+  await state("loading");
+  answer();
+  await done();
   await state("caption");
   const first = page.locator("#evidence button").first();
   const text = await first.locator(".words").textContent();
@@ -66,28 +77,50 @@ for (const [width, colorScheme] of [[1440, "light"], [390, "light"], [1440, "dar
   await page.selectOption("#method", "projection");
   await page.waitForFunction(() => document.querySelectorAll("#evidence li").length > 1);
   await page.click("#teach summary");
+  await done();
+  await state("teach");
   await page.fill("#lesson-name", `home ${width} ${colorScheme}`);
   await page.fill("#lesson-text", "our cat Tom asleep on the sofa\nthe tram to work\na boat on the lake");
   await page.click("#lesson-go");
   await page.waitForFunction(() => document.querySelector("#evidence .words")?.textContent.includes("Tom"));
   await done();
+  expect(await page.locator("#before").isVisible(), "the caption before is not shown");
   await state("taught");
   await page.click("#forget");
   await page.waitForFunction(() => document.getElementById("memory").value === "model");
   await page.setInputFiles("#files", ["cat.webp", "bear.webp", "bench.webp"].map((name) => join(photos, name)));
   await page.waitForFunction(() => document.querySelectorAll("#rows tr").length === 3);
   await state("table");
+  const [csv] = await Promise.all([page.waitForEvent("download"), page.click("#csv")]);
+  const lines = readFileSync(await csv.path(), "utf8").trim().split("\r\n");
+  expect(lines.length === 4 && lines[0] === "path,caption,error,score", `the table is ${lines}`);
   await page.setInputFiles("#files", { name: "broken.jpg", mimeType: "image/jpeg", buffer: Buffer.from("no photo") });
   await page.waitForSelector("#error:not([hidden])");
+  await page.waitForSelector("#unshown:not([hidden])");
   await state("error");
+  await page.click("#again");
+  expect(await page.locator("#empty").isVisible(), "the page does not start over");
+  await page.goto(`${address}/docs`);
+  await page.waitForSelector("article");
+  await state("docs");
+  await page.route("**/v1/memories", (route) => route.fulfill({ status: 401, json: {} }), { times: 1 });
+  await page.goto(address);
+  await page.waitForSelector("#key:visible");
+  await state("key");
+  await page.fill("#key", "any");
+  await page.press("#key", "Tab");
+  await page.waitForSelector("#empty:not([hidden])", { timeout: 5000 });
+  expect(await page.locator("#error").isHidden(), "the error stays when the key is right");
   await context.close();
 }
 // Once more with the policy in force: nothing of the page is refused.
 const page = await browser.newPage();
 page.on("console", (message) => expect(message.type() !== "error", message.text()));
+await page.goto(`${address}/docs`);
+await page.waitForSelector("article");
 await page.goto(address);
 await page.setInputFiles("#files", join(photos, "cat.webp"));
-await page.waitForSelector("#evidence li");
+await page.waitForSelector("#evidence button");
 await browser.close();
 console.log(faults ? `${faults} faults` : "all well");
 process.exit(faults ? 1 : 0);

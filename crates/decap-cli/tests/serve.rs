@@ -8,6 +8,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 struct Service {
     process: Child,
@@ -90,6 +91,53 @@ fn it_answers_and_finishes_what_it_accepted() {
         told.contains("\"path\":\"/v1/caption\",\"request_id\"") || told.contains("\"status\":200"),
         "{told}"
     );
+    assert!(told.trim_end().ends_with("stopped"), "{told}");
+}
+
+/// A request whose headers the service has read: it asks for the body.
+fn accepted(service: &Service, length: usize) -> TcpStream {
+    let head = format!(
+        "POST /v1/caption HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/webp\r\naccept: text/plain\r\n\
+         connection: close\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+    );
+    let mut stream = service.send(head.as_bytes());
+    let mut told = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut told).unwrap();
+    assert!(told.starts_with(b"HTTP/1.1 100"), "{told:?}");
+    stream
+}
+
+#[test]
+fn asked_to_stop_it_finishes_what_it_accepted_and_takes_no_more() {
+    let service = start(&[]);
+    let cat = include_bytes!("../../../examples/photos/cat.webp");
+    let mut waiting: Vec<TcpStream> = (0..4).map(|_| accepted(&service, cat.len())).collect();
+    let id = service.process.id().to_string();
+    let asked = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(asked.unwrap().success());
+    // A connection is taken until the signal has arrived, and then none.
+    let until = Instant::now() + Duration::from_secs(30);
+    while TcpStream::connect(&service.address).is_ok() {
+        assert!(Instant::now() < until, "connections are taken all the same");
+    }
+    for stream in &mut waiting {
+        stream.write_all(cat).unwrap();
+    }
+    for stream in waiting {
+        let said = answer(stream);
+        assert!(
+            said.starts_with("HTTP/1.1 200") && said.contains("cat"),
+            "{said}"
+        );
+    }
+    let Service {
+        mut process,
+        mut errors,
+        ..
+    } = service;
+    let mut told = String::new();
+    errors.read_to_string(&mut told).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(0), "{told}");
     assert!(told.trim_end().ends_with("stopped"), "{told}");
 }
 

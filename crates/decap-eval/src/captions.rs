@@ -126,6 +126,8 @@ impl From<&KeptCaption> for Caption {
             confidence: kept.confidence,
             chosen_from: kept.chosen_from,
             evidence: kept.evidence.clone(),
+            // No report needs them.
+            candidates: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use caption_words::{content_lemma, words};
 use decap::Caption;
 use serde_json::{Map, Value, json};
 
-use crate::api::caption::rounded;
+use crate::api::rounded;
 use crate::api::wishes::Wishes;
 use crate::error::ApiError;
 use crate::intake::check_count;
@@ -257,6 +257,7 @@ mod tests {
             score: -0.5,
             chosen_from: ChosenFrom::Written,
             evidence: evidence.into(),
+            candidates: Vec::new(),
         }
     }
 

@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use decap::{Error, InputFault};
 use serde_json::json;
 
+use crate::api::described::Problem;
+
 /// Seconds after which a client that was refused may ask again.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -114,13 +116,13 @@ impl ApiError {
         let (content_type, body) = match dialect {
             Dialect::Own => (
                 "application/problem+json",
-                json!({
-                    "type": format!("urn:decap:{kind}"),
-                    "title": status.canonical_reason().unwrap_or_default(),
-                    "status": status.as_u16(),
-                    "detail": message,
-                    "kind": kind,
-                    "instance": format!("urn:decap:request:{request_id}"),
+                json!(Problem {
+                    of_type: format!("urn:decap:{kind}"),
+                    title: status.canonical_reason().unwrap_or_default(),
+                    status: status.as_u16(),
+                    detail: message,
+                    kind,
+                    instance: format!("urn:decap:request:{request_id}"),
                 }),
             ),
             Dialect::OpenAi => (

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::{ApiError, Dialect};
+use crate::page;
 use crate::state::State;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -149,7 +150,7 @@ impl Gate {
             }
         }
         let keys = &self.state.options.keys;
-        let is_open = matches!(path, "/" | "/page.css" | "/page.js" | "/health");
+        let is_open = page::is_open(path) || matches!(path, "/health" | "/openapi.json");
         (!keys.is_empty() && !is_open && !has_key(headers, keys)).then_some(ApiError::NoKey)
     }
 }

@@ -18,6 +18,7 @@ mod memories;
 mod metrics;
 mod ollama;
 mod openai;
+mod openapi;
 mod options;
 mod page;
 mod photo;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use decap::memory::Memory;
 use serde::Serialize;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
@@ -30,9 +31,11 @@ pub struct Memories {
 }
 
 /// What is told of a memory.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct MemoryFacts {
+    /// `model` for the model's own.
     name: String,
+    /// How many it holds.
     sentences: usize,
 }
 

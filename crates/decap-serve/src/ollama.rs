@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use axum::Json;
 use axum::extract::{Request, State as Shared};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -24,16 +24,17 @@ const SPOKEN_VERSION: &str = "0.9.0";
 /// What the name of a model ends with where no tag was given.
 const TAG: &str = ":latest";
 
-/// These paths.
-pub fn routes() -> Router<Arc<State>> {
-    Router::new()
-        .route("/api/generate", post(generate))
-        .route("/api/chat", post(chat))
-        .route("/api/embed", post(embed))
-        .route("/api/tags", get(tags))
-        .route("/api/ps", get(ps))
-        .route("/api/show", post(show))
-        .route("/api/version", get(version))
+/// These paths, and what answers there.
+pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<State>>)> {
+    vec![
+        ("/api/generate", post(generate)),
+        ("/api/chat", post(chat)),
+        ("/api/embed", post(embed)),
+        ("/api/tags", get(tags)),
+        ("/api/ps", get(ps)),
+        ("/api/show", post(show)),
+        ("/api/version", get(version)),
+    ]
 }
 
 #[derive(Deserialize)]

@@ -5,13 +5,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::MethodRouter;
 
-use crate::api::{caption, embed, memory, operations, score};
 use crate::error::ApiError;
 use crate::gate::{Gate, pass};
 use crate::state::State;
-use crate::{ollama, openai, page};
+use crate::{api, ollama, openai, openapi, page};
+
+/// The paths of all APIs, and what answers there; `/openapi.json` describes each.
+pub fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<State>>)> {
+    let mut routes = api::routes();
+    routes.extend(openai::routes());
+    routes.extend(ollama::routes());
+    routes
+}
 
 /// All routes, behind the gate.
 pub fn router(state: Arc<State>, address: SocketAddr) -> Router {
@@ -19,17 +26,14 @@ pub fn router(state: Arc<State>, address: SocketAddr) -> Router {
         state: Arc::clone(&state),
         address,
     };
-    Router::new()
-        .merge(page::routes())
-        .merge(openai::routes())
-        .merge(ollama::routes())
-        .route("/v1/caption", post(caption::caption))
-        .route("/v1/embed", post(embed::embed))
-        .route("/v1/score", post(score::score))
-        .route("/v1/memories", get(memory::list).post(memory::teach))
-        .route("/v1/memories/{name}", delete(memory::forget))
-        .route("/health", get(operations::health))
-        .route("/metrics", get(operations::metrics))
+    let routes = api_routes()
+        .into_iter()
+        .chain(openapi::routes())
+        .chain(page::routes());
+    routes
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
         .fallback(async || ApiError::NotFound("there is nothing at this path".into()))
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
         .with_state(state)

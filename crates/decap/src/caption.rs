@@ -98,6 +98,18 @@ pub struct Caption {
     /// weights, of [`Method::Consensus`] those that voted, of
     /// [`Method::Nearest`] and [`Method::Retrieval`] the one, of [`Method::Visual`] none.
     pub evidence: Vec<Evidence>,
+    /// What the decoder wrote, best first: several where one of them was to be chosen
+    /// ([`CaptionOptions::rerank_in_use`]), none of [`Method::Retrieval`] and [`Method::Consensus`].
+    pub candidates: Vec<Candidate>,
+}
+
+/// A caption that the decoder wrote, chosen or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Its words.
+    pub text: String,
+    /// Mean log-probability of its tokens.
+    pub score: f32,
 }
 
 /// Where a caption's words come from.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use crate::caption::{Caption, CaptionOptions, ChosenFrom, Method, Timings};
+use crate::caption::{Candidate, Caption, CaptionOptions, ChosenFrom, Method, Timings};
 use crate::choosing::{Chooser, Chosen};
 use crate::confidence::Calibration;
 use crate::consensus::Phrases;
@@ -197,6 +197,8 @@ impl Captioner {
             false => Vec::new(),
         };
         let generate_ms = milliseconds(started);
+        let candidates: Vec<Vec<Candidate>> = written.iter().map(|it| candidates_of(it)).collect();
+        let mut candidates = candidates.into_iter();
         let started = Instant::now();
         let chosen = match options.method {
             Method::Retrieval => self.retrieve(embeddings)?,
@@ -214,6 +216,7 @@ impl Captioner {
                 score: chosen.score,
                 chosen_from: chosen.from,
                 evidence,
+                candidates: candidates.next().unwrap_or_default(),
             })
             .collect();
         Ok((
@@ -398,6 +401,14 @@ fn check_width(decoder: &Decoder, encoder: &Encoder, folder: &Folder) -> Result<
         folder.path(CONFIG_FILE),
         format!("expected a decoder for embeddings of width {expected}, got {got}"),
     ))
+}
+
+fn candidates_of(written: &[(String, f32)]) -> Vec<Candidate> {
+    let candidate = |(text, score): &(String, f32)| Candidate {
+        text: text.clone(),
+        score: *score,
+    };
+    written.iter().map(candidate).collect()
 }
 
 fn milliseconds(since: Instant) -> f64 {

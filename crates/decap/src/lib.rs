@@ -43,7 +43,7 @@ pub mod memory;
 pub mod model;
 pub mod pipeline;
 
-pub use caption::{Caption, CaptionOptions, ChosenFrom, Method, Timings};
+pub use caption::{Candidate, Caption, CaptionOptions, ChosenFrom, Method, Timings};
 pub use captioner::Captioner;
 pub use captioning::Captioned;
 pub use confidence::Calibration;

@@ -186,6 +186,7 @@ mod tests {
             score: -0.5,
             confidence: Some(0.75),
             chosen_from: ChosenFrom::Written,
+            candidates: Vec::new(),
             evidence: vec![Evidence {
                 text: "a dog".to_owned(),
                 weight: 0.25,

@@ -151,6 +151,7 @@ fn system(set: &EvalSet, method: Method, captions: [String; 3], sentence: String
         confidence: None,
         text,
         score: 0.0,
+        candidates: Vec::new(),
         chosen_from: ChosenFrom::Written,
         evidence: vec![Evidence {
             text: sentence.clone(),

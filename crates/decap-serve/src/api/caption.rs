@@ -7,10 +7,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Body};
-use decap::{Caption, Timings};
 use futures_util::stream::{self, StreamExt};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::described::{CaptionForm, CaptionJson, OwnErrors};
+use super::record::{Captioned, Record};
 use super::wishes::Wishes;
 use crate::error::ApiError;
 use crate::intake::Upload;
@@ -36,18 +38,57 @@ impl Form {
     }
 }
 
+/// The captions of several photos, in the order in which they came.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Captions {
+    /// A record a photo.
+    captions: Vec<Record>,
+}
+
+/// One photo's record, or a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum CaptionAnswer {
+    /// Of a single photo.
+    One(Captioned),
+    /// Of several.
+    Several(Captions),
+}
+
 /// Captions photos.
 ///
 /// # Errors
 /// As [`Upload::read`], [`Wishes::plan`] and [`State::submit`]; where a single photo cannot be captioned,
 /// what is wrong with it. Of several photos each has its own error in its place.
+#[utoipa::path(
+    post,
+    path = "/v1/caption",
+    tag = "decap",
+    summary = "Caption photos",
+    description = "Options stand beside the photos, or in the query of the address. `Accept: text/plain` gives a line \
+        a photo, `Accept: text/event-stream` an event a photo as soon as it is known. Where a single photo cannot be \
+        captioned, the answer is its error; of several photos each has its own error in its place.",
+    request_body(content(
+        (CaptionForm = "multipart/form-data"),
+        (CaptionJson = "application/json"),
+        (Vec<u8> = "application/octet-stream"),
+    )),
+    responses(
+        (status = 200, description = "Captions", content(
+            (CaptionAnswer = "application/json"), (String = "text/plain"), (String = "text/event-stream"),
+        )),
+        OwnErrors,
+    )
+)]
 pub async fn caption(
     Shared(state): Shared<Arc<State>>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let form = Form::of(request.headers());
     let upload = Upload::read(&state, request).await?;
-    let plan = Wishes::of(upload.fields)?.plan(&state)?;
+    let wishes = Wishes::of(upload.fields)?;
+    let candidates = wishes.candidates.unwrap_or(0);
+    let plan = wishes.plan(&state)?;
     let work = Work::Caption(Arc::new(plan));
     let pending = state.submit(&upload.photos, &work, upload.deadline)?;
     let names: Vec<String> = upload
@@ -60,9 +101,11 @@ pub async fn caption(
         && let Some((name, pending)) = waiting.pop()
     {
         let (caption, timings) = pending.caption().await?;
+        let record =
+            Captioned::new(&name, &caption, timings, &state.model).with(candidates, &caption);
         return Ok(match form {
-            Form::Text => format!("{}\n", caption.text).into_response(),
-            _ => Json(record(&state, &name, &caption, timings)).into_response(),
+            Form::Text => Record::Captioned(record).line().into_response(),
+            _ => Json(CaptionAnswer::One(record)).into_response(),
         });
     }
     let model = Arc::clone(&state);
@@ -73,82 +116,29 @@ pub async fn caption(
         let _held = &room;
         async move {
             match pending.caption().await {
-                Ok((caption, timings)) => record(&state, &name, &caption, timings),
-                Err(error) => error_record(&name, &error),
+                Ok((caption, timings)) => {
+                    let record = Captioned::new(&name, &caption, timings, &state.model);
+                    Record::Captioned(record.with(candidates, &caption))
+                }
+                Err(error) => Record::failed(&name, &error),
             }
         }
     });
     Ok(match form {
         Form::Events => {
             let events = records.map(|record| {
-                let kind = if record.get("error").is_some() {
-                    "error"
-                } else {
-                    "caption"
-                };
-                Ok::<_, std::convert::Infallible>(
-                    Event::default().event(kind).data(record.to_string()),
-                )
+                let event = Event::default().event(record.event());
+                event.json_data(&record)
             });
             Sse::new(events).into_response()
         }
         Form::Text => {
-            let records: Vec<Value> = records.collect().await;
-            let line = |record: &Value| {
-                record
-                    .get("caption")
-                    .and_then(Value::as_str)
-                    .map_or_else(|| "\n".to_owned(), |text| format!("{text}\n"))
-            };
-            (
-                StatusCode::OK,
-                Body::from(records.iter().map(line).collect::<String>()),
-            )
-                .into_response()
+            let lines: Vec<String> = records.map(|record| record.line()).collect().await;
+            (StatusCode::OK, Body::from(lines.concat())).into_response()
         }
         Form::Json => {
-            let records: Vec<Value> = records.collect().await;
-            Json(json!({ "captions": records })).into_response()
+            let captions = records.collect().await;
+            Json(CaptionAnswer::Several(Captions { captions })).into_response()
         }
     })
-}
-
-/// The keys of `decap caption --json`, but for the run.
-fn record(state: &State, name: &str, caption: &Caption, timings: Timings) -> Value {
-    let evidence: Vec<Value> = caption
-        .evidence
-        .iter()
-        .map(|it| json!({ "text": it.text, "weight": rounded(it.weight, 6) }))
-        .collect();
-    let ms = |value: f64| (value * 1e3).round() / 1e3;
-    let mut record = json!({
-        "path": name,
-        "caption": caption.text,
-        "score": rounded(caption.score, 6),
-        "chosen_from": caption.chosen_from.name(),
-        "evidence": evidence,
-        "model": state.model,
-        "ms": {
-            "decode": ms(timings.decode_ms),
-            "encode": ms(timings.encode_ms),
-            "project": ms(timings.project_ms),
-            "generate": ms(timings.generate_ms),
-            "choose": ms(timings.choose_ms),
-        },
-    });
-    if let Some(confidence) = caption.confidence {
-        record["confidence"] = rounded(confidence, 4).into();
-    }
-    record
-}
-
-fn error_record(name: &str, error: &ApiError) -> Value {
-    let (_, kind) = error.status();
-    json!({ "path": name, "error": { "kind": kind, "message": error.message() } })
-}
-
-/// `value` with so many decimals: as many as mean something.
-pub fn rounded(value: f32, decimals: i32) -> f64 {
-    let scale = 10f64.powi(decimals);
-    (f64::from(value) * scale).round() / scale
 }

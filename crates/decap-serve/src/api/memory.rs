@@ -7,9 +7,10 @@ use axum::Json;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::StatusCode;
 use decap::memory::{Memory, MemoryOptions};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::described::OwnErrors;
 use crate::error::ApiError;
 use crate::intake;
 use crate::memories::MemoryFacts;
@@ -18,28 +19,58 @@ use crate::state::State;
 /// Letters of a sentence at most; the encoder reads far fewer.
 const SENTENCE_LETTERS: usize = 1000;
 
-/// A memory to build.
-#[derive(Debug, Deserialize)]
+/// A memory to build. Sentences come in `captions`, in `text`, or in both.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Lesson {
+    /// 1 to 40 letters, digits, spaces, `-`, `_` or `.`; not `model`.
+    #[schema(min_length = 1, max_length = 40, example = "garden")]
     name: String,
     /// Sentences.
     #[serde(default)]
+    #[schema(example = json!(["a robin on the old pear tree"]))]
     captions: Vec<String>,
     /// Sentences, one a line.
     #[serde(default)]
+    #[schema(example = "a robin on the old pear tree\nthe cat on the garden wall")]
     text: String,
 }
 
+/// The memories that there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MemoryList {
+    /// The model's own first.
+    memories: Vec<MemoryFacts>,
+}
+
 /// Lists memories.
-pub async fn list(Shared(state): Shared<Arc<State>>) -> Json<Value> {
-    Json(json!({ "memories": state.memories.list() }))
+#[utoipa::path(
+    get,
+    path = "/v1/memories",
+    tag = "decap",
+    summary = "List memories",
+    responses((status = 200, description = "The memories", body = MemoryList), OwnErrors)
+)]
+pub async fn list(Shared(state): Shared<Arc<State>>) -> Json<MemoryList> {
+    Json(MemoryList {
+        memories: state.memories.list(),
+    })
 }
 
 /// Builds a memory of sentences and keeps it under a name until the service ends.
 ///
 /// # Errors
 /// As [`intake::json`]; [`ApiError::Unusable`] for a name or sentences that cannot be used.
+#[utoipa::path(
+    post,
+    path = "/v1/memories",
+    tag = "decap",
+    summary = "Build a memory",
+    description = "Nothing is trained: the sentences are embedded, and captions that name this memory are made from them. \
+        It stays until it is deleted or the service ends. A memory of the same name is replaced.",
+    request_body = Lesson,
+    responses((status = 201, description = "It is there", body = MemoryFacts), OwnErrors)
+)]
 pub async fn teach(
     Shared(state): Shared<Arc<State>>,
     request: Request,
@@ -87,6 +118,14 @@ pub async fn teach(
 ///
 /// # Errors
 /// [`ApiError::NotFound`].
+#[utoipa::path(
+    delete,
+    path = "/v1/memories/{name}",
+    tag = "decap",
+    summary = "Forget a memory",
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 204, description = "It is gone"), OwnErrors)
+)]
 pub async fn forget(
     Shared(state): Shared<Arc<State>>,
     Path(name): Path<String>,

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State as Shared};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
-use super::caption::rounded;
+use super::described::{OwnErrors, ScoreForm, ScoreJson};
 use super::embed::of_texts;
+use super::rounded;
 use crate::error::ApiError;
 use crate::intake::Upload;
 use crate::state::State;
@@ -16,16 +19,45 @@ use crate::worker::Work;
 /// CLIPScore's factor (Hessel et al., EMNLP 2021, section 3).
 const CLIP_SCORE_FACTOR: f32 = 2.5;
 
+/// The scores of sentences.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ScoreAnswer {
+    /// The encoder's name.
+    encoder: String,
+    /// In the order of `texts`.
+    scores: Vec<TextScore>,
+}
+
+/// How well a sentence fits the photo.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TextScore {
+    /// The sentence.
+    text: String,
+    /// The cosine of photo and sentence.
+    cosine: f64,
+    /// CLIPScore: 2.5 times the cosine, 0 at least.
+    clip_score: f64,
+}
+
 /// The cosine and the CLIPScore of each of `texts` to the photo.
 ///
 /// # Errors
 /// As [`Upload::read`] and [`State::submit`]; [`ApiError::Unusable`] for no texts or several photos.
+#[utoipa::path(
+    post,
+    path = "/v1/score",
+    tag = "decap",
+    summary = "Score sentences against a photo",
+    description = "Takes one photo and at least one sentence.",
+    request_body(content((ScoreForm = "multipart/form-data"), (ScoreJson = "application/json"))),
+    responses((status = 200, description = "Scores", body = ScoreAnswer), OwnErrors)
+)]
 pub async fn score(
     Shared(state): Shared<Arc<State>>,
     request: Request,
-) -> Result<Json<Value>, ApiError> {
-    let mut upload = Upload::read(&state, request).await?;
-    let texts = texts_of(&mut upload.fields)?;
+) -> Result<Json<ScoreAnswer>, ApiError> {
+    let upload = Upload::read(&state, request).await?;
+    let texts = texts_of(upload.fields)?;
     if texts.is_empty() || upload.photos.len() != 1 {
         return Err(ApiError::Unusable(format!(
             "expected one photo and `texts` to score, got {} photos and {} texts",
@@ -40,24 +72,30 @@ pub async fn score(
         let photo = pending.embedding().await?;
         for (index, text) in texts.iter().enumerate() {
             let cosine = encoded.get(index).map_or(0.0, |it| it.cosine(&photo));
-            scores.push(json!({
-                "text": text,
-                "cosine": rounded(cosine, 6),
-                "clip_score": rounded(CLIP_SCORE_FACTOR * cosine.max(0.0), 6),
-            }));
+            scores.push(TextScore {
+                text: text.clone(),
+                cosine: rounded(cosine, 6),
+                clip_score: rounded(CLIP_SCORE_FACTOR * cosine.max(0.0), 6),
+            });
         }
     }
-    Ok(Json(
-        json!({ "encoder": state.encoder.name(), "scores": scores }),
-    ))
+    Ok(Json(ScoreAnswer {
+        encoder: state.encoder.name().to_owned(),
+        scores,
+    }))
 }
 
-/// Takes `texts` out of a request's fields.
+/// The `texts` of a request, beside which no other field stands.
 ///
 /// # Errors
-/// [`ApiError::Unusable`] where it is no list of text.
-pub fn texts_of(fields: &mut Map<String, Value>) -> Result<Vec<String>, ApiError> {
+/// [`ApiError::Unusable`] for another field, and where `texts` is no list of text.
+pub fn texts_of(mut fields: Map<String, Value>) -> Result<Vec<String>, ApiError> {
     let texts = fields.remove("texts").unwrap_or_else(|| json!([]));
+    if let Some(unknown) = fields.keys().next() {
+        return Err(ApiError::Unusable(format!(
+            "expected photos and `texts`, got `{unknown}`"
+        )));
+    }
     serde_json::from_value(texts)
         .map_err(|_| ApiError::Unusable("`texts`: expected a list of text".into()))
 }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 
 use crate::state::State;
 
@@ -13,23 +12,42 @@ use crate::state::State;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// These paths.
-pub fn routes() -> Router<Arc<State>> {
-    let html = || file("text/html; charset=utf-8", include_str!("index.html"));
-    let css = || file("text/css; charset=utf-8", include_str!("page.css"));
-    let js = || file("text/javascript; charset=utf-8", include_str!("page.js"));
-    Router::new()
-        .route("/", get(async move || html()))
-        .route("/page.css", get(async move || css()))
-        .route("/page.js", get(async move || js()))
+/// These paths, and what answers there.
+pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<State>>)> {
+    const HTML: &str = "text/html; charset=utf-8";
+    const CSS: &str = "text/css; charset=utf-8";
+    const JS: &str = "text/javascript; charset=utf-8";
+    let files: [(_, _, &[u8]); 7] = [
+        ("/", HTML, include_bytes!("index.html")),
+        ("/page.css", CSS, include_bytes!("page.css")),
+        ("/page.js", JS, include_bytes!("page.js")),
+        (
+            "/example.webp",
+            "image/webp",
+            include_bytes!("example.webp"),
+        ),
+        ("/docs", HTML, include_bytes!("docs.html")),
+        ("/docs.css", CSS, include_bytes!("docs.css")),
+        ("/docs.js", JS, include_bytes!("docs.js")),
+    ];
+    let route = |(path, kind, content)| (path, get(async move || file(kind, content)));
+    files.into_iter().map(route).collect()
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response {
+/// Whether a path is one of the page, which needs no key: it holds nothing of anybody.
+pub fn is_open(path: &str) -> bool {
+    matches!(
+        path,
+        "/" | "/page.css" | "/page.js" | "/example.webp" | "/docs" | "/docs.css" | "/docs.js"
+    )
+}
+
+fn file(kind: &'static str, content: &'static [u8]) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::CACHE_CONTROL, "no-cache"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    (headers, text).into_response()
+    (headers, content).into_response()
 }

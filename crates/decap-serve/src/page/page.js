@@ -1,8 +1,9 @@
 // The page: photos go to /v1/caption, sentences to /v1/memories; nothing is kept but what is shown.
 
 const $ = (id) => document.getElementById(id);
-const state = { photos: [], records: [], without: [], seen: [], turn: 0, tau: null };
+const state = { photos: [], records: [], without: [], turn: 0, tau: null };
 const EVIDENCE = 6;
+const CANDIDATES = 6;
 
 const element = (name, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(name), properties);
@@ -24,7 +25,9 @@ async function ask(path, options = {}) {
   if (response.status === 401) document.querySelector(".key").hidden = false;
   const problem = await response.json().catch(() => ({}));
   const words = { 401: "This service asks for a key: enter it above.", 429: "The service is busy. Try again in a moment." };
-  throw new Error(words[response.status] || problem.detail || `The service answered ${response.status}.`);
+  const error = new Error(words[response.status] || problem.detail || `The service answered ${response.status}.`);
+  error.title = { 401: "A key, please" }[response.status];
+  throw error;
 }
 
 function show(part) {
@@ -33,12 +36,16 @@ function show(part) {
 
 function tell(error) {
   $("error").hidden = !error;
-  $("error").textContent = error ? error.message : "";
+  $("error-title").textContent = error?.title || "That did not work";
+  $("error-said").textContent = error ? error.message : "";
+  if (error && !state.records.length) show(null);
+  if (!error && !state.photos.length) show("empty");
 }
 
 function options(form) {
   form.append("method", $("method").value);
   form.append("evidence", EVIDENCE);
+  form.append("candidates", CANDIDATES);
   form.append("memory", $("memory").value || "model");
   if (state.tau !== null) form.append("tau", state.tau);
   return form;
@@ -53,13 +60,15 @@ function form(photos) {
 async function take(files) {
   const photos = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
   if (!photos.length) return tell(new Error("That is no photo. JPEG, PNG, WebP and others can be read."));
-  Object.assign(state, { photos, records: [], without: [], seen: [] });
+  Object.assign(state, { photos, records: [], without: [] });
   tell(null);
   $("again").hidden = false;
+  $("example").hidden = true;
   URL.revokeObjectURL($("shown").src);
   $("shown").src = URL.createObjectURL(photos[0]);
   $("shown").alt = photos[0].name;
   $("shown").hidden = false;
+  $("unshown").hidden = true;
   $("invite").hidden = true;
   $("drop").classList.add("full");
   await (photos.length === 1 ? one() : many());
@@ -76,21 +85,22 @@ async function one() {
   show("one");
   if (!state.records.length) {
     $("caption").textContent = "Looking…";
-    $("facts").textContent = "";
-    $("evidence").replaceChildren();
-    $("hint").hidden = true;
+    $("before").hidden = $("others").hidden = true;
+    $("evidence").replaceChildren(...[1, 2, 3].map(() => element("li", { className: "ghost" })));
   }
+  $("one").classList.toggle("first", !state.records.length);
   $("one").classList.add("busy");
   $("one").setAttribute("aria-busy", "true");
   try {
     const record = await ask("/v1/caption", { method: "POST", body, signal: running.signal });
     if (turn !== state.turn) return;
+    const before = state.records[0]?.caption;
     state.records = [record];
-    draw(record);
+    $("one").classList.remove("first");
+    draw(record, before);
     tell(null);
   } catch (error) {
     if (turn !== state.turn || error.name === "AbortError") return;
-    if (!state.records.length) show("empty");
     tell(error);
   } finally {
     if (turn === state.turn) {
@@ -100,19 +110,32 @@ async function one() {
   }
 }
 
-function draw(record) {
+const plain = (text) => text.toLowerCase().replace(/[\s.]+$/, "");
+// A number with a true minus sign.
+const signed = (value) => value.toFixed(2).replace("-", "−");
+
+function draw(record, before) {
   $("caption").textContent = record.caption;
   $("live").textContent = `Caption: ${record.caption}`;
   const ms = Object.values(record.ms).reduce((sum, it) => sum + it, 0);
-  $("facts").textContent = `${record.confidence === undefined ? "" : `Confidence ${Math.round(record.confidence * 100)} % · `}Score ${record.score.toFixed(2)} · ${Math.round(ms)} ms · model ${record.model}`;
+  $("before").hidden = !before || before === record.caption;
+  $("before").querySelector("s").textContent = before || "";
+  const from = record.chosen_from === "memory" ? ["A memory sentence, word for word"] : [];
+  const sure = record.confidence === undefined ? [] : [`Confidence ${Math.round(record.confidence * 100)} %`];
+  $("facts").textContent = [...from, ...sure, `Score ${signed(record.score)}`, `${Math.round(ms)} ms`, `Model ${record.model}`].join(" · ");
   const out = state.without.map((text) => ({ text, weight: 0, out: true }));
   const heaviest = Math.max(...record.evidence.map((it) => it.weight), 1e-9);
   const focused = document.activeElement?.dataset?.text;
   $("evidence").replaceChildren(...[...record.evidence, ...out].map((it) => bar(it, heaviest)));
   if (focused) [...$("evidence").querySelectorAll("button")].find((it) => it.dataset.text === focused)?.focus();
-  $("hint").hidden = false;
-  $("hint").textContent = record.evidence.length ? "Choose a sentence to take it out." : "This method uses no memory.";
+  $("hint").textContent = record.evidence.length ? "The memory sentences behind the caption. Choose one to take it out." : "This method uses no memory.";
   $("restore").hidden = !state.without.length;
+  // Those that differ from another by a full stop alone are shown once.
+  const told = new Set([plain(record.caption)]);
+  const others = (record.candidates || []).filter((it) => !told.has(plain(it.text)) && told.add(plain(it.text)));
+  $("candidates").replaceChildren(...others.map((it) =>
+    element("li", {}, element("span", {}, it.text), element("span", { className: "share" }, signed(it.score)))));
+  $("others").hidden = !others.length;
 }
 
 function bar(evidence, heaviest) {
@@ -124,9 +147,12 @@ function bar(evidence, heaviest) {
   const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
   rect.setAttribute("height", "100%");
   rect.setAttribute("width", `${Math.max(0.5, (100 * evidence.weight) / heaviest)}%`);
-  if (!evidence.out) svg.append(rect);
+  svg.append(rect);
   const share = evidence.out ? "out" : `${(100 * evidence.weight).toFixed(evidence.weight < 0.1 ? 1 : 0)} %`;
-  button.append(svg, element("span", { className: "words" }, evidence.text), element("span", { className: "share" }, share));
+  const sign = element("span", { className: "sign" }, evidence.out ? "↺" : "×");
+  sign.setAttribute("aria-hidden", "true");
+  button.append(element("span", { className: "words" }, evidence.text), element("span", { className: "share" }, share), sign);
+  if (!evidence.out) button.append(svg);
   button.title = evidence.out ? "Put it back" : "Take it out";
   button.addEventListener("click", () => {
     state.without = evidence.out
@@ -168,7 +194,7 @@ function row(photo, record) {
   const image = element("img", { src: URL.createObjectURL(photo), alt: photo.name, loading: "lazy" });
   image.addEventListener("load", () => URL.revokeObjectURL(image.src));
   const words = element("td", { className: record.error ? "bad" : "" }, record.caption || record.error.message);
-  const score = element("td", {}, record.error ? "" : record.score.toFixed(2));
+  const score = element("td", {}, record.error ? "" : signed(record.score));
   $("rows").append(element("tr", {}, element("td", {}, image), words, score));
 }
 
@@ -210,22 +236,43 @@ $("tau").addEventListener("input", () => {
   soon();
 });
 drawTau();
+const METHODS = {
+  projection: "Mixes the evidence, then writes.",
+  nearest: "Rewrites the nearest sentence.",
+  retrieval: "Shows the nearest sentence as it is.",
+  consensus: "Shows the sentence that others agree with most.",
+  visual: "Writes from the photo alone, without the memory.",
+};
+const drawMethod = () => {
+  $("method-said").textContent = METHODS[$("method").value];
+  // The other methods do without it.
+  $("tau").disabled = $("method").value !== "projection";
+};
+drawMethod();
 $("method").addEventListener("change", () => {
+  drawMethod();
   state.without = [];
   redo();
 });
 
 async function memories(chosen) {
   const { memories } = await ask("/v1/memories");
-  const name = (it) => (it.name === "model" ? "The model's own" : it.name);
-  const option = (it) => element("option", { value: it.name }, `${name(it)} (${it.sentences.toLocaleString("en")} sentences)`);
+  const option = (it) => {
+    const made = element("option", { value: it.name }, it.name === "model" ? "The model's own" : it.name);
+    made.dataset.sentences = it.sentences.toLocaleString("en");
+    return made;
+  };
   $("memory").replaceChildren(...memories.map(option));
   if (chosen) $("memory").value = chosen;
+  drawMemory();
+}
+function drawMemory() {
+  $("memory-said").textContent = `${$("memory").selectedOptions[0].dataset.sentences} sentences`;
   $("forget").hidden = $("memory").value === "model";
 }
 $("memory").addEventListener("change", () => {
   state.without = [];
-  $("forget").hidden = $("memory").value === "model";
+  drawMemory();
   redo();
 });
 $("forget").addEventListener("click", async () => {
@@ -253,7 +300,7 @@ $("lesson").addEventListener("submit", async (event) => {
   try {
     const headers = { "Content-Type": "application/json" };
     const taught = await ask("/v1/memories", { method: "POST", headers, body: JSON.stringify({ name, text }) });
-    said.textContent = `It knows ${taught.sentences.toLocaleString("en")} sentences as “${name}”.`;
+    said.textContent = `It speaks from “${name}” now: ${taught.sentences.toLocaleString("en")} sentences.`;
     await memories(name);
     state.without = [];
     redo();
@@ -282,13 +329,28 @@ $("again").addEventListener("click", () => {
   Object.assign(state, { photos: [], records: [], without: [], turn: state.turn + 1 });
   URL.revokeObjectURL($("shown").src);
   $("shown").removeAttribute("src");
-  $("shown").hidden = true;
+  $("shown").hidden = $("unshown").hidden = true;
   $("invite").hidden = false;
   $("again").hidden = true;
+  $("example").hidden = false;
   $("drop").classList.remove("full");
   tell(null);
   show("empty");
   $("pick").focus();
+});
+$("shown").addEventListener("error", () => {
+  if (!state.photos.length) return;
+  $("unshown-name").textContent = state.photos[0].name;
+  $("shown").hidden = true;
+  $("unshown").hidden = false;
+});
+$("example").addEventListener("click", async () => {
+  try {
+    const answer = await fetch("/example.webp");
+    take([new File([await answer.blob()], "example.webp", { type: "image/webp" })]);
+  } catch {
+    tell(new Error("The service does not answer. Is it still running?"));
+  }
 });
 $("restore").addEventListener("click", () => {
   state.without = [];

@@ -30,6 +30,7 @@ impl Engine for Told {
                     score: 0.0,
                     chosen_from: ChosenFrom::Written,
                     evidence: Vec::new(),
+                    candidates: Vec::new(),
                 }),
                 Timings::default(),
             ),

@@ -1,34 +1,21 @@
-//! What OpenAI's clients speak: chat completions, embeddings, models.
+//! `POST /v1/chat/completions`.
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State as Shared};
+use axum::Json;
+use axum::extract::{Request, State as Shared};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{MODEL, Question, captions_of, check_model};
-use crate::api::embed::{of_texts, vector};
+use super::{now, words};
+use crate::answer::{Question, captions_of, check_model};
 use crate::error::ApiError;
 use crate::intake;
 use crate::photo::Photo;
 use crate::state::State;
-use crate::worker::Work;
-
-/// These paths.
-pub fn routes() -> Router<Arc<State>> {
-    Router::new()
-        .route("/v1/chat/completions", post(chat))
-        .route("/v1/embeddings", post(embeddings))
-        .route("/v1/models", get(models))
-        .route("/v1/models/{id}", get(model))
-}
 
 #[derive(Deserialize)]
 struct Chat {
@@ -63,7 +50,10 @@ struct Message {
 }
 
 /// Captions the images of the last message that has some.
-async fn chat(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
+pub async fn chat(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (chat, arrived): (Chat, _) = intake::json(&state, request).await?;
     check_model(&state, &chat.model)?;
     let (prompt, photos) = prompt_and_photos(&chat.messages)?;
@@ -193,113 +183,4 @@ fn schema_of(format: &Value) -> Option<Value> {
         Some("json_object") => Some(Value::Null),
         _ => None,
     }
-}
-
-#[derive(Deserialize)]
-struct Embed {
-    model: String,
-    input: Value,
-    #[serde(default)]
-    encoding_format: Option<String>,
-}
-
-/// Embeds sentences; and, which is decap's own, images: objects `{"image": BASE64}`.
-async fn embeddings(
-    Shared(state): Shared<Arc<State>>,
-    request: Request,
-) -> Result<Json<Value>, ApiError> {
-    let (embed, arrived): (Embed, _) = intake::json(&state, request).await?;
-    check_model(&state, &embed.model)?;
-    let inputs = match embed.input {
-        Value::Array(many) => many,
-        one => vec![one],
-    };
-    let (mut texts, mut photos) = (Vec::new(), Vec::new());
-    for (index, input) in inputs.iter().enumerate() {
-        match (input.as_str(), input.get("image").and_then(Value::as_str)) {
-            (Some(text), _) => texts.push(text.to_owned()),
-            (_, Some(image)) => {
-                photos.push(Photo::from_text(&format!("image {}", index + 1), image)?)
-            }
-            _ => {
-                let message = "`input`: expected text, or an object with `image` in base64";
-                return Err(ApiError::Unusable(message.into()));
-            }
-        }
-    }
-    if !photos.is_empty() {
-        intake::check_count(&state, photos.len())?;
-    }
-    let asked: usize = texts.iter().map(|text| words(text)).sum();
-    let pending = state.submit(&photos, &Work::Embed, arrived.deadline)?;
-    let encoded = of_texts(&state, texts).await?;
-    let mut of_text = encoded.rows();
-    let mut of_photo = pending.into_iter();
-    let mut data = Vec::with_capacity(inputs.len());
-    for (index, input) in inputs.iter().enumerate() {
-        let row = match input.as_str() {
-            Some(_) => of_text.next().map(|row| json!(row)),
-            None => match of_photo.next() {
-                Some(pending) => Some(vector(&pending.embedding().await?)),
-                None => None,
-            },
-        };
-        let mut embedding = row.ok_or(ApiError::Broken)?;
-        if embed.encoding_format.as_deref() == Some("base64") {
-            embedding = json!(little_endian(&embedding));
-        }
-        data.push(json!({ "object": "embedding", "index": index, "embedding": embedding }));
-    }
-    Ok(Json(json!({
-        "object": "list",
-        "model": embed.model,
-        "data": data,
-        "usage": { "prompt_tokens": asked, "total_tokens": asked },
-    })))
-}
-
-/// Numbers as base64 of their f32, which OpenAI's Python client asks for.
-fn little_endian(values: &Value) -> String {
-    let values = values
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_f64);
-    let bytes: Vec<u8> = values
-        .flat_map(|value| (value as f32).to_le_bytes())
-        .collect();
-    STANDARD.encode(bytes)
-}
-
-async fn models(Shared(state): Shared<Arc<State>>) -> Json<Value> {
-    Json(json!({ "object": "list", "data": [facts(&state, MODEL)] }))
-}
-
-async fn model(
-    Shared(state): Shared<Arc<State>>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    check_model(&state, &id)?;
-    Ok(Json(facts(&state, &id)))
-}
-
-fn facts(state: &State, id: &str) -> Value {
-    json!({
-        "id": id,
-        "object": "model",
-        "created": state.started,
-        "owned_by": "decap",
-        "input_modalities": ["image", "text"],
-        "output_modalities": ["text"],
-    })
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| now.as_secs())
-}
-
-fn words(text: &str) -> usize {
-    text.split_whitespace().count()
 }
