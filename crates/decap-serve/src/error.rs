@@ -5,9 +5,31 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use decap::{Error, InputFault};
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
-use crate::api::described::Problem;
+/// An error of decap's own API: RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// `urn:decap:` and the kind.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:decap:too_large")]
+    pub of_type: String,
+    /// The status in words.
+    #[schema(example = "Payload Too Large")]
+    pub title: &'static str,
+    /// The status.
+    #[schema(example = 413)]
+    pub status: u16,
+    /// What is wrong, for people.
+    pub detail: String,
+    /// What is wrong, for programs; kinds are only ever added.
+    #[schema(example = "too_large")]
+    pub kind: &'static str,
+    /// `urn:decap:request:` and the `x-request-id` of the answer.
+    pub instance: String,
+}
 
 /// Seconds after which a client that was refused may ask again.
 const RETRY_AFTER_SECONDS: u64 = 1;

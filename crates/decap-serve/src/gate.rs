@@ -9,10 +9,10 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::{ApiError, Dialect};
+use crate::keys::ApiKeys;
+use crate::options::LogRecord;
 use crate::page;
 use crate::state::State;
 
@@ -20,57 +20,6 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Letters of a client's own request id at most.
 const ID_LETTERS: usize = 64;
-
-/// Who may ask; nobody's key is kept, only its digest.
-#[derive(Debug, Clone, Default)]
-pub struct ApiKeys {
-    digests: Vec<[u8; 32]>,
-}
-
-impl ApiKeys {
-    /// The keys in a text, one a line; blank lines and those that begin with `#` are none.
-    pub fn of_lines(text: &str) -> Self {
-        let keys = text.lines().map(str::trim);
-        let keys = keys.filter(|key| !key.is_empty() && !key.starts_with('#'));
-        Self {
-            digests: keys.map(digest).collect(),
-        }
-    }
-
-    /// Whether everybody may ask.
-    pub fn is_empty(&self) -> bool {
-        self.digests.is_empty()
-    }
-
-    /// Whether `key` is one of these, in a time that tells nothing of them.
-    pub fn allow(&self, key: &str) -> bool {
-        let asked = digest(key);
-        let equal = |found: Choice, it: &[u8; 32]| found | it.ct_eq(&asked);
-        self.digests.iter().fold(Choice::from(0), equal).into()
-    }
-}
-
-fn digest(key: &str) -> [u8; 32] {
-    Sha256::digest(key).into()
-}
-
-/// A request that was answered, for the log.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct LogRecord<'a> {
-    /// The id that the answer carries.
-    pub request_id: &'a str,
-    /// `GET`, `POST`.
-    pub method: &'a str,
-    /// The path, without its query.
-    pub path: &'a str,
-    /// What it was answered with.
-    pub status: u16,
-    /// From its headers to the headers of the answer.
-    pub ms: f64,
-    /// Why it was refused.
-    pub error: Option<String>,
-}
 
 /// What the gate needs to know.
 #[derive(Clone)]
@@ -201,14 +150,6 @@ fn request_id(headers: &HeaderMap, state: &State) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_lines_and_all_of_them_open() {
-        let keys = ApiKeys::of_lines("# ours\nfirst\n\n  second  \n");
-        assert!(keys.allow("first") && keys.allow("second"));
-        assert!(!keys.allow("# ours") && !keys.allow("") && !keys.allow("firs"));
-        assert!(ApiKeys::of_lines("\n#\n").is_empty());
-    }
 
     #[test]
     fn only_this_machine_is_this_machine() {

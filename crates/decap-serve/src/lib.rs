@@ -14,6 +14,7 @@ mod connections;
 mod error;
 mod gate;
 mod intake;
+mod keys;
 mod memories;
 mod metrics;
 mod ollama;
@@ -33,8 +34,8 @@ use decap::{Captioner, Error, Result};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
-pub use gate::{ApiKeys, LogRecord};
-pub use options::{Log, ServeOptions};
+pub use keys::ApiKeys;
+pub use options::{Log, LogRecord, ServeOptions};
 
 use state::State;
 

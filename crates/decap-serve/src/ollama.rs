@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{MODEL, Question, captions_of, check_model};
-use crate::api::embed::of_texts;
+use crate::api::texts::of_texts;
 use crate::error::ApiError;
 use crate::intake::{self, Arrived};
 use crate::photo::Photo;

@@ -14,8 +14,8 @@ use utoipa::openapi::{
 };
 
 use crate::answer::MODEL;
-use crate::api::described::Problem;
 use crate::api::{caption, embed, memory, operations, score};
+use crate::error::Problem;
 use crate::state::State;
 
 /// What clients of other services ask: described where those services describe it.

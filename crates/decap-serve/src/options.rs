@@ -6,7 +6,25 @@ use std::time::Duration;
 
 use decap::media::Limits;
 
-use crate::gate::{ApiKeys, LogRecord};
+use crate::keys::ApiKeys;
+
+/// A request that was answered, for the log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LogRecord<'a> {
+    /// The id that the answer carries.
+    pub request_id: &'a str,
+    /// `GET`, `POST`.
+    pub method: &'a str,
+    /// The path, without its query.
+    pub path: &'a str,
+    /// What it was answered with.
+    pub status: u16,
+    /// From its headers to the headers of the answer.
+    pub ms: f64,
+    /// Why it was refused.
+    pub error: Option<String>,
+}
 
 /// What the service is given with each request that it has answered.
 pub type Log = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use utoipa::openapi::schema::{
     AdditionalProperties, ArrayBuilder, KnownFormat, SchemaFormat, SchemaType,
 };
@@ -14,34 +13,12 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
-use super::embed::MOST_TEXTS;
+use super::texts::MOST_TEXTS;
 use super::wishes::Wishes;
 use crate::error::ApiError;
 
 /// A photo of few bytes.
 const EXAMPLE: &[u8] = include_bytes!("../page/warm-up.png");
-
-/// An error of decap's own API: RFC 9457.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
-    /// `urn:decap:` and the kind.
-    #[serde(rename = "type")]
-    #[schema(example = "urn:decap:too_large")]
-    pub of_type: String,
-    /// The status in words.
-    #[schema(example = "Payload Too Large")]
-    pub title: &'static str,
-    /// The status.
-    #[schema(example = 413)]
-    pub status: u16,
-    /// What is wrong, for people.
-    pub detail: String,
-    /// What is wrong, for programs; kinds are only ever added.
-    #[schema(example = "too_large")]
-    pub kind: &'static str,
-    /// `urn:decap:request:` and the `x-request-id` of the answer.
-    pub instance: String,
-}
 
 /// The errors that each path of the API may answer with.
 pub struct OwnErrors;

@@ -4,20 +4,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State as Shared};
-use decap::{Embedding, Embeddings};
+use decap::Embedding;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::described::{EmbedForm, EmbedJson, OwnErrors};
-use super::score::texts_of;
+use super::texts::{of_texts, texts_of};
 use crate::error::ApiError;
 use crate::intake::Upload;
 use crate::state::State;
 use crate::worker::Work;
-
-/// Sentences in a request at most.
-pub const MOST_TEXTS: usize = 256;
 
 /// Embeddings, photos first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,29 +73,4 @@ pub async fn embed(
 /// The numbers of an embedding.
 pub fn vector(embedding: &Embedding) -> Value {
     json!(embedding.as_slice())
-}
-
-/// The embeddings `[texts, width]` of sentences, computed where waiting is allowed.
-///
-/// # Errors
-/// [`ApiError::Unusable`] for too many; what the text tower says.
-pub async fn of_texts(state: &Arc<State>, texts: Vec<String>) -> Result<Embeddings, ApiError> {
-    if texts.len() > MOST_TEXTS {
-        let got = texts.len();
-        let message = format!("expected at most {MOST_TEXTS} texts in a request, got {got}");
-        return Err(ApiError::Unusable(message));
-    }
-    let _turn = state
-        .memories
-        .building
-        .acquire()
-        .await
-        .map_err(|_| ApiError::Stopping)?;
-    let encoder = Arc::clone(&state.encoder);
-    let encode = move || {
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        encoder.encode_texts(&texts)
-    };
-    let encoded = tokio::task::spawn_blocking(encode).await;
-    Ok(encoded.map_err(|_| ApiError::Broken)??)
 }

@@ -7,6 +7,7 @@ pub mod memory;
 pub mod operations;
 pub mod record;
 pub mod score;
+pub mod texts;
 pub mod wishes;
 
 use std::sync::Arc;

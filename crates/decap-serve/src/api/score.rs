@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State as Shared};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::described::{OwnErrors, ScoreForm, ScoreJson};
-use super::embed::of_texts;
 use super::rounded;
+use super::texts::{of_texts, texts_of};
 use crate::error::ApiError;
 use crate::intake::Upload;
 use crate::state::State;
@@ -83,19 +82,4 @@ pub async fn score(
         encoder: state.encoder.name().to_owned(),
         scores,
     }))
-}
-
-/// The `texts` of a request, beside which no other field stands.
-///
-/// # Errors
-/// [`ApiError::Unusable`] for another field, and where `texts` is no list of text.
-pub fn texts_of(mut fields: Map<String, Value>) -> Result<Vec<String>, ApiError> {
-    let texts = fields.remove("texts").unwrap_or_else(|| json!([]));
-    if let Some(unknown) = fields.keys().next() {
-        return Err(ApiError::Unusable(format!(
-            "expected photos and `texts`, got `{unknown}`"
-        )));
-    }
-    serde_json::from_value(texts)
-        .map_err(|_| ApiError::Unusable("`texts`: expected a list of text".into()))
 }

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::words;
 use crate::answer::check_model;
-use crate::api::embed::{of_texts, vector};
+use crate::api::embed::vector;
+use crate::api::texts::of_texts;
 use crate::error::ApiError;
 use crate::intake;
 use crate::photo::Photo;

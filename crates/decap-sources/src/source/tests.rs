@@ -250,7 +250,7 @@ fn what_is_wrong_with_a_table_is_told_in_its_place() {
 
 /// A data set of the Hub: see `tools/reference/dataset_golden.py`.
 #[cfg(feature = "parquet")]
-fn hub() -> std::path::PathBuf {
+fn hub() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../caption-data/tests/data/hub.parquet")
 }
 
