@@ -30,6 +30,8 @@ use crate::stop::Stop;
 
 /// Texts of fewer captions start from a trained model where there is one.
 const SMALL: usize = 20_000;
+/// With fewer, a swapped memory did better than training (`docs/results.md`, "Few captions").
+const TOO_FEW_TO_TRAIN: usize = 200;
 /// So few captions teach no decoder to write.
 const FEW: usize = 3000;
 
@@ -80,6 +82,14 @@ pub fn train(
             captions.len()
         )),
         None => {}
+    }
+    if foundation.is_some() && captions.len() < TOO_FEW_TO_TRAIN {
+        print::tell(format!(
+            "{} captions are few to train on: with fewer than {TOO_FEW_TO_TRAIN}, `decap caption photo.jpg \
+             --memory {}` often does better, and needs no training",
+            captions.len(),
+            names(&args.captions),
+        ));
     }
     if !args.out.join(CHECKPOINT_FILE).exists() {
         tell_estimate(&encoder, captions, &recipe)?;
@@ -240,7 +250,7 @@ fn recipe(
     let foundation = match from {
         None => None,
         Some(model) => {
-            train = train.from_trained();
+            train = train.from_trained(captions);
             Some(Arc::new(Foundation::open(&find_folder(model)?, encoder)?))
         }
     };

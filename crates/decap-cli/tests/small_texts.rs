@@ -56,6 +56,7 @@ fn few_captions_start_from_the_bundled_model_and_end_with_examples() {
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("starts from tiny"), "{told}");
     assert!(told.contains("to rehearse"), "{told}");
+    assert!(told.contains("9 captions are few to train on"), "{told}");
     for photo in ["  a boat   ", "  a bench  ", "  a cat    "] {
         let line = told.lines().find(|line| line.starts_with(photo));
         assert!(

@@ -172,10 +172,10 @@ async fn candidates_are_told_where_they_are_asked_for() {
     let service = service();
     let (_, without) = post(&service, "/v1/caption", json!({ "image": *CAT_TEXT })).await;
     assert!(without.get("candidates").is_none());
-    let body = json!({ "image": *CAT_TEXT, "candidates": 4, "written_only": true });
+    let body = json!({ "image": *CAT_TEXT, "candidates": 6, "written_only": true });
     let (_, answer) = post(&service, "/v1/caption", body).await;
     let candidates = answer["candidates"].as_array().unwrap();
-    assert_eq!(candidates.len(), 4);
+    assert_eq!(candidates.len(), 6);
     let same = |it: &&Value| it["text"] == answer["caption"];
     let chosen = candidates.iter().find(same).unwrap();
     assert_eq!(chosen["score"], answer["score"]);

@@ -88,7 +88,7 @@ pub struct TrainArgs {
     /// Passes over the captions [default: 5, or as many as --least-steps takes].
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Steps at least, unless more of them better nothing [default: 1000; 150 from a trained model; 0 with
+    /// Steps at least, unless more of them better nothing [default: 1000; 20 to 150 from a trained model; 0 with
     /// --epochs].
     #[arg(long, value_name = "N")]
     pub least_steps: Option<u64>,
