@@ -4,7 +4,10 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use decap::{Error, Result};
+use decap::encoder::Encoder;
+use decap::{EmbeddingCache, Error, Result};
+
+use crate::print;
 
 /// The folder that was typed, else one in the user's cache folder.
 ///
@@ -14,6 +17,28 @@ pub fn cache_folder(typed: Option<&Path>) -> Result<PathBuf> {
     match typed {
         Some(typed) => Ok(typed.to_path_buf()),
         None => Ok(user_folder(env::var_os, env::home_dir())?.join("embeddings")),
+    }
+}
+
+/// The folder of `--cache`, opened.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn embedding_cache(typed: Option<&Path>, encoder: &Encoder) -> Result<Option<EmbeddingCache>> {
+    typed
+        .map(|folder| EmbeddingCache::open(folder, encoder))
+        .transpose()
+}
+
+/// Says what `--cache` did.
+pub fn tell_cache(cache: Option<&EmbeddingCache>) {
+    let Some(cache) = cache else { return };
+    match cache.hits() {
+        0 => {}
+        hits => print::tell(format!("seen before, from the cache: {hits}")),
+    }
+    if let Some(error) = cache.fault() {
+        print::warn(format!("decap: the cache takes no more: {error}"));
     }
 }
 

@@ -6,7 +6,7 @@ use decap_sources::shard::{ShardJob, ShardOutcome};
 use decap_sources::source::SourceOptions;
 
 use crate::args::CaptionShardArgs;
-use crate::cache::cache_folder;
+use crate::cache::{cache_folder, embedding_cache, tell_cache};
 use crate::caption::{apply_writing, least_confidence};
 use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
@@ -34,6 +34,7 @@ pub fn run(args: &CaptionShardArgs) -> Result<Outcome, Failure> {
     read.batch = args.batch;
     read.limits = args.limits.limits();
     read.video = args.limits.video(args.frames);
+    read.cache = embedding_cache(args.cache.as_deref(), captioner.encoder())?;
     let mut source = SourceOptions::default();
     source.file_bytes = args.limits.max_file_bytes;
     source.column = args.column.clone();
@@ -56,6 +57,7 @@ pub fn run(args: &CaptionShardArgs) -> Result<Outcome, Failure> {
             "give the model and options that it was made with, or another OUT",
         )
     })?;
+    tell_cache(read.cache.as_ref());
     let output = name::of(&args.output);
     Ok(match outcome {
         ShardOutcome::ThereAlready => {

@@ -10,6 +10,7 @@ use decap_sources::source::SourceOptions;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
+use crate::cache::{embedding_cache, tell_cache};
 use crate::encoder::{encode_sentences, open_encoder};
 use crate::failure::{Failure, Outcome, complaint};
 use crate::inputs::{Depth, Opened, Opener};
@@ -106,12 +107,14 @@ fn image_rows(encoder: &Encoder, args: &EmbedArgs, failed: &mut bool) -> Result<
     read.batch = args.batch;
     read.limits = args.limits.limits();
     read.video = args.limits.video(read.video.frames);
+    read.cache = embedding_cache(args.cache.as_deref(), encoder)?;
     options.reach = args.fetch.reach();
     let mut opener = Opener::new(&args.paths, depth, options);
     let mut rows = Vec::new();
     while let Some(few) = opener.next_few()? {
         embed_few(encoder, few, &read, &mut rows, failed)?;
     }
+    tell_cache(read.cache.as_ref());
     Ok(rows)
 }
 

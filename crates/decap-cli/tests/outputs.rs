@@ -170,11 +170,67 @@ fn the_name_of_an_output_decides_its_form() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(rows(&path("x.txt"))[0].contains('\t'));
 
-    for (name, more) in [("x.parquet", &[][..]), ("y.csv", &["--json"])] {
+    for (name, more) in [("x.tar.gz", &[][..]), ("y.csv", &["--json"])] {
         let output = caption(&path(name), more);
         assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
         assert!(!path(name).exists());
     }
+}
+
+#[test]
+fn a_parquet_file_has_what_the_lines_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.parquet");
+    let bad = folder.path().join("cut.jpg");
+    fs::write(&bad, b"\xff\xd8\xff\xe0").unwrap();
+    let args = [
+        "caption",
+        text(&bad),
+        &photo("cat"),
+        "--output",
+        text(&path),
+    ];
+    assert_eq!(decap(&args).status.code(), Some(1));
+    let column = |name| {
+        let mut values = Vec::new();
+        caption_data::for_each_value(&path, &[name], &mut |value| {
+            values.push(value.map(|value| String::from_utf8(value.to_vec()).unwrap()));
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        values
+    };
+    let line = json(decap_well(&["caption", &photo("cat"), "--json"]).trim());
+    let captions = column("caption");
+    assert_eq!(captions[0], None);
+    assert_eq!(captions[1].as_deref(), line["caption"].as_str());
+    assert_eq!(column("run")[1].as_deref(), line["run"].as_str());
+    assert_eq!(column("error_kind")[0].as_deref(), Some("damaged"));
+}
+
+#[test]
+fn what_the_cache_knows_has_the_same_caption() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let copy = folder.path().join("other name.webp");
+    fs::copy(photo("cat"), &copy).unwrap();
+    let caption = |path: &Path| {
+        let args = ["caption", text(path), "--json", "--cache", text(&cache)];
+        let output = decap(&args);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let mut line = json(String::from_utf8(output.stdout.clone()).unwrap().trim());
+        let line = line.as_object_mut().unwrap();
+        let encode = line["ms"]["encode"].as_f64().unwrap();
+        line.remove("ms");
+        line.remove("path");
+        (line.clone(), encode, stderr(&output))
+    };
+    let (first, encode, said) = caption(Path::new(&photo("cat")));
+    assert!(encode > 0.0 && !said.contains("seen before"), "{said}");
+    let (again, encode, said) = caption(&copy);
+    assert_eq!(again, first);
+    assert_eq!(encode, 0.0);
+    assert!(said.contains("seen before, from the cache: 1"), "{said}");
 }
 
 #[test]

@@ -158,6 +158,51 @@ fn a_shard_appears_whole_once_and_of_one_run() {
     assert_eq!(second["error"]["kind"], "not_found");
 }
 
+#[test]
+fn a_shard_of_samples_gets_captions_beside_its_photos() {
+    let folder = tempfile::tempdir().unwrap();
+    let tar = tar_of(
+        folder.path(),
+        "s.tar",
+        &[("1.webp", "cat"), ("2.webp", "bear")],
+    );
+    let out = folder.path().join("out.tar");
+    decap_well(&["caption-shard", text(&tar), text(&out)]);
+    let (before, after) = (fs::read(&tar).unwrap(), fs::read(&out).unwrap());
+    // The end of an archive is two empty blocks.
+    let first = 512
+        + fs::metadata(photo("cat"))
+            .unwrap()
+            .len()
+            .next_multiple_of(512) as usize;
+    assert!(after.starts_with(&before[..first]));
+    let again = decap(&["caption-shard", text(&tar), text(&out)]);
+    assert!(
+        stderr(&again).contains("there already"),
+        "{}",
+        stderr(&again)
+    );
+    // What was added is no photo: the same captions come from the archive with captions.
+    let plain = captions(&decap_well(&["caption", text(&tar), "--json"]));
+    let captioned = captions(&decap_well(&["caption", text(&out), "--json"]));
+    let words = |lines: Vec<(String, String)>| -> Vec<String> {
+        lines.into_iter().map(|(_, caption)| caption).collect()
+    };
+    let words = (words(plain), words(captioned));
+    assert_eq!(words.0, words.1);
+    let content = String::from_utf8_lossy(&after);
+    for (member, caption) in [("1.txt", &words.0[0]), ("2.txt", &words.0[1])] {
+        assert!(content.contains(member) && content.contains(caption.as_str()));
+    }
+    // From a table, samples are made.
+    let table = file(folder.path(), "t.csv", format!("path\n{}\n", photo("cat")));
+    let packed = folder.path().join("packed.tar");
+    decap_well(&["caption-shard", text(&table), text(&packed)]);
+    let line = captions(&decap_well(&["caption", text(&packed), "--json"]));
+    assert!(line[0].0.ends_with("packed.tar/000000000.webp"), "{line:?}");
+    assert_eq!(line[0].1, words.0[0]);
+}
+
 /// Four processes at a time over many shards, some of them killed, until all shards are done.
 #[cfg(unix)]
 #[test]

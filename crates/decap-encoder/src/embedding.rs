@@ -24,6 +24,29 @@ impl Embedding {
         Ok(Self(values))
     }
 
+    /// Takes `values` `[width]` of length one, such as were an embedding before, bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where their length is not one.
+    ///
+    /// ```
+    /// let embedding = decap_encoder::Embedding::from_unit(vec![0.6, 0.8])?;
+    /// assert_eq!(embedding.as_slice(), [0.6, 0.8]);
+    /// assert!(decap_encoder::Embedding::from_unit(vec![3.0, 4.0]).is_err());
+    /// # Ok::<(), decap_encoder::Error>(())
+    /// ```
+    pub fn from_unit(values: Vec<f32>) -> Result<Self> {
+        /// Far above what rounding of thousands of values comes to.
+        const LENGTH_TOLERANCE: f32 = 1e-3;
+        let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+        match (length - 1.0).abs() <= LENGTH_TOLERANCE {
+            true => Ok(Self(values)),
+            false => Err(Error::Usage(format!(
+                "expected an embedding of length 1, got {length}"
+            ))),
+        }
+    }
+
     /// The values, `[width]`.
     pub fn as_slice(&self) -> &[f32] {
         &self.0

@@ -1,17 +1,23 @@
 //! One archive or table to one file of captions: the unit of work that other engines run, kill and repeat.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+#[cfg(feature = "parquet")]
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use decap::output::write_atomically;
 use decap::pipeline::ReadOptions;
-use decap::{CaptionOptions, Captioner, Error, Result, RunKey};
+use decap::{CaptionOptions, Captioner, Error, Input, Result, RunKey};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
+use crate::finished::FinishedForm;
 use crate::record::{self, Maker};
-use crate::source::{Source, SourceKind, SourceOptions};
+use crate::source::{Source, SourceKind, SourceOptions, open_tar};
+use crate::webdataset::{Pack, add_captions, bytes_of};
 
 /// Longest line of an output: a caption with all its evidence.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -108,6 +114,9 @@ impl ShardJob<'_> {
     /// Captions the photos of the archive or table at `input` and writes a line of JSON for each to
     /// `output`, in order; rows of a table that name no photo come last. `tell` is told what fails.
     ///
+    /// An output in `.parquet` has the lines as rows. One in `.tar` has the photos with their captions: a tar archive
+    /// is copied, and captions are added to its samples; from anything else, samples are made.
+    ///
     /// The output appears when it is whole. Where it is there already, made by the same run, nothing is done.
     ///
     /// # Errors
@@ -128,23 +137,23 @@ impl ShardJob<'_> {
                 input.display()
             ))
         })?;
-        let ending = output.extension().and_then(|ending| ending.to_str());
-        if !matches!(ending, Some("jsonl" | "ndjson")) {
-            return Err(Error::Usage(format!(
-                "{}: expected a name in .jsonl for the captions",
-                output.display()
-            )));
-        }
+        let form = ShardForm::of(output, kind)?;
         let least = self.least_confidence;
         let least = least.map(|least| format!("least confidence {least:?}"));
         let run_key = run_key(self.captioner, self.options, self.read, least)?;
-        if is_made(output, &run_key)? {
+        if form.is_made(output, &run_key)? {
             return Ok(ShardOutcome::ThereAlready);
         }
         let mut outcome = Err(Error::Interrupted);
         let written = write_atomically(output, |file| {
             let source = Source::open(input.to_path_buf(), kind, self.source.clone());
-            outcome = self.write(source, output, &run_key, file, stop, tell);
+            let shard = Shard {
+                source,
+                input,
+                output,
+                run_key: &run_key,
+            };
+            outcome = self.write(shard, form, file, stop, tell);
             match &outcome {
                 Ok(_) => Ok(()),
                 // What is written so far is dropped.
@@ -156,24 +165,88 @@ impl ShardJob<'_> {
 
     fn write(
         &self,
-        source: Source,
-        output: &Path,
-        run_key: &RunKey,
+        shard: Shard<'_>,
+        form: ShardForm,
         file: &mut dyn Write,
         stop: &AtomicBool,
         tell: &mut dyn FnMut(&Error),
     ) -> Result<ShardOutcome> {
+        let (input, output) = (shard.input, shard.output);
+        let failed = |error| Error::io(output, error);
+        match form {
+            ShardForm::Lines => self.caption(shard, stop, tell, |_, _, line| {
+                writeln!(file, "{line}").map_err(failed)
+            }),
+            ShardForm::Packed => {
+                let mut pack = Pack::new(file);
+                let outcome = self.caption(shard, stop, tell, |input, caption, line| {
+                    let packed = match (input, caption) {
+                        (Some(input), Some(caption)) => {
+                            let bytes = bytes_of(input, self.source.file_bytes)?;
+                            pack.add(input.name(), &bytes, caption, line)
+                        }
+                        _ => pack.note(line),
+                    };
+                    packed.map_err(failed)
+                })?;
+                pack.finish().map_err(failed)?;
+                Ok(outcome)
+            }
+            ShardForm::Parquet | ShardForm::Added { .. } => {
+                // Known when the last line is.
+                let folder = output
+                    .parent()
+                    .filter(|folder| !folder.as_os_str().is_empty());
+                let lines = tempfile::tempfile_in(folder.unwrap_or(Path::new(".")));
+                let mut lines = BufWriter::new(lines.map_err(failed)?);
+                let outcome = self.caption(shard, stop, tell, |_, _, line| {
+                    writeln!(lines, "{line}").map_err(failed)
+                })?;
+                let mut lines = lines
+                    .into_inner()
+                    .map_err(|error| failed(error.into_error()))?;
+                lines.seek(SeekFrom::Start(0)).map_err(failed)?;
+                let lines = BufReader::new(lines);
+                match form {
+                    ShardForm::Added { is_packed: true } => {
+                        let mut packed = GzEncoder::new(file, Compression::default());
+                        add_captions(input, lines, output, &mut packed)?;
+                        packed.finish().map_err(failed)?;
+                    }
+                    ShardForm::Added { is_packed: false } => {
+                        add_captions(input, lines, output, file)?;
+                    }
+                    _ => {
+                        let form = FinishedForm::Parquet;
+                        form.write(lines, output, file).map_err(failed)?;
+                    }
+                }
+                Ok(outcome)
+            }
+        }
+    }
+
+    /// Calls `each` with an input, its caption and its line, for each photo.
+    fn caption(
+        &self,
+        shard: Shard<'_>,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(&Error),
+        mut each: impl FnMut(Option<&Input>, Option<&str>, &str) -> Result<()>,
+    ) -> Result<ShardOutcome> {
+        let Shard {
+            source,
+            output,
+            run_key,
+            ..
+        } = shard;
         let maker = Maker {
             model: &self.captioner.description().name,
             run: run_key.as_str(),
             least_confidence: self.least_confidence,
         };
         let (mut captioned, mut failed) = (0, 0);
-        let mut write_line = |line: Result<String, serde_json::Error>| {
-            let line = line.map_err(io::Error::from);
-            line.and_then(|line| writeln!(file, "{line}"))
-                .map_err(|error| Error::io(output, error))
-        };
+        let unwritable = |error: serde_json::Error| Error::io(output, error.into());
         let end = source.end();
         let unread: Arc<Mutex<Vec<Error>>> = Arc::default();
         let noted = unread.clone();
@@ -188,17 +261,20 @@ impl ShardJob<'_> {
         self.captioner
             .caption_each(photos, self.read, self.options, stop, |one| {
                 let path = one.input.name();
-                write_line(match &one.result {
+                let (caption, line) = match &one.result {
                     Ok(caption) => {
                         captioned += 1;
-                        record::of_caption(path, caption, one.timings, &maker, None)
+                        let line = record::of_caption(path, caption, one.timings, &maker, None);
+                        let is_written = !maker.leaves_out(caption);
+                        (is_written.then_some(caption.text.as_str()), line)
                     }
                     Err(error) => {
                         failed += 1;
                         tell(error);
-                        record::of_error(path, error, Some(maker.run))
+                        (None, record::of_error(path, error, Some(maker.run)))
                     }
-                })
+                };
+                each(Some(&one.input), caption, &line.map_err(unwritable)?)
             })?;
         if let Some(error) = end.error() {
             return Err(error);
@@ -211,39 +287,151 @@ impl ShardJob<'_> {
                 Error::Input { path, .. } | Error::Io { path, .. } => path.clone(),
                 _ => PathBuf::new(),
             };
-            write_line(record::of_error(&path, &error, Some(maker.run)))?;
+            let line = record::of_error(&path, &error, Some(maker.run));
+            each(None, None, &line.map_err(unwritable)?)?;
         }
         Ok(ShardOutcome::Written { captioned, failed })
     }
 }
 
-/// Whether `output` is there, made by this run. It is whole, since it appears so.
-fn is_made(output: &Path, run_key: &RunKey) -> Result<bool> {
-    let failed = |source| Error::io(output, source);
-    let file = match File::open(output) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        file => file.map_err(failed)?,
-    };
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Ok(false);
+/// A shard while it is captioned.
+struct Shard<'s> {
+    source: Source,
+    input: &'s Path,
+    output: &'s Path,
+    run_key: &'s RunKey,
+}
+
+/// What an output is, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShardForm {
+    /// JSON lines.
+    Lines,
+    Parquet,
+    /// A tar archive of samples that are made.
+    Packed,
+    /// A tar archive that is copied, with captions added; packed with gzip or not.
+    Added {
+        is_packed: bool,
+    },
+}
+
+impl ShardForm {
+    fn of(output: &Path, input: SourceKind) -> Result<Self> {
+        let name = output.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.to_lowercase();
+        let has = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        let is_packed = has(&[".tar.gz", ".tgz"]);
+        let refused = |expected: &str| {
+            let output = output.display();
+            Err(Error::Usage(format!("{output}: expected {expected}")))
+        };
+        match input {
+            _ if has(&[".jsonl", ".ndjson"]) => Ok(Self::Lines),
+            _ if has(&[".parquet"]) => Ok(Self::Parquet),
+            SourceKind::Tar if is_packed || has(&[".tar"]) => Ok(Self::Added { is_packed }),
+            _ if is_packed => {
+                refused("a name in .tar for photos that are not in a tar archive yet")
+            }
+            _ if has(&[".tar"]) => Ok(Self::Packed),
+            _ => refused("a name in .jsonl, .parquet or .tar for the captions"),
+        }
     }
+
+    /// Whether `output` is there, made by this run. It is whole, since it appears so.
+    fn is_made(self, output: &Path, run_key: &RunKey) -> Result<bool> {
+        let found = match std::fs::metadata(output) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            found => found.map_err(|source| Error::io(output, source))?,
+        };
+        if !found.is_file() {
+            return Ok(false);
+        }
+        let run = match self {
+            Self::Lines => run_of_lines(output)?,
+            Self::Parquet => run_of_table(output)?,
+            Self::Packed | Self::Added { .. } => run_of_archive(output)?,
+        };
+        match run {
+            Run::Of(run) if run == run_key.as_str() => Ok(true),
+            Run::Of(_) => Err(Error::Mismatch(format!(
+                "{}: made by another model or with other options",
+                output.display()
+            ))),
+            // A shard without a photo: to read it again takes no time.
+            Run::OfNone => Ok(false),
+            Run::Foreign => Err(Error::Usage(format!(
+                "{}: a file is here already that is no shard of captions; give another name, or remove it first",
+                output.display()
+            ))),
+        }
+    }
+}
+
+/// What made a file of captions.
+enum Run {
+    /// A run with this key.
+    Of(String),
+    /// There is no caption in it.
+    OfNone,
+    /// Something else.
+    Foreign,
+}
+
+fn run_of_lines(output: &Path) -> Result<Run> {
+    let failed = |source| Error::io(output, source);
     let mut line = Vec::new();
+    let file = File::open(output).map_err(failed)?;
     let mut file = BufReader::new(file).take(LONGEST_LINE);
     file.read_until(b'\n', &mut line).map_err(failed)?;
-    // A shard without a photo: to read it again takes no time.
     if line.is_empty() {
-        return Ok(false);
+        return Ok(Run::OfNone);
     }
-    let line = String::from_utf8_lossy(&line);
-    match record::run_of(&line) {
-        Some(run) if run == run_key.as_str() => Ok(true),
-        Some(_) => Err(Error::Mismatch(format!(
-            "{}: made by another model or with other options",
-            output.display()
-        ))),
-        None => Err(Error::Usage(format!(
-            "{}: a file is here already that is no shard of captions; give another name, or remove it first",
-            output.display()
-        ))),
+    let run = record::run_of(&String::from_utf8_lossy(&line));
+    Ok(run.map_or(Run::Foreign, Run::Of))
+}
+
+#[cfg(feature = "parquet")]
+fn run_of_table(output: &Path) -> Result<Run> {
+    let mut run = Run::OfNone;
+    let read = caption_data::for_each_value(output, &["run"], &mut |value| {
+        if let Some(value) = value {
+            run = Run::Of(String::from_utf8_lossy(value).into_owned());
+        }
+        match run {
+            Run::OfNone => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
+    });
+    Ok(read.map_or(Run::Foreign, |()| run))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn run_of_table(_: &Path) -> Result<Run> {
+    // Without a reader there is none to know it by.
+    Ok(Run::Foreign)
+}
+
+fn run_of_archive(output: &Path) -> Result<Run> {
+    let mut left = 0;
+    let mut archive = tar::Archive::new(open_tar(output, &mut left)?);
+    let Ok(entries) = archive.entries() else {
+        return Ok(Run::Foreign);
+    };
+    for entry in entries {
+        let Ok(entry) = entry else {
+            return Ok(Run::Foreign);
+        };
+        if !entry.path_bytes().ends_with(b".json") {
+            continue;
+        }
+        let mut text = Vec::new();
+        let read = entry.take(LONGEST_LINE).read_to_end(&mut text);
+        read.map_err(|source| Error::io(output, source))?;
+        let text = String::from_utf8_lossy(&text);
+        if let (true, Some(run)) = (record::is_own(&text), record::run_of(&text)) {
+            return Ok(Run::Of(run));
+        }
     }
+    Ok(Run::Foreign)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use crate::caption::{Caption, CaptionOptions, Timings};
 use crate::captioner::Captioner;
 use crate::input::Input;
-use crate::pipeline::{ReadOptions, embed_batches};
+use crate::pipeline::{Look, ReadOptions, embed_batches};
 use decap_encoder::Embeddings;
 use decap_encoder::{Error, Result};
 use decap_media::RgbImage;
@@ -91,8 +91,8 @@ impl Captioner {
         stop: &AtomicBool,
         mut consume: impl FnMut(Captioned) -> Result<(), E>,
     ) -> Result<(), E> {
-        let see = |_: &[RgbImage]| Ok(());
-        self.caption_each_seen(inputs, read, options, stop, see, |one, _| consume(one))
+        let consume = |one, _| consume(one);
+        self.caption_looking(inputs, read, options, stop, Look::BLIND, consume)
     }
 
     /// As [`Captioner::caption_each`], and calls `see` with the pixels of each input, the frames of a video, on the
@@ -107,6 +107,18 @@ impl Captioner {
         options: &CaptionOptions,
         stop: &AtomicBool,
         see: impl Fn(&[RgbImage]) -> Result<T> + Sync,
+        consume: impl FnMut(Captioned, Option<T>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.caption_looking(inputs, read, options, stop, Look::with(see), consume)
+    }
+
+    fn caption_looking<T: Send, E: From<Error>>(
+        &self,
+        inputs: impl IntoIterator<Item = Input, IntoIter: Send>,
+        read: &ReadOptions,
+        options: &CaptionOptions,
+        stop: &AtomicBool,
+        look: Look<impl Fn(&[RgbImage]) -> Result<T> + Sync>,
         mut consume: impl FnMut(Captioned, Option<T>) -> Result<(), E>,
     ) -> Result<(), E> {
         let encoder = self.encoder();
@@ -117,7 +129,7 @@ impl Captioner {
                     self.phrases();
                 });
             }
-            embed_batches(encoder, inputs, read, stop, see, |batch| {
+            embed_batches(encoder, inputs, read, stop, look, |batch| {
                 let mut embeddings = Embeddings::empty(encoder.width());
                 for (embedding, _) in batch.iter().filter_map(|one| one.result.as_ref().ok()) {
                     embeddings.push(embedding)?;

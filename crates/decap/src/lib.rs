@@ -33,6 +33,7 @@ mod captioning;
 mod choosing;
 mod confidence;
 mod consensus;
+mod embedding_cache;
 mod input;
 mod loading;
 mod machine;
@@ -53,6 +54,7 @@ pub use decap_encoder::{
     encoder, grouped, hexadecimal, output, random, tokenizer, weights,
 };
 pub use decap_media as media;
+pub use embedding_cache::EmbeddingCache;
 pub use input::Input;
 pub use machine::Machine;
 pub use npy::{NpyArray, read_npy, write_npy};

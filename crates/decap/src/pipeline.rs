@@ -12,6 +12,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use crate::embedding_cache::{ContentKey, EmbeddingCache, key_of_photo, key_of_video};
 use crate::input::Input;
 pub use crate::loading::LoadingMemory;
 use decap_encoder::encoder::{Encoder, PreparedImage};
@@ -32,6 +33,8 @@ pub struct ReadOptions {
     /// Most bytes that inputs take together while they are read and decoded, on however many cores;
     /// one that takes more by itself is decoded alone. Default 1 GiB.
     pub memory_bytes: u64,
+    /// Where embeddings are kept by content, and found again. Default none. It must be of the encoder that reads.
+    pub cache: Option<EmbeddingCache>,
 }
 
 impl Default for ReadOptions {
@@ -41,6 +44,7 @@ impl Default for ReadOptions {
             limits: Limits::default(),
             video: VideoOptions::default(),
             memory_bytes: 1 << 30,
+            cache: None,
         }
     }
 }
@@ -91,7 +95,10 @@ pub fn embed_each<E: From<Error>>(
     stop: &AtomicBool,
     consume: impl FnMut(Embedded) -> Result<(), E>,
 ) -> Result<(), E> {
-    embed_each_seen(encoder, inputs, options, stop, |_| Ok(()), consume)
+    let mut consume = consume;
+    embed_batches(encoder, inputs, options, stop, Look::BLIND, |batch| {
+        batch.into_iter().try_for_each(&mut consume)
+    })
 }
 
 /// Embeds one photo or video.
@@ -125,9 +132,35 @@ pub fn embed_each_seen<T: Send, E: From<Error>>(
     see: impl Fn(&[RgbImage]) -> Result<T> + Sync,
     mut consume: impl FnMut(Embedded<T>) -> Result<(), E>,
 ) -> Result<(), E> {
-    embed_batches(encoder, inputs, options, stop, see, |batch| {
+    embed_batches(encoder, inputs, options, stop, Look::with(see), |batch| {
         batch.into_iter().try_for_each(&mut consume)
     })
+}
+
+/// Who is shown the pixels of an input.
+pub(crate) struct Look<F> {
+    see: F,
+    /// Whether it must see them: what is known already is not decoded where it need not, and no pixels are shown
+    /// then.
+    needs_pixels: bool,
+}
+
+impl Look<fn(&[RgbImage]) -> Result<()>> {
+    /// Nobody.
+    pub(crate) const BLIND: Self = Self {
+        see: |_| Ok(()),
+        needs_pixels: false,
+    };
+}
+
+impl<F> Look<F> {
+    /// `see`.
+    pub(crate) fn with(see: F) -> Self {
+        Self {
+            see,
+            needs_pixels: true,
+        }
+    }
 }
 
 /// As [`embed_each_seen`], a batch at a time.
@@ -136,78 +169,157 @@ pub(crate) fn embed_batches<T: Send, E: From<Error>>(
     inputs: impl IntoIterator<Item = Input, IntoIter: Send>,
     options: &ReadOptions,
     stop: &AtomicBool,
-    see: impl Fn(&[RgbImage]) -> Result<T> + Sync,
+    look: Look<impl Fn(&[RgbImage]) -> Result<T> + Sync>,
     mut consume: impl FnMut(Vec<Embedded<T>>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let memory = LoadingMemory::new(options.memory_bytes);
-    let load = |input: &Input| load(input, encoder, options, &memory, &see);
+    let loader = Loader {
+        encoder,
+        options,
+        memory: LoadingMemory::new(options.memory_bytes),
+        look,
+    };
+    let load = |input: &Input| loader.load(input);
     for_each_batch(inputs, options.batch, load, |batch| {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted.into());
         }
-        consume(encode(encoder, batch)?)
+        consume(encode(encoder, options.cache.as_ref(), batch)?)
     })
 }
 
 /// What became of one input before the encoder.
 struct Loaded<T> {
-    /// A photo's pixels as the towers want them, or those of a video's frames.
-    views: Vec<PreparedImage>,
+    what: Found,
     warnings: Vec<String>,
     seen: T,
+}
+
+/// What there is of an input.
+enum Found {
+    /// A photo's pixels as the towers want them, or those of a video's frames; and the key to keep its embedding
+    /// under.
+    Views(Vec<PreparedImage>, Option<ContentKey>),
+    /// Its embedding, from before.
+    Embedding(Embedding),
 }
 
 /// An input, what became of it, and the milliseconds that it took.
 type Batch<T> = Vec<(Input, (Result<Loaded<T>>, f64))>;
 
-fn load<T>(
-    input: &Input,
-    encoder: &Encoder,
-    options: &ReadOptions,
-    memory: &LoadingMemory,
-    see: &impl Fn(&[RgbImage]) -> Result<T>,
-) -> (Result<Loaded<T>>, f64) {
-    let started = Instant::now();
-    let least_side = encoder.least_side();
-    let limits = &options.limits;
-    let prepared = |frames: &[RgbImage], warnings| {
-        Ok(Loaded {
-            seen: see(frames)?,
-            warnings,
-            views: frames.iter().map(|frame| encoder.prepare(frame)).collect(),
-        })
-    };
-    let photo = |bytes: &[u8], name: &Path| {
-        memory.decode(bytes, name, limits, least_side, |photo| {
-            prepared(&[photo], Vec::new())
-        })
-    };
-    let loaded = match input {
-        Input::Path(path) if is_video(path) => {
-            let mut video = options.video.clone();
-            // ffmpeg leaves out what no tower would see.
-            video.shortest_side = video.shortest_side.max(least_side.unwrap_or(0));
-            memory.sample(path, &video, |sampled| {
-                prepared(&sampled.images, sampled.warnings)
-            })
+/// Reads and decodes inputs.
+struct Loader<'l, F> {
+    encoder: &'l Encoder,
+    options: &'l ReadOptions,
+    memory: LoadingMemory,
+    look: Look<F>,
+}
+
+impl<T, F: Fn(&[RgbImage]) -> Result<T>> Loader<'_, F> {
+    fn load(&self, input: &Input) -> (Result<Loaded<T>>, f64) {
+        let started = Instant::now();
+        let loaded = match input {
+            Input::Path(path) if is_video(path) => self.video(path),
+            Input::Path(path) => {
+                let limits = &self.options.limits;
+                let photo = |bytes: &[u8]| self.photo(bytes, path);
+                self.memory.read(path, limits, photo)
+            }
+            Input::Bytes { name, bytes } => self.photo(bytes, name),
+            Input::Pixels { image, .. } => {
+                self.prepared(std::slice::from_ref(image), Vec::new(), None)
+            }
+        };
+        (loaded, started.elapsed().as_secs_f64() * 1e3)
+    }
+
+    fn photo(&self, bytes: &[u8], name: &Path) -> Result<Loaded<T>> {
+        let cache = self.options.cache.as_ref();
+        let key = cache.map(|_| key_of_photo(bytes));
+        if let Some(known) = self.known(key.as_ref()) {
+            return known;
         }
-        Input::Path(path) => memory.read(path, limits, |bytes| photo(bytes, path)),
-        Input::Bytes { name, bytes } => photo(bytes, name),
-        Input::Pixels { image, .. } => prepared(std::slice::from_ref(image), Vec::new()),
-    };
-    (loaded, started.elapsed().as_secs_f64() * 1e3)
+        let (limits, least_side) = (&self.options.limits, self.encoder.least_side());
+        self.memory
+            .decode(bytes, name, limits, least_side, |photo| {
+                self.prepared(&[photo], Vec::new(), key)
+            })
+    }
+
+    fn video(&self, path: &Path) -> Result<Loaded<T>> {
+        let mut video = self.options.video.clone();
+        // ffmpeg leaves out what no tower would see.
+        let least_side = self.encoder.least_side().unwrap_or(0);
+        video.shortest_side = video.shortest_side.max(least_side);
+        let cache = self.options.cache.as_ref();
+        // One that cannot be read is told by who decodes it.
+        let key = cache.and_then(|_| key_of_video(path, &video).ok());
+        if let Some(known) = self.known(key.as_ref()) {
+            return known;
+        }
+        self.memory.sample(path, &video, |sampled| {
+            // One that was seen in part is told each time.
+            let key = key.filter(|_| sampled.warnings.is_empty());
+            self.prepared(&sampled.images, sampled.warnings, key)
+        })
+    }
+
+    /// What the cache has, where that is enough.
+    fn known(&self, key: Option<&ContentKey>) -> Option<Result<Loaded<T>>> {
+        if self.look.needs_pixels {
+            return None;
+        }
+        let embedding = self.options.cache.as_ref()?.get(key?)?;
+        Some((self.look.see)(&[]).map(|seen| Loaded {
+            what: Found::Embedding(embedding),
+            warnings: Vec::new(),
+            seen,
+        }))
+    }
+
+    fn prepared(
+        &self,
+        frames: &[RgbImage],
+        warnings: Vec<String>,
+        key: Option<ContentKey>,
+    ) -> Result<Loaded<T>> {
+        let seen = (self.look.see)(frames)?;
+        let cache = self.options.cache.as_ref();
+        let embedding = cache.and_then(|cache| cache.get(key.as_ref()?));
+        let what = match embedding {
+            Some(embedding) => Found::Embedding(embedding),
+            None => {
+                let views = frames.iter().map(|frame| self.encoder.prepare(frame));
+                Found::Views(views.collect(), key)
+            }
+        };
+        Ok(Loaded {
+            what,
+            warnings,
+            seen,
+        })
+    }
 }
 
 /// Encodes what could be loaded in one go.
-fn encode<T>(encoder: &Encoder, batch: Batch<T>) -> Result<Vec<Embedded<T>>> {
+fn encode<T>(
+    encoder: &Encoder,
+    cache: Option<&EmbeddingCache>,
+    batch: Batch<T>,
+) -> Result<Vec<Embedded<T>>> {
     let started = Instant::now();
     let mut views = Vec::new();
     let mut counted = Vec::with_capacity(batch.len());
     for (input, (loaded, decode_ms)) in batch {
-        let loaded = loaded.map(|mut loaded| {
-            let count = loaded.views.len();
-            views.append(&mut loaded.views);
-            (count, loaded.warnings, loaded.seen)
+        let loaded = loaded.map(|loaded| {
+            let from = match loaded.what {
+                Found::Embedding(embedding) => Origin::Cache(embedding),
+                Found::Views(mut own, key) => {
+                    let count = own.len();
+                    views.append(&mut own);
+                    Origin::Rows(count, key)
+                }
+            };
+            (from, loaded.warnings, loaded.seen)
         });
         counted.push((input, loaded, decode_ms));
     }
@@ -217,8 +329,12 @@ fn encode<T>(encoder: &Encoder, batch: Batch<T>) -> Result<Vec<Embedded<T>>> {
     let embedded = counted.into_iter().map(|(input, loaded, decode_ms)| {
         let mut encode_ms = 0.0;
         let mut told = Vec::new();
-        let result = loaded.and_then(|(count, warnings, seen)| {
+        let result = loaded.and_then(|(from, warnings, seen)| {
             told = warnings;
+            let (count, key) = match from {
+                Origin::Cache(embedding) => return Ok((embedding, seen)),
+                Origin::Rows(count, key) => (count, key),
+            };
             encode_ms = share * count as f64;
             let own: Vec<f32> = rows.by_ref().take(count).flatten().copied().collect();
             let own = Embeddings::new(own, encoder.width())?;
@@ -228,7 +344,11 @@ fn encode<T>(encoder: &Encoder, batch: Batch<T>) -> Result<Vec<Embedded<T>>> {
                 _ => Some(Embedding::mean(&own)?),
             };
             let none = || Error::Usage("expected at least one frame, got none".into());
-            Ok((embedding.ok_or_else(none)?, seen))
+            let embedding = embedding.ok_or_else(none)?;
+            if let (Some(cache), Some(key)) = (cache, key) {
+                cache.put(key, &embedding);
+            }
+            Ok((embedding, seen))
         });
         Embedded {
             input,
@@ -239,6 +359,14 @@ fn encode<T>(encoder: &Encoder, batch: Batch<T>) -> Result<Vec<Embedded<T>>> {
         }
     });
     Ok(embedded.collect())
+}
+
+/// Where an embedding comes from.
+enum Origin {
+    /// It was there before.
+    Cache(Embedding),
+    /// So many of the rows that were encoded; it is to be kept under the key.
+    Rows(usize, Option<ContentKey>),
 }
 
 /// Inputs that wait, loaded, for each thread that loads: enough to keep the consumer busy.

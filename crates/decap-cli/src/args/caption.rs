@@ -59,7 +59,7 @@ pub struct CaptionArgs {
     #[arg(short, long)]
     pub recursive: bool,
     /// Write to this file instead of standard output; it appears when all is done. A name in .jsonl gets
-    /// JSON lines, one in .csv or .tsv a table, one in .json COCO results; `metadata.jsonl` is what Hugging Face's
+    /// JSON lines, one in .csv, .tsv or .parquet a table, one in .json COCO results; `metadata.jsonl` is what Hugging Face's
     /// `imagefolder` reads.
     #[arg(short, long, value_name = "FILE", conflicts_with = "dry_run")]
     pub output: Option<PathBuf>,
@@ -80,6 +80,10 @@ pub struct CaptionArgs {
     /// Caption each Nth input alone, from the Ith on, such as 1/4, 2/4, 3/4 and 4/4 in four processes.
     #[arg(long, value_name = "I/N", value_parser = Share::parse, conflicts_with = "undo")]
     pub shard: Option<Share>,
+    /// Keep each embedding in this folder by its file's content, and do not encode again what was seen before, under
+    /// whatever name, by whatever run.
+    #[arg(long, value_name = "DIR", conflicts_with = "undo")]
+    pub cache: Option<PathBuf>,
     /// Photos encoded at a time.
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,

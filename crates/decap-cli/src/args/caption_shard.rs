@@ -13,15 +13,17 @@ use super::precision::PrecisionArgs;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     decap caption-shard shards/000.tar captions/000.jsonl\n  \
+    decap caption-shard shards/000.tar captioned/000.tar\n  \
     ls shards | xargs -P 4 -I{} decap caption-shard shards/{} captions/{}.jsonl\n\n\
     OUT is written under another name and renamed when it is whole, so a process may be killed and the \
     same command run again. Where OUT is there already, nothing is done. To do failed photos again, \
     remove OUT.")]
 pub struct CaptionShardArgs {
-    /// An archive (.tar, .tar.gz, .zip) or a table that lists photos (.csv, .tsv, .jsonl).
+    /// An archive (.tar, .tar.gz, .zip) or a table that lists or holds photos (.csv, .tsv, .jsonl, .parquet).
     #[arg(value_name = "IN")]
     pub input: PathBuf,
-    /// JSON lines (.jsonl), as `caption --json` writes them.
+    /// JSON lines (.jsonl), as `caption --json` writes them; a table (.parquet); or the photos with their captions
+    /// (.tar): a tar archive is copied and captions are added to it.
     #[arg(value_name = "OUT")]
     pub output: PathBuf,
     /// Model folder, an id of the Hugging Face Hub, or `tiny` for the bundled one.
@@ -46,6 +48,10 @@ pub struct CaptionShardArgs {
     /// The column of a table that holds the photos' paths (default: a usual name).
     #[arg(long, value_name = "NAME")]
     pub column: Option<String>,
+    /// Keep each embedding in this folder by its file's content, and do not encode again what was seen before, under
+    /// whatever name, by whatever run.
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
     /// Photos encoded at a time.
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,

@@ -35,6 +35,10 @@ pub struct EmbedArgs {
     /// Look into folders within folders.
     #[arg(short, long)]
     pub recursive: bool,
+    /// Keep each embedding in this folder by its file's content, and do not encode again what was seen before, under
+    /// whatever name, by whatever run.
+    #[arg(long, value_name = "DIR", conflicts_with = "text")]
+    pub cache: Option<PathBuf>,
     /// Photos encoded at a time.
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,

@@ -13,7 +13,7 @@ use crate::name;
 use crate::output::Form;
 
 /// Endings of files that hold no lines of this command, and what to type.
-const OTHER_FORMS: [&str; 4] = ["parquet", "arrow", "xlsx", "npy"];
+const OTHER_FORMS: [&str; 6] = ["arrow", "xlsx", "npy", "tar", "gz", "tgz"];
 
 /// What stands between the fields of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +65,9 @@ impl LineForm {
                 };
                 Ok(Self::Table { evidence, fields })
             }
-            ("jsonl" | "ndjson" | "json", _) | (_, true) => Ok(Self::Json),
+            ("jsonl" | "ndjson" | "json" | "parquet", _) | (_, true) => Ok(Self::Json),
             (other, false) if OTHER_FORMS.contains(&other) => Err(refused(
-                "expected a name in .jsonl (JSON lines), .csv or .tsv (a table), .json (COCO results) or .txt (text)",
+                "expected a name in .jsonl (JSON lines), .csv, .tsv or .parquet (a table), .json (COCO results) or .txt (text)",
             )),
             _ => Ok(Self::Text),
         }

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use decap::decoder::{Case, Method as Choice};
-use decap::media::RgbImage;
 use decap::output::write_atomically;
 use decap::pipeline::ReadOptions;
-use decap::{Caption, CaptionOptions, Captioner, Error, Input, InputFault, RunKey, Timings};
+use decap::{
+    Caption, CaptionOptions, Captioned, Captioner, Error, Input, InputFault, RunKey, Timings,
+};
 use decap_eval::Gallery;
 use decap_sources::fetch::is_url;
 use decap_sources::finished::{Brought, FinishedForm};
@@ -24,7 +25,7 @@ use decap_sources::source::SourceOptions;
 use indicatif::ProgressBar;
 
 use crate::args::{CaptionArgs, GenerateArgs, MinConfidence};
-use crate::cache::cache_folder;
+use crate::cache::{cache_folder, embedding_cache, tell_cache};
 use crate::choosing::apply_choosing;
 use crate::encoder::{memory_for, open_captioner};
 use crate::failure::{Failure, Outcome, complaint};
@@ -92,7 +93,8 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     if is_list || inputs.len() >= MANY_INPUTS {
         captioner = captioner.ready_for_many();
     }
-    let read = read_options(args);
+    let mut read = read_options(args);
+    read.cache = embedding_cache(args.cache.as_deref(), captioner.encoder())?;
     let run_key = run_key(&captioner, args, &options, &read, &wording)?;
     let least = least_confidence(args.min_confidence, &captioner)?;
     let words = Words {
@@ -140,6 +142,7 @@ pub fn run(args: &CaptionArgs) -> Result<Outcome, Failure> {
     let ended = run.caption_rest(first, &mut finder, &done, &read);
     run.bar.finish_and_clear();
     run.counts.tell(run.least_confidence);
+    tell_cache(read.cache.as_ref());
     if let Some(path) = &args.failures {
         write_failures(path, &run.failures)?;
     }
@@ -259,44 +262,43 @@ impl Run {
                 stamps.take(photo.name());
             }
         });
-        let with_small = self.gallery.is_some();
-        let see = |frames: &[RgbImage]| match with_small {
-            true => Gallery::small(frames),
-            false => Ok(Vec::new()),
-        };
+        let is_seen = self.gallery.is_some();
         let flag = stop.flag();
-        let outcome =
-            captioner.caption_each_seen(inputs, read, &options, flag, see, |one, small| {
-                self.report_before(finished, &mut errors)?;
-                finished += 1;
-                let path = one.input.name();
-                if let (Some(gallery), Some(small)) = (&self.gallery, small) {
-                    gallery.keep(&name::of(path), &small)?;
+        let mut take = |one: Captioned, small: Option<Vec<u8>>| -> Result<(), Failure> {
+            self.report_before(finished, &mut errors)?;
+            finished += 1;
+            let path = one.input.name();
+            if let (Some(gallery), Some(small)) = (&self.gallery, small) {
+                gallery.keep(&name::of(path), &small)?;
+            }
+            self.warn(path, &one.warnings);
+            let stamp = self.writer.as_ref().and_then(Writer::next_stamp);
+            match one.result {
+                Ok(mut caption) if self.maker().leaves_out(&caption) => {
+                    self.counts.left_out += 1;
+                    caption.text.clear();
+                    let nowhere = self.writer.as_ref().map(|_| Written::default());
+                    self.write(path, &caption, one.timings, nowhere)?;
                 }
-                self.warn(path, &one.warnings);
-                let stamp = self.writer.as_ref().and_then(Writer::next_stamp);
-                match one.result {
-                    Ok(mut caption) if self.maker().leaves_out(&caption) => {
-                        self.counts.left_out += 1;
-                        caption.text.clear();
-                        let nowhere = self.writer.as_ref().map(|_| Written::default());
-                        self.write(path, &caption, one.timings, nowhere)?;
+                Ok(mut caption) => {
+                    self.counts.captioned += 1;
+                    caption.text = self.wording.of_caption(path, &caption);
+                    let writer = self.writer.as_mut();
+                    let written = writer.map(|writer| writer.write(path, stamp, &caption.text));
+                    match written.transpose() {
+                        Ok(written) => self.write(path, &caption, one.timings, written)?,
+                        Err(error) => self.report_at(path, &error)?,
                     }
-                    Ok(mut caption) => {
-                        self.counts.captioned += 1;
-                        caption.text = self.wording.of_caption(path, &caption);
-                        let writer = self.writer.as_mut();
-                        let written = writer.map(|writer| writer.write(path, stamp, &caption.text));
-                        match written.transpose() {
-                            Ok(written) => self.write(path, &caption, one.timings, written)?,
-                            Err(error) => self.report_at(path, &error)?,
-                        }
-                    }
-                    Err(error) => self.report_at(path, &error)?,
                 }
-                self.bar.inc(1);
-                Ok(())
-            });
+                Err(error) => self.report_at(path, &error)?,
+            }
+            self.bar.inc(1);
+            Ok(())
+        };
+        let outcome = match is_seen {
+            true => captioner.caption_each_seen(inputs, read, &options, flag, Gallery::small, take),
+            false => captioner.caption_each(inputs, read, &options, flag, |one| take(one, None)),
+        };
         outcome.map_err(|failure| match failure {
             Failure::Library(error @ Error::Interrupted) => {
                 let remedy = format!("to do the rest: {}", command_line::to_resume());

@@ -14,7 +14,7 @@ const PHOTO_ENDINGS: &[&str] = &[
 ];
 
 /// What stands for a member: `photos.tar/0001.jpg`. It never leads out of the archive.
-pub(super) fn label(archive: &Path, member: &str) -> PathBuf {
+pub(crate) fn label(archive: &Path, member: &str) -> PathBuf {
     let parts = member
         .split(['/', '\\'])
         .filter(|part| !matches!(*part, "" | "." | ".."));

@@ -23,9 +23,11 @@ use parser_guard::guarded;
 
 use crate::fetch::{Done, Reach};
 
+pub(crate) use archive::label;
 use fetched::Fetched;
 pub use kind::SourceKind;
 pub use table::{CaptionedRow, for_each_caption};
+pub(crate) use tarred::open as open_tar;
 
 /// Photos that are read ahead, beside the one that is being looked at.
 const AHEAD: usize = 2;
@@ -195,6 +197,6 @@ impl From<Error> for Ended {
 type Give<'g> = dyn FnMut(Result<Input>) -> Result<(), Ended> + 'g;
 
 /// A source or a photo in it that is damaged or cut short.
-fn damaged(path: &Path, message: impl Into<String>) -> Error {
+pub(crate) fn damaged(path: &Path, message: impl Into<String>) -> Error {
     Error::input(path, InputFault::Damaged(message.into()))
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use decap::{Error, InputFault};
+use decap::{Error, InputFault, Result};
 use flate2::bufread::MultiGzDecoder;
 
 use super::bounded::{Bounded, unpacked_limit};
@@ -13,23 +13,29 @@ use super::{Ended, Give, SourceOptions, archive, damaged};
 /// The first bytes of a gzip stream.
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
+/// The content of the archive at `path`, unpacked; it takes its bytes off `left`, which is set to what may come.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub(crate) fn open<'l>(path: &Path, left: &'l mut u64) -> Result<Box<dyn Read + 'l>> {
+    let failed = |source| Error::io(path, source);
+    let file = File::open(path).map_err(failed)?;
+    *left = unpacked_limit(file.metadata().map_or(0, |found| found.len()));
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let is_gzip = reader.fill_buf().map_err(failed)?.starts_with(GZIP);
+    Ok(match is_gzip {
+        true => Box::new(Bounded::new(MultiGzDecoder::new(reader), left)),
+        false => Box::new(reader),
+    })
+}
+
 /// Gives each photo of the archive at `path`.
 ///
 /// # Errors
 /// Where it is no tar archive, ends too early or unpacks to far more than its size.
 pub(super) fn read(path: &Path, options: &SourceOptions, give: &mut Give<'_>) -> Result<(), Ended> {
-    let file = File::open(path).map_err(|source| Error::io(path, source))?;
-    let packed = file.metadata().map_or(0, |found| found.len());
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let head = reader
-        .fill_buf()
-        .map_err(|source| Error::io(path, source))?;
-    let is_gzip = head.starts_with(GZIP);
-    let mut left = unpacked_limit(packed);
-    let content: Box<dyn Read + '_> = match is_gzip {
-        true => Box::new(Bounded::new(MultiGzDecoder::new(reader), &mut left)),
-        false => Box::new(reader),
-    };
+    let mut left = 0;
+    let content = open(path, &mut left)?;
     let mut tar = tar::Archive::new(content);
     let broken = |error| damaged(path, format!("expected a whole tar archive: {error}"));
     for entry in tar.entries().map_err(broken)? {
