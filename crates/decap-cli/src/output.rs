@@ -6,8 +6,9 @@ use std::io::{self, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use decap::output::{probe, refuse_input, write_atomically};
-use decap::{Error, RunKey};
+use decap::{Error, Input, RunKey};
 use decap_sources::finished::{Brought, FinishedForm};
+use decap_sources::webdataset::{Content, Pack, Packed};
 
 use crate::failure::Failure;
 use crate::name;
@@ -91,6 +92,12 @@ enum Sink {
     Stream(File),
     Partial {
         file: File,
+        partial: PathBuf,
+        finished: PathBuf,
+    },
+    /// A tar archive that grows by samples.
+    Archive {
+        pack: Pack<File>,
         partial: PathBuf,
         finished: PathBuf,
     },
@@ -194,6 +201,61 @@ impl Output {
         Ok((Self { sink }, kept))
     }
 
+    /// A tar archive of samples, and the names of those that are in it.
+    ///
+    /// # Errors
+    /// As [`Output::file`].
+    pub fn archive(to: &Destination<'_>) -> Result<(Self, HashSet<String>), Failure> {
+        refuse_input(to.path, to.inputs.iter().map(PathBuf::as_path))?;
+        probe(to.path)?;
+        let failed = |source| Failure::Library(Error::io(to.path, source));
+        if fs::metadata(to.path).is_ok_and(|found| !found.is_file()) {
+            let message = "expected a file: an archive cannot be written into a device or a pipe";
+            let path = to.path.display();
+            return Err(Failure::Usage(format!("{path}: {message}")));
+        }
+        let partial = with_ending(to.path, ".partial");
+        let mut file = open_locked(&partial)?;
+        let packed = samples_to_begin_with(to, &partial, &mut file).inspect_err(|_| {
+            if file.metadata().is_ok_and(|found| found.len() == 0) {
+                let _removed = fs::remove_file(&partial);
+            }
+        })?;
+        fs::write(run_file(&partial), format!("{}\n", to.run_key)).map_err(failed)?;
+        let sink = Sink::Archive {
+            pack: Pack::resume(file, &packed).map_err(failed)?,
+            partial,
+            finished: to.path.to_path_buf(),
+        };
+        Ok((Self { sink }, packed.names.into_iter().collect()))
+    }
+
+    /// Writes a photo or video into an archive, with its caption if it has one, and its line.
+    ///
+    /// # Errors
+    /// Where the archive cannot be written. The inner error is of the photo, which is then not in the archive.
+    pub fn sample(
+        &mut self,
+        input: &Input,
+        caption: Option<&str>,
+        record: &str,
+    ) -> Result<Result<(), Error>, Failure> {
+        let Sink::Archive { pack, partial, .. } = &mut self.sink else {
+            return self.line(record).map(Ok);
+        };
+        let mut content = match Content::open(input) {
+            Ok(content) => content,
+            Err(error) => return Ok(Err(error)),
+        };
+        match pack.add_whole(&mut content, caption, record) {
+            Ok(()) => Ok(Ok(())),
+            Err(source) => match content.take_fault() {
+                Some(error) => Ok(Err(error)),
+                None => Err(no_room(partial, source)),
+            },
+        }
+    }
+
     /// Whether a person reads this as it comes.
     pub fn is_terminal(&self) -> bool {
         matches!(&self.sink, Sink::Terminal(stdout) if stdout.is_terminal())
@@ -208,12 +270,11 @@ impl Output {
         match &mut self.sink {
             Sink::Terminal(stdout) => stdout.write_all(line.as_bytes())?,
             Sink::Stream(file) => file.write_all(line.as_bytes())?,
-            Sink::Partial { file, partial, .. } => {
-                file.write_all(line.as_bytes()).map_err(|source| {
-                    let remedy = "make room, then the same command with --resume does the rest";
-                    Failure::WithRemedy(Error::io(&*partial, source), remedy.into())
-                })?;
-            }
+            Sink::Partial { file, partial, .. } => file
+                .write_all(line.as_bytes())
+                .map_err(|source| no_room(partial, source))?,
+            // It holds samples alone.
+            Sink::Archive { .. } => {}
         }
         Ok(())
     }
@@ -259,20 +320,93 @@ impl Output {
                 file,
                 partial,
                 finished,
+            } => give_name(&file, &partial, &finished)?,
+            Sink::Archive {
+                pack,
+                partial,
+                finished,
             } => {
-                let failed = |source| Error::io(&finished, source);
-                file.sync_all().map_err(failed)?;
-                // A link stays a link: what it leads to gets the new content.
-                let place = fs::canonicalize(&finished).unwrap_or_else(|_| finished.clone());
-                if let Ok(replaced) = fs::metadata(&place) {
-                    fs::set_permissions(&partial, replaced.permissions()).map_err(failed)?;
-                }
-                fs::rename(&partial, &place).map_err(failed)?;
-                let _no_more = fs::remove_file(run_file(&partial));
+                let file = pack.finish().map_err(|source| no_room(&partial, source))?;
+                give_name(&file, &partial, &finished)?;
             }
         }
         Ok(())
     }
+}
+
+/// Gives what has grown its name.
+fn give_name(file: &File, partial: &Path, finished: &Path) -> Result<(), Failure> {
+    let failed = |source| Error::io(finished, source);
+    file.sync_all().map_err(failed)?;
+    // A link stays a link: what it leads to gets the new content.
+    let place = fs::canonicalize(finished).unwrap_or_else(|_| finished.to_path_buf());
+    if let Ok(replaced) = fs::metadata(&place) {
+        fs::set_permissions(partial, replaced.permissions()).map_err(failed)?;
+    }
+    fs::rename(partial, &place).map_err(failed)?;
+    let _no_more = fs::remove_file(run_file(partial));
+    Ok(())
+}
+
+fn no_room(partial: &Path, source: io::Error) -> Failure {
+    let remedy = "make room, then the same command with --resume does the rest";
+    Failure::WithRemedy(Error::io(partial, source), remedy.into())
+}
+
+/// What of an archive is whole already; what was finished is copied, to go on with it.
+fn samples_to_begin_with(
+    to: &Destination<'_>,
+    partial: &Path,
+    growing: &mut File,
+) -> Result<Packed, Failure> {
+    let failed = |source| Failure::Library(Error::io(to.path, source));
+    let is_begun = growing.metadata().map_err(failed)?.len() > 0;
+    if to.start == Start::Fresh && is_begun {
+        return Err(begun(partial));
+    }
+    let mut found = match is_begun {
+        true => Packed::read(growing).map_err(failed)?,
+        false => match File::open(to.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Packed::default()),
+            file => {
+                let mut file = file.map_err(failed)?;
+                let found = Packed::read(&mut file).map_err(failed)?;
+                if found.run.is_none() && !found.is_empty {
+                    return Err(foreign(to.path));
+                }
+                if to.start == Start::Fresh {
+                    return Ok(Packed::default());
+                }
+                file.seek(SeekFrom::Start(0)).map_err(failed)?;
+                io::copy(&mut file, growing).map_err(|source| no_room(partial, source))?;
+                found
+            }
+        },
+    };
+    let begun_by = fs::read_to_string(run_file(partial)).ok();
+    let run = begun_by.filter(|_| is_begun).or(found.run.take());
+    if run.is_some_and(|run| run.trim() != to.run_key.as_str()) {
+        if !is_begun {
+            growing.set_len(0).map_err(failed)?;
+        }
+        return Err(other_run(to.path));
+    }
+    Ok(found)
+}
+
+fn other_run(path: &Path) -> Failure {
+    Failure::Library(Error::Mismatch(format!(
+        "{}: made by another model or with other options; give the model and options that it was made with, or \
+         another --output",
+        path.display()
+    )))
+}
+
+fn begun(partial: &Path) -> Failure {
+    Failure::Usage(format!(
+        "{}: an interrupted run is here already\n  {OTHERWISE}",
+        partial.display()
+    ))
 }
 
 /// The lines that the file begins with.
@@ -288,10 +422,7 @@ fn lines_to_begin_with(
     refuse_foreign(to.path, form)?;
     let length = growing.metadata().map(|found| found.len());
     if length.map_err(|source| Error::io(partial, source))? > 0 {
-        return Err(Failure::Usage(format!(
-            "{}: an interrupted run is here already\n  {OTHERWISE}",
-            partial.display()
-        )));
+        return Err(begun(partial));
     }
     Ok(Vec::new())
 }

@@ -208,6 +208,88 @@ fn a_parquet_file_has_what_the_lines_have() {
     assert_eq!(column("error_kind")[0].as_deref(), Some("damaged"));
 }
 
+/// The names and contents of an archive's members.
+fn members(archive: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut archive = tar::Archive::new(fs::File::open(archive).unwrap());
+    let members = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+        (entry.path().unwrap().display().to_string(), content)
+    });
+    members.collect()
+}
+
+#[test]
+fn a_tar_archive_has_the_photos_with_their_captions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.tar");
+    let partial = folder.path().join("c.tar.partial");
+    let bad = folder.path().join("cut.jpg");
+    fs::write(&bad, b"\xff\xd8\xff\xe0").unwrap();
+    let photos = ["cat", "boat", "bench"].map(photo);
+    let mut args = vec!["caption", text(&bad)];
+    args.extend(photos.iter().map(String::as_str));
+    args.extend(["--output", text(&path)]);
+    let output = decap(&args);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let whole = members(&path);
+    let names: Vec<_> = whole.iter().map(|(name, _)| name.as_str()).collect();
+    let endings = ["webp", "txt", "json"];
+    let expected = (0..photos.len()).flat_map(|at| endings.map(|end| format!("{at:09}.{end}")));
+    assert_eq!(names, expected.collect::<Vec<_>>());
+    assert_eq!(whole[0].1, fs::read(&photos[0]).unwrap());
+    let line = json(decap_well(&["caption", &photos[0], "--json"]).trim());
+    assert_eq!(std::str::from_utf8(&whole[1].1).unwrap(), line["caption"]);
+    let packed = json(std::str::from_utf8(&whole[2].1).unwrap());
+    for key in ["path", "caption", "evidence", "run"] {
+        assert_eq!(packed[key], line[key]);
+    }
+
+    // Cut short, as by a power failure, it goes on; another run is not mixed in.
+    let bytes = fs::read(&path).unwrap();
+    let begun = &bytes[..bytes.len() / 2];
+    fs::rename(&path, &partial).unwrap();
+    fs::write(&partial, begun).unwrap();
+    assert_eq!(decap(&args).status.code(), Some(2));
+    args.push("--resume");
+    let mut other = args.clone();
+    other.extend(["--beam", "2"]);
+    assert_eq!(decap(&other).status.code(), Some(1));
+    assert!(fs::read(&partial).unwrap() == begun, "nothing is lost");
+    let output = decap(&args);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("resuming: "),
+        "{}",
+        stderr(&output)
+    );
+    let again = members(&path);
+    assert_eq!(again.len(), whole.len());
+    for ((name, content), (name_before, before)) in again.iter().zip(&whole) {
+        assert_eq!(name, name_before);
+        assert!(name.ends_with(".json") || content == before, "{name}");
+    }
+    // A finished archive is extended.
+    let mut more = args.clone();
+    let copy = folder.path().join("copy.webp");
+    fs::copy(&photos[0], &copy).unwrap();
+    more.insert(1, text(&copy));
+    assert_eq!(decap(&more).status.code(), Some(1));
+    assert_eq!(members(&path).len(), whole.len() + 3);
+    assert!(!partial.exists());
+
+    // A person's archive is left alone.
+    let foreign = folder.path().join("mine.tar");
+    let mut tar = tar::Builder::new(fs::File::create(&foreign).unwrap());
+    tar.append_path_with_name(&copy, "copy.webp").unwrap();
+    tar.finish().unwrap();
+    let before = fs::read(&foreign).unwrap();
+    let said = refused(&["caption", &photos[0], "--output", text(&foreign)]);
+    assert!(said.contains("did not write"), "{said}");
+    assert!(fs::read(&foreign).unwrap() == before);
+}
+
 #[test]
 fn what_the_cache_knows_has_the_same_caption() {
     let folder = tempfile::tempdir().unwrap();

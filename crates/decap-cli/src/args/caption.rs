@@ -59,8 +59,8 @@ pub struct CaptionArgs {
     #[arg(short, long)]
     pub recursive: bool,
     /// Write to this file instead of standard output; it appears when all is done. A name in .jsonl gets
-    /// JSON lines, one in .csv, .tsv or .parquet a table, one in .json COCO results; `metadata.jsonl` is what Hugging Face's
-    /// `imagefolder` reads.
+    /// JSON lines, one in .csv, .tsv or .parquet a table, one in .tar samples with their photos, one in .json COCO results;
+    /// `metadata.jsonl` is what Hugging Face's `imagefolder` reads.
     #[arg(short, long, value_name = "FILE", conflicts_with = "dry_run")]
     pub output: Option<PathBuf>,
     /// Make a page of the captions in this folder, with small photos and evidence; it needs no server. Captions can be

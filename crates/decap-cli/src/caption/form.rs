@@ -13,7 +13,7 @@ use crate::name;
 use crate::output::Form;
 
 /// Endings of files that hold no lines of this command, and what to type.
-const OTHER_FORMS: [&str; 6] = ["arrow", "xlsx", "npy", "tar", "gz", "tgz"];
+const OTHER_FORMS: [&str; 5] = ["arrow", "xlsx", "npy", "gz", "tgz"];
 
 /// What stands between the fields of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum LineForm {
     Json,
     /// A row of a table with so many pieces of evidence.
     Table { evidence: usize, fields: Fields },
+    /// A sample of a tar archive: the photo, its caption, and the object.
+    Sample,
 }
 
 impl LineForm {
@@ -65,9 +67,10 @@ impl LineForm {
                 };
                 Ok(Self::Table { evidence, fields })
             }
+            ("tar", _) => Ok(Self::Sample),
             ("jsonl" | "ndjson" | "json" | "parquet", _) | (_, true) => Ok(Self::Json),
             (other, false) if OTHER_FORMS.contains(&other) => Err(refused(
-                "expected a name in .jsonl (JSON lines), .csv, .tsv or .parquet (a table), .json (COCO results) or .txt (text)",
+                "expected a name in .jsonl (JSON lines), .csv, .tsv or .parquet (a table), .tar (samples with their photos), .json (COCO results) or .txt (text)",
             )),
             _ => Ok(Self::Text),
         }
@@ -108,7 +111,7 @@ impl LineForm {
                 key: &csv::first_field,
                 ..foreign
             },
-            Self::Json => Form {
+            Self::Json | Self::Sample => Form {
                 key: &record::key,
                 is_own: &record::is_own,
                 run_of: &record::run_of,

@@ -267,7 +267,8 @@ impl Run {
         let mut take = |one: Captioned, small: Option<Vec<u8>>| -> Result<(), Failure> {
             self.report_before(finished, &mut errors)?;
             finished += 1;
-            let path = one.input.name();
+            let input = &one.input;
+            let path = input.name();
             if let (Some(gallery), Some(small)) = (&self.gallery, small) {
                 gallery.keep(&name::of(path), &small)?;
             }
@@ -275,18 +276,16 @@ impl Run {
             let stamp = self.writer.as_ref().and_then(Writer::next_stamp);
             match one.result {
                 Ok(mut caption) if self.maker().leaves_out(&caption) => {
-                    self.counts.left_out += 1;
                     caption.text.clear();
                     let nowhere = self.writer.as_ref().map(|_| Written::default());
-                    self.write(path, &caption, one.timings, nowhere)?;
+                    self.write(input, &caption, one.timings, nowhere)?;
                 }
                 Ok(mut caption) => {
-                    self.counts.captioned += 1;
                     caption.text = self.wording.of_caption(path, &caption);
                     let writer = self.writer.as_mut();
                     let written = writer.map(|writer| writer.write(path, stamp, &caption.text));
                     match written.transpose() {
-                        Ok(written) => self.write(path, &caption, one.timings, written)?,
+                        Ok(written) => self.write(input, &caption, one.timings, written)?,
                         Err(error) => self.report_at(path, &error)?,
                     }
                 }
@@ -338,11 +337,12 @@ impl Run {
 
     fn write(
         &mut self,
-        path: &Path,
+        input: &Input,
         caption: &Caption,
         timings: Timings,
         written: Option<Written>,
     ) -> Result<(), Failure> {
+        let path = input.name();
         let line = match self.form {
             _ if self.writer.as_ref().is_some_and(Writer::pretends) => {
                 let written = written.unwrap_or_default();
@@ -353,7 +353,7 @@ impl Run {
                     name::tame(&caption.text)
                 )
             }
-            LineForm::Json => {
+            LineForm::Json | LineForm::Sample => {
                 let places = written.as_ref().map(|written| Places {
                     written: &written.written,
                     kept: &written.kept,
@@ -366,8 +366,21 @@ impl Run {
             }
             LineForm::Text => form::text_line(path, caption, self.output.is_terminal()),
         };
+        let is_left_out = self.maker().leaves_out(caption);
         let Self { bar, output, .. } = self;
-        bar.suspend(|| output.line(&line))
+        if self.form == LineForm::Sample {
+            let caption = (!is_left_out).then_some(caption.text.as_str());
+            if let Err(error) = output.sample(input, caption, &line)? {
+                return self.report_at(path, &error);
+            }
+        } else {
+            bar.suspend(|| output.line(&line))?;
+        }
+        match is_left_out {
+            true => self.counts.left_out += 1,
+            false => self.counts.captioned += 1,
+        }
+        Ok(())
     }
 
     /// Reports an error that names its own path.
@@ -584,5 +597,8 @@ fn open_output(
         run_key,
         inputs: &inputs,
     };
-    Output::file(&to, &form.known_lines())
+    match form {
+        LineForm::Sample => Output::archive(&to),
+        _ => Output::file(&to, &form.known_lines()),
+    }
 }

@@ -100,9 +100,9 @@ pub(crate) fn add_captions(
             let caption = caption_of(&line);
             let written = caption
                 .map_or(Ok(()), |caption| {
-                    append(&mut tar, &text, caption.as_bytes())
+                    append(&mut tar, &text, caption.len() as u64, caption.as_bytes())
                 })
-                .and_then(|()| append(&mut tar, &json, line.as_bytes()));
+                .and_then(|()| append(&mut tar, &json, line.len() as u64, line.as_bytes()));
             written.map_err(|error| Error::io(place, error))?;
             added.extend([text, json]);
         }
@@ -190,7 +190,7 @@ mod tests {
     fn archive(members: &[(&str, &str)]) -> Vec<u8> {
         let mut tar = tar::Builder::new(Vec::new());
         for (name, content) in members {
-            append(&mut tar, name, content.as_bytes()).unwrap();
+            append(&mut tar, name, content.len() as u64, content.as_bytes()).unwrap();
         }
         tar.into_inner().unwrap()
     }

@@ -5,4 +5,4 @@ mod added;
 mod pack;
 
 pub(crate) use added::add_captions;
-pub use pack::{Pack, Packed, bytes_of};
+pub use pack::{Content, Pack, Packed, bytes_of};
