@@ -389,17 +389,18 @@ fn samples_to_begin_with(
         if !is_begun {
             growing.set_len(0).map_err(failed)?;
         }
-        return Err(other_run(to.path));
+        return Err(other_run(
+            to.path,
+            "made by another model or with other options",
+        ));
     }
     Ok(found)
 }
 
-fn other_run(path: &Path) -> Failure {
-    Failure::Library(Error::Mismatch(format!(
-        "{}: made by another model or with other options; give the model and options that it was made with, or \
-         another --output",
-        path.display()
-    )))
+fn other_run(path: &Path, what: &str) -> Failure {
+    let remedy = "give the model and options that it was made with, or another --output";
+    let error = Error::Mismatch(format!("{}: {what}", path.display()));
+    Failure::WithRemedy(error, remedy.into())
 }
 
 fn begun(partial: &Path) -> Failure {
@@ -451,12 +452,7 @@ fn lines_to_keep(
         .map_or(0, |end| end + 1);
     let text = String::from_utf8_lossy(&bytes[..whole]);
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let other_run = |what: &str| {
-        Failure::Library(Error::Mismatch(format!(
-            "{}: {what}; give the model and options that it was made with, or another --output",
-            source.display()
-        )))
-    };
+    let other_run = |what: &str| other_run(source, what);
     // Where the key is not beside the lines, they carry it themselves.
     if is_begun && let Ok(known) = fs::read_to_string(run_file(partial)) {
         if known.trim() != to.run_key.as_str() {
@@ -581,7 +577,7 @@ mod tests {
         ));
         assert!(matches!(
             open(&path, Start::Resume, "two"),
-            Err(Failure::Library(Error::Mismatch(_)))
+            Err(Failure::WithRemedy(Error::Mismatch(_), _))
         ));
         // The same run in lines of another form.
         let before = fs::read(&partial).unwrap();
