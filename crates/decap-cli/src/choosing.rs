@@ -25,6 +25,7 @@ pub fn apply_choosing(
         None => options.rerank,
     };
     options.query_expansion = typed.query_expansion.unwrap_or(options.query_expansion);
+    options.top_k = typed.top_k.or(options.top_k);
     if typed.written_only && methods.contains(&Method::Consensus) {
         let message = "--written-only leaves nothing to --method consensus, which writes no words";
         return Err(Failure::Usage(message.into()));

@@ -31,6 +31,7 @@ mod serve;
 mod stop;
 mod threads;
 mod train;
+mod tune;
 mod write;
 mod writer;
 
@@ -98,6 +99,7 @@ fn carry_out(cli: Cli) -> Result<Outcome, Failure> {
         Command::Write(args) => write::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Make(args) => make::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Align(args) => align::run(&args),

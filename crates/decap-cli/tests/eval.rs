@@ -463,3 +463,115 @@ fn models_of_more_and_fewer_sentences_make_a_curve() {
     assert_eq!(counts, [6, 18]);
     assert!(report.join("training.svg").exists());
 }
+
+#[test]
+fn tuning_finds_a_setting_says_what_to_type_and_saves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = photos_file(folder.path());
+    let cache = folder.path().join("cache");
+    let grid = [
+        "--taus",
+        "0.02,1",
+        "--top-k",
+        "all,5",
+        "--query-expansion",
+        "0",
+    ];
+    let mut args = vec![
+        "tune",
+        text(&set),
+        "--rerank",
+        "none",
+        "--cache",
+        text(&cache),
+    ];
+    args.extend(grid);
+    let output = decap(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let table = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(table.contains("<- best"), "{table}");
+    assert!(
+        table.lines().nth(1).unwrap().contains("the model's own"),
+        "{table}"
+    );
+    assert!(stderr(&output).contains("to caption with it: --tau "));
+    args.push("--json");
+    let found = json(decap_well(&args).trim());
+    let trials = found["trials"].as_array().unwrap();
+    // The model's own, two temperatures, five nearest at the best of them and the next higher one.
+    assert!((4..=5).contains(&trials.len()), "{found}");
+    let ciders: Vec<f64> = trials
+        .iter()
+        .map(|trial| trial["CIDEr"].as_f64().unwrap())
+        .collect();
+    let best = ciders.iter().copied().fold(f64::MIN, f64::max);
+    let best = ciders.iter().position(|&cider| cider == best).unwrap();
+    for key in ["tau", "top_k", "query_expansion"] {
+        assert_eq!(found["best"][key], trials[best][key]);
+    }
+    // Captions made with a setting are scored as `eval` scores them.
+    let eval = [
+        "eval",
+        text(&set),
+        "--rerank",
+        "none",
+        "--tau",
+        "1",
+        "--top-k",
+        "5",
+        "--json",
+    ];
+    let scored = json(decap_well(&eval).trim());
+    let of = trials
+        .iter()
+        .find(|trial| trial["tau"] == 1.0 && trial["top_k"] == 5);
+    if let Some(trial) = of {
+        assert_eq!(scored["systems"][0]["scores"]["CIDEr"], trial["CIDEr"]);
+    }
+
+    // Without photos the memory's own sentences decide; a temperature of 1 mixes all of them.
+    let found = json(decap_well(&["tune", "--taus", "0.02,1", "--top-k", "all", "--json"]).trim());
+    assert_eq!(found["best"]["top_k"], Value::Null);
+    assert!(found["best"]["tau"].as_f64().unwrap() < 1.0, "{found}");
+
+    // A model folder keeps what was found; the bundled model cannot.
+    let output = decap(&["tune", "--save"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("cannot be changed"), "{said}");
+    let model = folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
+    copy_all(&tiny, &model);
+    // At such a temperature all photos have one projection.
+    let description = fs::read_to_string(model.join("model.json")).unwrap();
+    let description = description.replace("\"tau\": 0.03", "\"tau\": 9.0");
+    fs::write(model.join("model.json"), description).unwrap();
+    let tune = [
+        "tune",
+        "--model",
+        text(&model),
+        "--taus",
+        "1",
+        "--top-k",
+        "7",
+        "--save",
+    ];
+    let output = decap(&tune);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(read_json(&model.join("model.json"))["writing"]["top_k"], 7);
+    decap_well(&["caption", &photo("cat"), "--model", text(&model)]);
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir(&place).unwrap();
+            copy_all(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}

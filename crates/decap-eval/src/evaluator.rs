@@ -123,6 +123,17 @@ impl<'a> Evaluator<'a> {
         &self.metrics
     }
 
+    /// The photos' embeddings, `[photos, width]`.
+    pub(super) fn embeddings(&self) -> &Embeddings {
+        &self.photos.embeddings
+    }
+
+    /// What people wrote of each photo, `[photos]`.
+    pub(super) fn own_captions(&self) -> impl Iterator<Item = &[String]> {
+        let items = self.photos.items.iter();
+        items.map(|&item| self.set.items[item].references.as_slice())
+    }
+
     /// Captions all photos with `captioner` and scores the captions. The captioner's encoder is
     /// the one that encoded the photos.
     ///

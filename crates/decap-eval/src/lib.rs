@@ -45,6 +45,7 @@ mod report;
 mod set;
 mod sweep;
 mod thumbnail;
+mod tuning;
 
 pub use evaluator::{
     ClipScores, ClipScoring, Evaluator, MetricOptions, System, SystemComparison, clip_score_note,
@@ -56,6 +57,7 @@ pub use published::{Benchmark, PublishedRow};
 pub use report::{Report, ReportModel, check_report_folder, check_report_model};
 pub use set::{EvalItem, EvalSet, Part, SetOptions, find_photo};
 pub use sweep::{Curve, CurvePoint, SweepOver};
+pub use tuning::{Setting, Tuning, TuningGrid};
 
 use decap::Error;
 

@@ -38,6 +38,8 @@ pub struct CaptionOptions {
     /// How much of an embedding's projection is added to it before it is projected (query expansion: Chum et
     /// al., *Total Recall*, 2007), 0 for none.
     pub query_expansion: f32,
+    /// How many of the nearest memory sentences a photo is projected onto; `None`: onto all, as in the paper.
+    pub top_k: Option<usize>,
     /// Memory sentences to show for each caption. Default 3.
     pub evidence: usize,
     /// How a projection's caption is chosen among several. The other methods are the paper's baselines,
@@ -58,6 +60,7 @@ impl Default for CaptionOptions {
             method: Method::default(),
             tau: REFERENCE_TAU,
             query_expansion: 0.0,
+            top_k: None,
             evidence: DEFAULT_EVIDENCE,
             rerank: Rerank::default(),
             consensus: ConsensusOptions::default(),

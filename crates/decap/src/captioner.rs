@@ -11,7 +11,7 @@ use crate::choosing::{Chooser, Chosen};
 use crate::confidence::Calibration;
 use crate::consensus::Phrases;
 use crate::decoder::{CONFIG_FILE, Decoder, WEIGHTS_FILE};
-use crate::memory::{Evidence, Memory, MemoryOptions};
+use crate::memory::{Evidence, Memory, MemoryOptions, Projection};
 use crate::model::{MODEL_FILE, ModelDescription, TOKENIZER_FILE, open_tokenizer};
 use decap_encoder::OpenOptions;
 use decap_encoder::Precision;
@@ -149,6 +149,7 @@ impl Captioner {
         CaptionOptions {
             tau: self.description.tau,
             query_expansion: writing.query_expansion,
+            top_k: writing.top_k,
             rerank: writing.rerank,
             consensus: writing.consensus.clone(),
             generate: writing.generate_options(),
@@ -228,6 +229,19 @@ impl Captioner {
                 ..Timings::default()
             },
         ))
+    }
+
+    /// What the decoder is given for `embeddings` `[rows, width]` with [`Method::Projection`]: their projections onto
+    /// the memory, of unit length.
+    ///
+    /// # Errors
+    /// As [`Captioner::caption_embedding`].
+    pub fn project(&self, embeddings: &Embeddings, options: &CaptionOptions) -> Result<Embeddings> {
+        let mut options = options.clone();
+        options.method = Method::Projection;
+        options.evidence = 0;
+        let (prefixes, _) = self.prefixes(embeddings, &options)?;
+        Embeddings::new(prefixes, embeddings.width())
     }
 
     /// How sure captions from this memory are, where the model knows.
@@ -312,9 +326,7 @@ impl Captioner {
             Method::Projection => {
                 let expanded = self.expanded(embeddings, options)?;
                 let embeddings = expanded.as_ref().unwrap_or(embeddings);
-                let projections = self
-                    .memory
-                    .project(embeddings, options.tau, options.evidence)?;
+                let projections = self.projected(embeddings, options, options.evidence)?;
                 let prefixes = projections.iter().flat_map(|p| p.embedding.as_slice());
                 let prefixes = prefixes.copied().collect();
                 let evidence = projections.into_iter().map(|p| p.evidence);
@@ -367,12 +379,27 @@ impl Captioner {
             )));
         }
         let mut values = embeddings.as_slice().to_vec();
-        let projections = self.memory.project(embeddings, options.tau, 0)?;
+        let projections = self.projected(embeddings, options, 0)?;
         let projected = projections.iter().flat_map(|p| p.embedding.as_slice());
         for (value, projected) in values.iter_mut().zip(projected) {
             *value += share * projected;
         }
         Ok(Some(Embeddings::new(values, embeddings.width())?))
+    }
+
+    fn projected(
+        &self,
+        embeddings: &Embeddings,
+        options: &CaptionOptions,
+        evidence: usize,
+    ) -> Result<Vec<Projection>> {
+        match options.top_k {
+            None => self.memory.project(embeddings, options.tau, evidence),
+            Some(top_k) => {
+                self.memory
+                    .project_onto_nearest(embeddings, options.tau, top_k, evidence)
+            }
+        }
     }
 
     fn retrieve(&self, embeddings: &Embeddings) -> Result<Vec<Chosen>> {

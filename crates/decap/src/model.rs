@@ -58,6 +58,9 @@ pub struct Writing {
     /// How much of an embedding's projection is added to it before it is projected.
     #[serde(skip_serializing_if = "is_zero")]
     pub query_expansion: f32,
+    /// How many of the nearest memory sentences an embedding is projected onto; none: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<usize>,
     /// How the caption is chosen among several.
     pub rerank: Rerank,
     /// How candidates are found and judged, where there are several.
@@ -105,6 +108,7 @@ impl Default for Writing {
             no_repeat_ngram: 0,
             repeated_words: RepeatedWords::Allow,
             query_expansion: 0.0,
+            top_k: None,
             rerank: Rerank::None,
             consensus: ConsensusOptions::default(),
             sentence_case: false,

@@ -18,6 +18,9 @@ pub struct ChoosingArgs {
     /// most).
     #[arg(long, value_name = "SHARE")]
     pub query_expansion: Option<f32>,
+    /// Project onto this many of the nearest memory sentences (default: the model's, all for most).
+    #[arg(long, value_name = "K", value_parser = at_least_one())]
+    pub top_k: Option<usize>,
     /// Weight of the encoder's cosine between photo and caption in the consensus (default: the
     /// model's, 0 for most).
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]

@@ -19,6 +19,7 @@ mod search;
 #[cfg(feature = "serve")]
 mod serve;
 mod train;
+mod tune;
 mod write;
 
 use std::ffi::OsString;
@@ -43,6 +44,7 @@ pub use search::SearchArgs;
 #[cfg(feature = "serve")]
 pub use serve::{LogArg, ServeArgs};
 pub use train::{PrefixArg, PresetArg, TrainArgs, VocabularyArg};
+pub use tune::TuneArgs;
 pub use write::{PlaceArgs, WriteArg, WriteTableArgs};
 
 const STYLES: Styles = Styles::styled()
@@ -114,6 +116,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Train a captioner from a text file of captions.
     Train(TrainArgs),
+    /// Choose a model's temperature, and what else its projection depends on, by photos or by text alone.
+    Tune(TuneArgs),
     /// Make a captioner of CLIP or SigLIP in one command, and find it by its name.
     Make(MakeArgs),
     /// Find photos and videos that show what you describe.

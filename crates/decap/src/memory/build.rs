@@ -195,8 +195,14 @@ impl Memory {
             return Ok(self.clone());
         }
         let drawn = draw(self.len(), max_rows, seed, |row| self.captions.get(row));
-        let captions = Captions::from_sentences(drawn.iter().map(|&row| self.captions.get(row)));
-        Self::new(self.rows.select(&drawn), captions, self.info.clone())
+        self.select(&drawn)
+    }
+
+    /// These of its sentences.
+    pub(super) fn select(&self, rows: &[usize]) -> Result<Self> {
+        let captions = Captions::from_sentences(rows.iter().map(|&row| self.captions.get(row)));
+        let selected = Self::new(self.rows.select(rows), captions, self.info.clone())?;
+        Ok(selected.with_precision(self.precision))
     }
 
     /// Those of `captions`, trimmed and without repetitions, that this memory lacks.

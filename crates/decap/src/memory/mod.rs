@@ -2,12 +2,14 @@
 
 mod build;
 mod captions;
+mod held_out;
 mod rows;
 mod storage;
 mod text_embeddings;
 
 pub use build::{MemoryBuilder, MemoryOptions};
 pub use captions::Captions;
+pub use held_out::HeldOut;
 pub use rows::{MemoryDtype, Rows};
 pub use text_embeddings::{EncodingProgress, TextEmbeddings};
 
@@ -222,15 +224,52 @@ impl Memory {
         let mixed = projected.mixed.chunks_exact(self.width());
         mixed
             .zip(projected.top)
-            .map(|(mixed, top)| {
-                let embedding = Embedding::new(mixed.to_vec()).map_err(|_| self.broken_rows())?;
-                let evidence = top.iter().map(|&(row, weight)| self.evidence(row, weight));
-                Ok(Projection {
-                    embedding,
-                    evidence: evidence.collect(),
-                })
+            .map(|(mixed, top)| self.projection(mixed.to_vec(), &top))
+            .collect()
+    }
+
+    /// As [`Memory::project`], but onto the `top_k` rows that are nearest to each query: the softmax is over these
+    /// alone. Far rows weigh little each and much together where `tau` is large or the memory is; without them a
+    /// caption depends less on both.
+    ///
+    /// # Errors
+    /// As [`Memory::project`]; [`Error::Usage`] where `top_k` is 0.
+    pub fn project_onto_nearest(
+        &self,
+        queries: &Embeddings,
+        tau: f32,
+        top_k: usize,
+        evidence: usize,
+    ) -> Result<Vec<Projection>> {
+        if top_k == 0 {
+            let message = "top-k: expected at least one sentence to project onto, got 0";
+            return Err(Error::Usage(message.to_owned()));
+        }
+        let nearest = self.weighted(queries, tau, top_k.min(self.len()))?;
+        nearest
+            .into_iter()
+            .map(|mut nearest| {
+                let sum: f32 = nearest.iter().map(|(_, weight)| weight).sum();
+                let mut mixed = vec![0.0; self.width()];
+                for (row, weight) in &mut nearest {
+                    *weight /= sum;
+                    for (mixed, value) in mixed.iter_mut().zip(self.rows.row(*row)) {
+                        *mixed += *weight * value;
+                    }
+                }
+                nearest.truncate(evidence);
+                self.projection(mixed, &nearest)
             })
             .collect()
+    }
+
+    /// The embedding of `mixed` rows, with these rows as evidence.
+    fn projection(&self, mixed: Vec<f32>, rows: &[(usize, f32)]) -> Result<Projection> {
+        let evidence = rows.iter().map(|&(row, weight)| self.evidence(row, weight));
+        Ok(Projection {
+            embedding: Embedding::new(mixed).map_err(|_| self.broken_rows())?,
+            evidence: evidence.collect(),
+        })
     }
 
     /// The `count` sentences nearest to `query`, nearest first, ties by lowest row.
