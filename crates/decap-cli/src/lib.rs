@@ -94,7 +94,7 @@ fn carry_out(cli: Cli) -> Result<Outcome, Failure> {
     threads::start()?;
     stop::listen();
     match cli.command {
-        Command::Caption(args) => caption::run(&args),
+        Command::Caption(args) => caption::run(&args.with_failed()),
         Command::CaptionShard(args) => caption_shard::run(&args),
         Command::Write(args) => write::run(&args),
         Command::Embed(args) => embed::run(&args),

@@ -10,6 +10,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use common::{decap, decap_well, file, json, photo, score, stderr, stdout, text};
 
 /// Wrong usage, before anything was written.
@@ -313,6 +315,33 @@ fn what_the_cache_knows_has_the_same_caption() {
     assert_eq!(again, first);
     assert_eq!(encode, 0.0);
     assert!(said.contains("seen before, from the cache: 1"), "{said}");
+}
+
+#[test]
+fn photos_that_look_the_same_share_a_caption_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = [("1.webp", "cat"), ("2.webp", "boat"), ("3.webp", "cat")];
+    let photos = photos_in(folder.path(), &names);
+    let lines = |more: &[&str]| {
+        let output = decap(&[&["caption", text(&photos), "--json"], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let lines = String::from_utf8(output.stdout.clone()).unwrap();
+        let lines: Vec<Value> = lines.lines().map(json).collect();
+        (lines, stderr(&output))
+    };
+    let (own, _) = lines(&[]);
+    let (shared, said) = lines(&["--near-duplicates"]);
+    assert!(said.contains("1 look nearly like one before"), "{said}");
+    for (line, own) in shared.iter().zip(&own) {
+        assert_eq!(line["caption"], own["caption"]);
+        assert_ne!(line["run"], own["run"]);
+        assert!(own.get("same_as").is_none());
+    }
+    assert!(shared[0].get("same_as").is_none() && shared[1].get("same_as").is_none());
+    assert_eq!(shared[2]["same_as"], shared[0]["path"]);
+    // The cosine of a photo with itself is no more than 1.
+    let (none, _) = lines(&["--near-duplicates=1.1"]);
+    assert!(none.iter().all(|line| line.get("same_as").is_none()));
 }
 
 #[test]

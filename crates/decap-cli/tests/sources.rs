@@ -274,11 +274,53 @@ fn failures_are_listed_summed_up_and_tried_again() {
     let again = captions(&decap_well(&["caption", text(&failed), "--json"]));
     assert_eq!(again.len(), 1);
     assert_eq!(again[0].0, text(&path("cut.jpg")));
+    let asked = captions(&decap_well(&[
+        "caption",
+        "--retry-failed",
+        text(&failed),
+        "--json",
+    ]));
+    assert_eq!(asked[0].0, again[0].0);
 
     // A file of something else is not written over.
     let notes = file(folder.path(), "notes.jsonl", "{\"note\":1}\n");
     let output = decap(&["caption", &photo("cat"), "--failures", text(&notes)]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_of_oddities_stops_nothing() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+    let photos: [&[u8]; 3] = [b"-rf.webp", b"two\nlines.webp", b"caf\xe9.webp"];
+    for name in photos {
+        fs::copy(photo("cat"), path(name)).unwrap();
+    }
+    fs::create_dir(path(b"deeper")).unwrap();
+    std::os::unix::fs::symlink(folder.path(), path(b"deeper/loop")).unwrap();
+    std::os::unix::fs::symlink(path(b"gone.webp"), path(b"dangling.webp")).unwrap();
+    let pipe = Command::new("mkfifo").arg(path(b"pipe.jpg")).status();
+    assert!(pipe.unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", path(b"zero.png")).unwrap();
+    let output = decap(&["caption", text(folder.path()), "--recursive", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = stdout(&output);
+    let captioned = captions(&lines);
+    let captioned = captioned.iter().filter(|(_, caption)| !caption.is_empty());
+    assert_eq!(captioned.count(), photos.len(), "{lines}");
+    let said = stderr(&output);
+    for told in [
+        "leads back into a folder above it",
+        "dangling.webp: No such file",
+        "pipe.jpg: expected a file, got a pipe or a device",
+        "zero.png: expected a file, got a pipe or a device",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
 }
 
 /// A server of one photo, and how often it was asked for each path.

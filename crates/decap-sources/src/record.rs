@@ -37,7 +37,7 @@ impl Maker<'_> {
     }
 }
 
-/// The line of a caption.
+/// The line of a caption, which it shares with the photo `same_as` where it has none of its own.
 ///
 /// # Errors
 /// None that JSON knows of.
@@ -46,6 +46,7 @@ pub fn of_caption(
     caption: &Caption,
     timings: Timings,
     maker: &Maker<'_>,
+    same_as: Option<&Path>,
     places: Option<Places<'_>>,
 ) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Record {
@@ -59,6 +60,7 @@ pub fn of_caption(
         evidence: caption.evidence.iter().map(EvidenceRecord::new).collect(),
         model: maker.model,
         run: maker.run,
+        same_as: same_as.map(name::of),
         written: places.map(|places| places.written),
         kept: places.map(|places| places.kept),
         ms: Milliseconds {
@@ -103,6 +105,9 @@ struct Record<'a> {
     evidence: Vec<EvidenceRecord<'a>>,
     model: &'a str,
     run: &'a str,
+    /// The photo whose caption this is, where one looks nearly the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_as: Option<String>,
     /// With `--write`: the places that have this caption, and those that keep another.
     #[serde(skip_serializing_if = "Option::is_none")]
     written: Option<&'a [&'static str]>,

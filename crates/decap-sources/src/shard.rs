@@ -264,7 +264,14 @@ impl ShardJob<'_> {
                 let (caption, line) = match &one.result {
                     Ok(caption) => {
                         captioned += 1;
-                        let line = record::of_caption(path, caption, one.timings, &maker, None);
+                        let line = record::of_caption(
+                            path,
+                            caption,
+                            one.timings,
+                            &maker,
+                            one.same_as.as_deref(),
+                            None,
+                        );
                         let is_written = !maker.leaves_out(caption);
                         (is_written.then_some(caption.text.as_str()), line)
                     }

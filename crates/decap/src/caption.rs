@@ -47,6 +47,9 @@ pub struct CaptionOptions {
     pub rerank: Rerank,
     /// How candidates are found and judged, where there are several.
     pub consensus: ConsensusOptions,
+    /// Photos of at least this cosine to one of the last 64 that got captions get its caption: frames of a video,
+    /// bursts. `None`: each gets its own. It is for [`Captioner::caption_each`](crate::Captioner::caption_each).
+    pub near_duplicates: Option<f32>,
     /// How the decoder writes.
     pub generate: GenerateOptions,
     /// Letter case of the caption.
@@ -64,6 +67,7 @@ impl Default for CaptionOptions {
             evidence: DEFAULT_EVIDENCE,
             rerank: Rerank::default(),
             consensus: ConsensusOptions::default(),
+            near_duplicates: None,
             generate: GenerateOptions::default(),
             case: Case::default(),
         }

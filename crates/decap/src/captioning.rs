@@ -1,12 +1,13 @@
 //! Captions of whatever a caller has: one, many, as they come.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use crate::caption::{Caption, CaptionOptions, Timings};
 use crate::captioner::Captioner;
 use crate::input::Input;
+use crate::near_duplicates::NearDuplicates;
 use crate::pipeline::{Look, ReadOptions, embed_batches};
-use decap_encoder::Embeddings;
 use decap_encoder::{Error, Result};
 use decap_media::RgbImage;
 
@@ -20,6 +21,9 @@ pub struct Captioned {
     pub result: Result<Caption>,
     /// What a person should know of it: a video that is damaged or cut short was seen in part.
     pub warnings: Vec<String>,
+    /// The photo before it that looks nearly the same, whose caption it has: see
+    /// [`CaptionOptions::near_duplicates`].
+    pub same_as: Option<PathBuf>,
     /// Where the time went; of work on a whole batch, this input's share.
     pub timings: Timings,
 }
@@ -122,6 +126,7 @@ impl Captioner {
         mut consume: impl FnMut(Captioned, Option<T>) -> Result<(), E>,
     ) -> Result<(), E> {
         let encoder = self.encoder();
+        let mut near_duplicates = NearDuplicates::new(options.near_duplicates);
         std::thread::scope(|scope| {
             if options.is_by_consensus() {
                 // It takes as long as a photo, and the first photo is not encoded yet.
@@ -130,13 +135,17 @@ impl Captioner {
                 });
             }
             embed_batches(encoder, inputs, read, stop, look, |batch| {
-                let mut embeddings = Embeddings::empty(encoder.width());
-                for (embedding, _) in batch.iter().filter_map(|one| one.result.as_ref().ok()) {
-                    embeddings.push(embedding)?;
+                let mut shared = near_duplicates.batch(encoder.width());
+                let mut count = 0;
+                for one in &batch {
+                    if let Ok((embedding, _)) = &one.result {
+                        near_duplicates.add(&mut shared, one.input.name(), embedding)?;
+                        count += 1;
+                    }
                 }
-                let (captions, together) = self.caption_embeddings(&embeddings, options)?;
-                let share = 1.0 / captions.len().max(1) as f64;
-                let mut captions = captions.into_iter();
+                let (captions, together) = self.caption_embeddings(&shared.fresh, options)?;
+                near_duplicates.keep(&captions);
+                let share = 1.0 / f64::from(count.max(1));
                 for one in batch {
                     let timings = Timings {
                         decode_ms: one.decode_ms,
@@ -148,16 +157,21 @@ impl Captioner {
                     let mut written = || {
                         let missing =
                             || Error::Usage("expected a caption for each embedding".into());
-                        captions.next().ok_or_else(missing)
+                        shared.next(&captions).ok_or_else(missing)
                     };
                     let (result, seen) = match one.result {
                         Ok((_, seen)) => (written(), Some(seen)),
+                        Err(error) => (Err(error), None),
+                    };
+                    let (result, same_as) = match result {
+                        Ok((caption, same_as)) => (Ok(caption), same_as),
                         Err(error) => (Err(error), None),
                     };
                     let captioned = Captioned {
                         input: one.input,
                         result,
                         warnings: one.warnings,
+                        same_as,
                         timings,
                     };
                     consume(captioned, seen)?;

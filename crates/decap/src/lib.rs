@@ -42,6 +42,7 @@ mod npy;
 pub mod decoder;
 pub mod memory;
 pub mod model;
+mod near_duplicates;
 pub mod pipeline;
 
 pub use caption::{Candidate, Caption, CaptionOptions, ChosenFrom, Method, Timings};

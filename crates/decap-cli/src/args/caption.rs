@@ -28,7 +28,7 @@ use super::write::WriteArgs;
 pub struct CaptionArgs {
     /// Photos, videos, folders or globs; `https://` addresses of photos; archives (.tar, .tar.gz, .zip),
     /// .parquet, and tables that list photos (.csv, .tsv, .jsonl); `-` reads paths from standard input, one a line.
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "retry_failed")]
     pub paths: Vec<PathBuf>,
     /// The column of tables that holds the photos' paths or addresses (default: `path`, `file_name` or another usual name).
     #[arg(long, value_name = "NAME")]
@@ -74,9 +74,12 @@ pub struct CaptionArgs {
     /// longer changes; Ctrl-C ends.
     #[arg(long, conflicts_with_all = ["shard", "undo"])]
     pub watch: bool,
-    /// Write a line of JSON for each input that failed to this file; `decap caption FILE` tries them again.
+    /// Write a line of JSON for each input that failed to this file.
     #[arg(long, value_name = "FILE.jsonl", conflicts_with = "undo")]
     pub failures: Option<PathBuf>,
+    /// Try again what the --failures file of an earlier run lists.
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with = "undo")]
+    pub retry_failed: Option<PathBuf>,
     /// Caption each Nth input alone, from the Ith on, such as 1/4, 2/4, 3/4 and 4/4 in four processes.
     #[arg(long, value_name = "I/N", value_parser = Share::parse, conflicts_with = "undo")]
     pub shard: Option<Share>,
@@ -84,6 +87,10 @@ pub struct CaptionArgs {
     /// whatever name, by whatever run.
     #[arg(long, value_name = "DIR", conflicts_with = "undo")]
     pub cache: Option<PathBuf>,
+    /// Give photos that look nearly the same the caption of the first of them, such as frames of a video: those with
+    /// a cosine of at least C to one of the last 64 with a caption of their own (0.98 where C is not given).
+    #[arg(long, value_name = "C", num_args = 0..=1, require_equals = true, default_missing_value = "0.98", value_parser = positive)]
+    pub near_duplicates: Option<f32>,
     /// Photos encoded at a time.
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch: usize,
@@ -106,6 +113,12 @@ pub struct CaptionArgs {
 }
 
 impl CaptionArgs {
+    /// With what is to be tried again among the paths.
+    pub fn with_failed(mut self) -> Self {
+        self.paths.extend(self.retry_failed.take());
+        self
+    }
+
     /// The file that captions are written to, where they are.
     pub fn output_file(&self) -> Option<PathBuf> {
         let gallery = self.gallery.as_ref();

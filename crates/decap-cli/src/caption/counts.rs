@@ -12,6 +12,8 @@ pub struct Counts {
     pub left_out: usize,
     /// Inputs that could not be captioned.
     pub failed: usize,
+    /// Inputs that look nearly like one before and have its caption.
+    pub shared: usize,
     began: Instant,
 }
 
@@ -21,6 +23,7 @@ impl Default for Counts {
             captioned: 0,
             left_out: 0,
             failed: 0,
+            shared: 0,
             began: Instant::now(),
         }
     }
@@ -40,7 +43,7 @@ impl Counts {
         /// Shorter runs are over before anybody asks how fast they are.
         const LONG_SECONDS: f64 = 10.0;
         let all = self.captioned + self.left_out + self.failed;
-        let is_mixed = all > 1 && self.failed + self.left_out > 0;
+        let is_mixed = all > 1 && self.failed + self.left_out + self.shared > 0;
         if all < MANY && !is_mixed {
             return None;
         }
@@ -50,6 +53,9 @@ impl Counts {
         }
         if self.failed > 0 {
             summary += &format!("; {} failed", self.failed);
+        }
+        if self.shared > 0 {
+            summary += &format!("; {} look nearly like one before", self.shared);
         }
         if let (Some(least), 1..) = (least_confidence, self.left_out) {
             summary += &format!(
@@ -71,6 +77,7 @@ mod tests {
             captioned,
             left_out,
             failed,
+            shared: 0,
             ..Counts::default()
         };
         for (counts, seconds, said) in [

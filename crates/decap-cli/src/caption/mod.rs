@@ -269,6 +269,7 @@ impl Run {
             finished += 1;
             let input = &one.input;
             let path = input.name();
+            let same_as = one.same_as.as_deref();
             if let (Some(gallery), Some(small)) = (&self.gallery, small) {
                 gallery.keep(&name::of(path), &small)?;
             }
@@ -278,14 +279,16 @@ impl Run {
                 Ok(mut caption) if self.maker().leaves_out(&caption) => {
                     caption.text.clear();
                     let nowhere = self.writer.as_ref().map(|_| Written::default());
-                    self.write(input, &caption, one.timings, nowhere)?;
+                    self.write(input, &caption, one.timings, same_as, nowhere)?;
                 }
                 Ok(mut caption) => {
                     caption.text = self.wording.of_caption(path, &caption);
                     let writer = self.writer.as_mut();
                     let written = writer.map(|writer| writer.write(path, stamp, &caption.text));
                     match written.transpose() {
-                        Ok(written) => self.write(input, &caption, one.timings, written)?,
+                        Ok(written) => {
+                            self.write(input, &caption, one.timings, same_as, written)?;
+                        }
                         Err(error) => self.report_at(path, &error)?,
                     }
                 }
@@ -340,6 +343,7 @@ impl Run {
         input: &Input,
         caption: &Caption,
         timings: Timings,
+        same_as: Option<&Path>,
         written: Option<Written>,
     ) -> Result<(), Failure> {
         let path = input.name();
@@ -358,7 +362,7 @@ impl Run {
                     written: &written.written,
                     kept: &written.kept,
                 });
-                record::of_caption(path, caption, timings, &self.maker(), places)
+                record::of_caption(path, caption, timings, &self.maker(), same_as, places)
                     .map_err(|error| Failure::Output(error.into()))?
             }
             LineForm::Table { evidence, fields } => {
@@ -376,6 +380,7 @@ impl Run {
         } else {
             bar.suspend(|| output.line(&line))?;
         }
+        self.counts.shared += usize::from(same_as.is_some());
         match is_left_out {
             true => self.counts.left_out += 1,
             false => self.counts.captioned += 1,
@@ -454,6 +459,7 @@ fn caption_options(captioner: &Captioner, args: &CaptionArgs) -> Result<CaptionO
     options.tau = args.tau.unwrap_or(options.tau);
     apply_writing(captioner, &args.generate, &mut options)?;
     apply_choosing(&args.choosing, &[options.method], &mut options)?;
+    options.near_duplicates = args.near_duplicates;
     Ok(options)
 }
 

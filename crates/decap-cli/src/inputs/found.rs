@@ -107,6 +107,10 @@ impl Found {
         for entry in walk {
             match entry {
                 Ok(entry) if entry.file_type().is_file() => self.look_at(entry.into_path()),
+                Ok(entry) if !entry.file_type().is_dir() && is_named_like_a_photo(entry.path()) => {
+                    let message = "expected a file, got a pipe or a device".to_owned();
+                    self.fail(entry.path(), InputFault::Unsupported(message));
+                }
                 Ok(_) => {}
                 Err(error) => {
                     let path = error.path().unwrap_or(folder).to_path_buf();

@@ -94,6 +94,46 @@ fn unreadable(source: io::Error) -> Failure {
 mod tests {
     use super::*;
 
+    /// Numbered names, made as they are read.
+    struct Lister {
+        next: usize,
+        count: usize,
+        line: Vec<u8>,
+    }
+
+    impl Read for Lister {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.line.is_empty() && self.next < self.count {
+                self.line = format!("photos/{:09}.jpg\n", self.next).into_bytes();
+                self.next += 1;
+            }
+            let taken = self.line.len().min(buffer.len());
+            buffer[..taken].copy_from_slice(&self.line[..taken]);
+            self.line.drain(..taken);
+            Ok(taken)
+        }
+    }
+
+    #[test]
+    fn a_million_names_are_held_a_few_at_a_time() {
+        let count = 1_000_000;
+        let lister = Lister {
+            next: 0,
+            count,
+            line: Vec::new(),
+        };
+        let mut list = PathList::of(BufReader::with_capacity(LONGEST_PATH, lister));
+        let mut seen = 0;
+        loop {
+            let few = list.next_few().unwrap();
+            let Some(first) = few.first() else { break };
+            assert_eq!(first.to_str().unwrap(), format!("photos/{seen:09}.jpg"));
+            assert!(few.len() <= LONGEST_PATH / b"photos/000000000.jpg\n".len());
+            seen += few.len();
+        }
+        assert_eq!(seen, count);
+    }
+
     #[test]
     fn lists_are_bytes_with_line_feeds_or_nuls_between_paths() {
         fn list_from(bytes: &[u8]) -> Result<Vec<PathBuf>, Failure> {
