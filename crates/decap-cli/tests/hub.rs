@@ -293,3 +293,88 @@ fn a_captioner_is_made_in_one_command_and_found_by_its_name() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr.contains("expected one of clip-b32"), "{stderr}");
 }
+
+/// Killed at any moment, without network and on a full disk, `make` leaves nothing that passes for a model, says
+/// what is wrong, and the same command goes on to the model that an undisturbed run makes.
+#[cfg(unix)]
+#[test]
+fn a_make_that_is_cut_goes_on_to_the_same_model() {
+    let server = Server::start("openai/clip-vit-base-patch32", clip());
+    let endpoint = format!("http://{}/", server.address);
+    let folder = tempfile::tempdir().unwrap();
+    let captions = folder.path().join("captions.txt");
+    let sentences = (0..40).map(|number| format!("a dog runs after ball {number}\n"));
+    fs::write(&captions, sentences.collect::<String>()).unwrap();
+    let captions = captions.to_str().unwrap();
+    let make = [
+        "make",
+        "clip-b32",
+        "--captions",
+        captions,
+        "--max-steps",
+        "30",
+    ];
+    let at_home = |command: &mut Command, home: &Path, endpoint: &str| {
+        command
+            .env("HF_HOME", home)
+            .env("HF_ENDPOINT", endpoint)
+            .env("XDG_CACHE_HOME", home.join("cache"));
+    };
+    let photo = common::photo("cat");
+    let caption = |home: &Path| {
+        let mut command = decap(home, &["caption", &photo, "--model", "clip-b32"]);
+        at_home(&mut command, home, &endpoint);
+        run(&mut command)
+    };
+    let whole = folder.path().join("whole");
+    let mut command = decap(&whole, &make);
+    at_home(&mut command, &whole, &endpoint);
+    let began = std::time::Instant::now();
+    let (output, _, stderr) = run(&mut command);
+    let took = began.elapsed();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let (_, expected, _) = caption(&whole);
+
+    let cut = folder.path().join("cut");
+    let mut command = decap(&cut, &make);
+    at_home(&mut command, &cut, "http://127.0.0.1:1/");
+    let (output, _, stderr) = run(&mut command);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("127.0.0.1:1"), "{stderr}");
+
+    // Writes of more than a block fail, as on a full disk.
+    let mut command = Command::new("sh");
+    let line = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
+    command.args(["-c", line, "sh", env!("CARGO_BIN_EXE_decap")]);
+    command.args(make);
+    at_home(&mut command, &cut, &endpoint);
+    let (output, _, stderr) = run(&mut command);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(cut.to_str().unwrap()), "{stderr}");
+    let (output, _, _) = caption(&cut);
+    assert_ne!(output.status.code(), Some(0));
+
+    // Each time a little later, until it is done.
+    for stage in 1..=12 {
+        let mut command = decap(&cut, &make);
+        at_home(&mut command, &cut, &endpoint);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(took * stage / 8);
+        if let Some(status) = child.try_wait().unwrap() {
+            assert_eq!(status.code(), Some(0));
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (output, _, stderr) = caption(&cut);
+        let is_made = output.status.code() == Some(0);
+        assert!(is_made || stderr.contains("decap"), "{stderr}");
+    }
+    let mut command = decap(&cut, &make);
+    at_home(&mut command, &cut, &endpoint);
+    let (output, _, stderr) = run(&mut command);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let (_, got, _) = caption(&cut);
+    assert_eq!(got, expected);
+}
