@@ -2,6 +2,7 @@
 
 mod bmp;
 mod bmp_runs;
+mod boxes;
 mod directory;
 mod error;
 mod gif;
@@ -13,6 +14,7 @@ mod limits;
 mod memory;
 mod orientation;
 mod png;
+mod raw;
 pub mod resize;
 mod samples;
 mod tiff;

@@ -2,7 +2,7 @@
 
 use crate::directory::{Directory, tag};
 use crate::kind::{PhotoKind, kind_of_head};
-use crate::{bmp, jpeg, png, webp};
+use crate::{bmp, jpeg, png, raw, webp};
 
 /// Bytes of a decoded pixel.
 const RGB_BYTES: u64 = 3;
@@ -42,6 +42,7 @@ fn from_header(bytes: &[u8], least_side: Option<u32>) -> Option<u64> {
             let edge = |tag| u32::try_from(directory.integer(tag)?).ok();
             ((edge(tag::IMAGE_WIDTH)?, edge(tag::IMAGE_LENGTH)?), 8)
         }
+        PhotoKind::Raw(_) => return raw::memory_to_decode(bytes, least_side),
         PhotoKind::Unreadable(_) => return None,
     };
     Some(pixels(size).saturating_mul(sample_bytes + RGB_BYTES))

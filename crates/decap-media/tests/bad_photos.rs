@@ -82,7 +82,7 @@ fn pictures_that_are_not_read_are_named() {
     let cases: [(&[u8], &str); 6] = [
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
         (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "AVIF"),
-        (b"II*\0\x10\0\0\0CR\x02\0\0\0\0\0", "camera raw (CR2)"),
+        (b"FOVb\0\0\x02\0\0\0\0\0\0\0", "camera raw (X3F)"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"\0\0\x01\0\x01\0\x10\x10\0\0\0\0", "icon (ICO)"),
         (b"8BPS\0\x01\0\0\0\0\0\0", "Photoshop (PSD)"),
