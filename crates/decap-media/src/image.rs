@@ -5,7 +5,11 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
+#[cfg(not(feature = "jxl"))]
+use crate::error::not_built_in;
 use crate::error::{Error, InputFault, Limit, Result, unread};
+#[cfg(feature = "jxl")]
+use crate::jpeg_xl;
 use crate::kind::{HEAD_BYTES, PhotoKind, kind_of_head};
 use crate::limits::Limits;
 use crate::{bmp, gif, jpeg, png, raw, tiff, webp};
@@ -40,7 +44,8 @@ pub fn open_reduced(path: impl AsRef<Path>, limits: &Limits, least_side: u32) ->
     decode_reduced(&bytes, path, limits, least_side)
 }
 
-/// Decodes a JPEG, PNG, WebP, GIF, BMP, TIFF or camera raw; `name` stands for it in messages.
+/// Decodes a JPEG, PNG, WebP, GIF, BMP, TIFF, camera raw or, with the feature `jxl`, JPEG XL; `name`
+/// stands for it in messages.
 ///
 /// The format is told by the content, and the pixels are those that Pillow reads. The first frame
 /// of an animation is taken, EXIF or XMP orientation is applied, transparency is flattened on
@@ -275,7 +280,8 @@ fn kind_of(bytes: &[u8]) -> Result<PhotoKind, InputFault> {
                 false => "",
             };
             Err(InputFault::Unsupported(format!(
-                "not a photo: expected a JPEG, PNG, WebP, GIF, BMP, TIFF or camera raw{found}"
+                "not a photo: expected a JPEG, PNG, WebP, GIF, BMP, TIFF, camera raw or \
+                 JPEG XL{found}"
             )))
         }
     }
@@ -310,6 +316,10 @@ fn decode_as(
         PhotoKind::Bmp => (bmp::decode(bytes, limits)?, None),
         PhotoKind::WebP => webp::decode(bytes, limits)?,
         PhotoKind::Raw(name) => raw::decode(bytes, name, limits, least_side)?,
+        #[cfg(feature = "jxl")]
+        PhotoKind::JpegXl => (jpeg_xl::decode(bytes, limits)?, None),
+        #[cfg(not(feature = "jxl"))]
+        PhotoKind::JpegXl => return Err(not_built_in(kind.name(), "jxl")),
         PhotoKind::Unreadable(name) => return Err(unread(name)),
     };
     Ok(match orientation {

@@ -21,6 +21,8 @@ pub enum PhotoKind {
     /// A camera's raw file, with the name of its kind, such as "camera raw (NEF)". Its largest embedded
     /// JPEG is read.
     Raw(&'static str),
+    /// JPEG XL. It is read where the feature `jxl` is built in.
+    JpegXl,
     /// A picture that is recognised but not read, with the name of its kind, such as "HEIC".
     Unreadable(&'static str),
 }
@@ -35,13 +37,18 @@ impl PhotoKind {
             Self::Gif => "GIF",
             Self::Bmp => "BMP",
             Self::Tiff => "TIFF",
+            Self::JpegXl => "JPEG XL",
             Self::Raw(name) | Self::Unreadable(name) => name,
         }
     }
 
     /// Whether [`decode`](super::image::decode) reads it.
     pub fn is_readable(self) -> bool {
-        !matches!(self, Self::Unreadable(_))
+        match self {
+            Self::JpegXl => cfg!(feature = "jxl"),
+            Self::Unreadable(_) => false,
+            _ => true,
+        }
     }
 }
 
@@ -64,7 +71,7 @@ pub const HEAD_BYTES: usize = 4096;
 /// assert_eq!(kind_of_head(b"a man rides a horse"), None);
 /// ```
 pub fn kind_of_head(head: &[u8]) -> Option<PhotoKind> {
-    use PhotoKind::{Bmp, Gif, Jpeg, Png, Raw, Tiff, Unreadable, WebP};
+    use PhotoKind::{Bmp, Gif, Jpeg, JpegXl, Png, Raw, Tiff, Unreadable, WebP};
     const TIFF_STARTS: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
     if head.starts_with(b"\xFF\xD8\xFF") {
         return Some(Jpeg);
@@ -83,6 +90,9 @@ pub fn kind_of_head(head: &[u8]) -> Option<PhotoKind> {
     }
     if TIFF_STARTS.iter().any(|start| head.starts_with(start)) {
         return Some(raw::kind_of_tiff(head).map_or(Tiff, Raw));
+    }
+    if head.starts_with(b"\xFF\x0A") || head.starts_with(b"\0\0\0\x0CJXL \r\n\x87\n") {
+        return Some(JpegXl);
     }
     if let Some(name) = raw_kind(head) {
         return Some(Raw(name));
@@ -115,7 +125,7 @@ fn raw_kind(head: &[u8]) -> Option<&'static str> {
 
 fn unreadable_kind(head: &[u8]) -> Option<&'static str> {
     /// Offset, bytes, name.
-    const SIGNATURES: [(usize, &[u8], &str); 34] = [
+    const SIGNATURES: [(usize, &[u8], &str); 32] = [
         (0, b"8BPS", "Photoshop (PSD)"),
         (0, b"%PDF-", "PDF"),
         (0, b"%!PS", "PostScript (EPS)"),
@@ -124,8 +134,6 @@ fn unreadable_kind(head: &[u8]) -> Option<&'static str> {
         (0, b"\0\0\x02\0\0\0\0\0", "Targa (TGA)"),
         (0, b"\0\0\x02\0", "cursor (CUR)"),
         (0, b"icns", "icon (ICNS)"),
-        (0, b"\xFF\x0A", "JPEG XL"),
-        (0, b"\0\0\0\x0CJXL ", "JPEG XL"),
         (0, b"\0\0\0\x0CjP  ", "JPEG 2000"),
         (0, b"\xFF\x4F\xFF\x51", "JPEG 2000"),
         (0, b"II\xBC\x01", "JPEG XR"),
@@ -181,7 +189,6 @@ fn iso_media_kind(head: &[u8]) -> Option<&'static str> {
     let name_of = |brand: &[u8]| match brand {
         b"avif" | b"avis" => Some("AVIF"),
         b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" => Some("HEIC"),
-        b"jxl " => Some("JPEG XL"),
         b"jp2 " | b"jpx " => Some("JPEG 2000"),
         _ => None,
     };
@@ -239,12 +246,16 @@ mod tests {
             assert_eq!(kind_of_head(head), Some(kind));
             assert!(kind.is_readable());
         }
-        let unreadable: [(&[u8], &str); 13] = [
+        let jpeg_xl: [&[u8]; 2] = [b"\xFF\x0A\xFA\x7F", b"\0\0\0\x0CJXL \r\n\x87\n\0\0\0\x14"];
+        for head in jpeg_xl {
+            assert_eq!(kind_of_head(head), Some(PhotoKind::JpegXl));
+            assert_eq!(PhotoKind::JpegXl.is_readable(), cfg!(feature = "jxl"));
+        }
+        let unreadable: [(&[u8], &str); 12] = [
             (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
             (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", "HEIC"),
             (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B", "AVIF"),
             (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
-            (b"\xFF\x0A\xFA\x7F", "JPEG XL"),
             (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
             (b"8BPS\0\x01", "Photoshop (PSD)"),
             (b"%PDF-1.7", "PDF"),

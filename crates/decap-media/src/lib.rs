@@ -9,6 +9,8 @@ mod gif;
 pub mod image;
 mod jpeg;
 mod jpeg_components;
+#[cfg(feature = "jxl")]
+mod jpeg_xl;
 mod kind;
 mod limits;
 mod memory;

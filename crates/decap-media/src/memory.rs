@@ -1,6 +1,8 @@
 //! How much memory a photo will take, told before it is decoded.
 
 use crate::directory::{Directory, tag};
+#[cfg(feature = "jxl")]
+use crate::jpeg_xl;
 use crate::kind::{PhotoKind, kind_of_head};
 use crate::{bmp, jpeg, png, raw, webp};
 
@@ -43,6 +45,10 @@ fn from_header(bytes: &[u8], least_side: Option<u32>) -> Option<u64> {
             ((edge(tag::IMAGE_WIDTH)?, edge(tag::IMAGE_LENGTH)?), 8)
         }
         PhotoKind::Raw(_) => return raw::memory_to_decode(bytes, least_side),
+        #[cfg(feature = "jxl")]
+        PhotoKind::JpegXl => return jpeg_xl::memory_to_decode(bytes),
+        #[cfg(not(feature = "jxl"))]
+        PhotoKind::JpegXl => return None,
         PhotoKind::Unreadable(_) => return None,
     };
     Some(pixels(size).saturating_mul(sample_bytes + RGB_BYTES))

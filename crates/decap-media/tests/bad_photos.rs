@@ -95,6 +95,19 @@ fn pictures_that_are_not_read_are_named() {
     }
 }
 
+/// What a build lacks is said, with what to do.
+#[cfg(not(feature = "jxl"))]
+#[test]
+fn what_is_not_built_in_is_named() {
+    let error =
+        image::decode(b"\xFF\x0A\xFA\x7F", "a.jxl".as_ref(), &Limits::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a.jxl: JPEG XL photos are not read by this build, which lacks the feature `jxl`; convert it to \
+         JPEG or PNG"
+    );
+}
+
 /// Its decoder panics on a palette that ends within a colour. Run in a process of its own, whose
 /// standard error must stay empty.
 #[test]
