@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-#[cfg(not(feature = "jxl"))]
+#[cfg(feature = "avif")]
+use crate::avif;
+#[cfg(not(all(feature = "avif", feature = "jxl")))]
 use crate::error::not_built_in;
 use crate::error::{Error, InputFault, Limit, Result, unread};
 #[cfg(feature = "jxl")]
@@ -44,8 +46,8 @@ pub fn open_reduced(path: impl AsRef<Path>, limits: &Limits, least_side: u32) ->
     decode_reduced(&bytes, path, limits, least_side)
 }
 
-/// Decodes a JPEG, PNG, WebP, GIF, BMP, TIFF, camera raw or, with the feature `jxl`, JPEG XL; `name`
-/// stands for it in messages.
+/// Decodes a JPEG, PNG, WebP, GIF, BMP, TIFF, camera raw or, with the features of their names, AVIF or
+/// JPEG XL; `name` stands for it in messages.
 ///
 /// The format is told by the content, and the pixels are those that Pillow reads. The first frame
 /// of an animation is taken, EXIF or XMP orientation is applied, transparency is flattened on
@@ -280,8 +282,8 @@ fn kind_of(bytes: &[u8]) -> Result<PhotoKind, InputFault> {
                 false => "",
             };
             Err(InputFault::Unsupported(format!(
-                "not a photo: expected a JPEG, PNG, WebP, GIF, BMP, TIFF, camera raw or \
-                 JPEG XL{found}"
+                "not a photo: expected a JPEG, PNG, WebP, GIF, BMP, TIFF, camera raw, AVIF \
+                 or JPEG XL{found}"
             )))
         }
     }
@@ -316,6 +318,10 @@ fn decode_as(
         PhotoKind::Bmp => (bmp::decode(bytes, limits)?, None),
         PhotoKind::WebP => webp::decode(bytes, limits)?,
         PhotoKind::Raw(name) => raw::decode(bytes, name, limits, least_side)?,
+        #[cfg(feature = "avif")]
+        PhotoKind::Avif => (avif::decode(bytes, limits)?, None),
+        #[cfg(not(feature = "avif"))]
+        PhotoKind::Avif => return Err(not_built_in(kind.name(), "avif")),
         #[cfg(feature = "jxl")]
         PhotoKind::JpegXl => (jpeg_xl::decode(bytes, limits)?, None),
         #[cfg(not(feature = "jxl"))]

@@ -21,6 +21,8 @@ pub enum PhotoKind {
     /// A camera's raw file, with the name of its kind, such as "camera raw (NEF)". Its largest embedded
     /// JPEG is read.
     Raw(&'static str),
+    /// AVIF. It is read where the feature `avif` is built in.
+    Avif,
     /// JPEG XL. It is read where the feature `jxl` is built in.
     JpegXl,
     /// A picture that is recognised but not read, with the name of its kind, such as "HEIC".
@@ -37,6 +39,7 @@ impl PhotoKind {
             Self::Gif => "GIF",
             Self::Bmp => "BMP",
             Self::Tiff => "TIFF",
+            Self::Avif => "AVIF",
             Self::JpegXl => "JPEG XL",
             Self::Raw(name) | Self::Unreadable(name) => name,
         }
@@ -45,6 +48,7 @@ impl PhotoKind {
     /// Whether [`decode`](super::image::decode) reads it.
     pub fn is_readable(self) -> bool {
         match self {
+            Self::Avif => cfg!(feature = "avif"),
             Self::JpegXl => cfg!(feature = "jxl"),
             Self::Unreadable(_) => false,
             _ => true,
@@ -71,7 +75,7 @@ pub const HEAD_BYTES: usize = 4096;
 /// assert_eq!(kind_of_head(b"a man rides a horse"), None);
 /// ```
 pub fn kind_of_head(head: &[u8]) -> Option<PhotoKind> {
-    use PhotoKind::{Bmp, Gif, Jpeg, JpegXl, Png, Raw, Tiff, Unreadable, WebP};
+    use PhotoKind::{Avif, Bmp, Gif, Jpeg, JpegXl, Png, Raw, Tiff, Unreadable, WebP};
     const TIFF_STARTS: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
     if head.starts_with(b"\xFF\xD8\xFF") {
         return Some(Jpeg);
@@ -97,7 +101,10 @@ pub fn kind_of_head(head: &[u8]) -> Option<PhotoKind> {
     if let Some(name) = raw_kind(head) {
         return Some(Raw(name));
     }
-    unreadable_kind(head).map(Unreadable)
+    match unreadable_kind(head)? {
+        "AVIF" => Some(Avif),
+        name => Some(Unreadable(name)),
+    }
 }
 
 /// Many texts begin with BM: the size of a header that exists must follow.
@@ -246,16 +253,22 @@ mod tests {
             assert_eq!(kind_of_head(head), Some(kind));
             assert!(kind.is_readable());
         }
+        let avif: [&[u8]; 2] = [
+            b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B",
+            b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf",
+        ];
+        for head in avif {
+            assert_eq!(kind_of_head(head), Some(PhotoKind::Avif));
+            assert_eq!(PhotoKind::Avif.is_readable(), cfg!(feature = "avif"));
+        }
         let jpeg_xl: [&[u8]; 2] = [b"\xFF\x0A\xFA\x7F", b"\0\0\0\x0CJXL \r\n\x87\n\0\0\0\x14"];
         for head in jpeg_xl {
             assert_eq!(kind_of_head(head), Some(PhotoKind::JpegXl));
             assert_eq!(PhotoKind::JpegXl.is_readable(), cfg!(feature = "jxl"));
         }
-        let unreadable: [(&[u8], &str); 12] = [
+        let unreadable: [(&[u8], &str); 10] = [
             (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
             (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", "HEIC"),
-            (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B", "AVIF"),
-            (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
             (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
             (b"8BPS\0\x01", "Photoshop (PSD)"),
             (b"%PDF-1.7", "PDF"),

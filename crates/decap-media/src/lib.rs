@@ -1,5 +1,7 @@
 //! Photos and videos: bytes to pixels, within limits.
 
+#[cfg(feature = "avif")]
+mod avif;
 mod bmp;
 mod bmp_runs;
 mod boxes;

@@ -1,5 +1,7 @@
 //! How much memory a photo will take, told before it is decoded.
 
+#[cfg(feature = "avif")]
+use crate::avif;
 use crate::directory::{Directory, tag};
 #[cfg(feature = "jxl")]
 use crate::jpeg_xl;
@@ -45,6 +47,10 @@ fn from_header(bytes: &[u8], least_side: Option<u32>) -> Option<u64> {
             ((edge(tag::IMAGE_WIDTH)?, edge(tag::IMAGE_LENGTH)?), 8)
         }
         PhotoKind::Raw(_) => return raw::memory_to_decode(bytes, least_side),
+        #[cfg(feature = "avif")]
+        PhotoKind::Avif => return avif::memory_to_decode(bytes),
+        #[cfg(not(feature = "avif"))]
+        PhotoKind::Avif => return None,
         #[cfg(feature = "jxl")]
         PhotoKind::JpegXl => return jpeg_xl::memory_to_decode(bytes),
         #[cfg(not(feature = "jxl"))]
