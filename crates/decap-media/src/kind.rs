@@ -1,5 +1,7 @@
 //! What kind of photo a file is, told by its first bytes.
 
+use std::path::Path;
+
 use crate::raw;
 
 /// A kind of picture. [`kind_of_head`] tells it.
@@ -54,6 +56,24 @@ impl PhotoKind {
             _ => true,
         }
     }
+}
+
+/// Endings of photos, without their dots: what has one is a photo, though a damaged one or one that is not
+/// read.
+pub const PHOTO_ENDINGS: &[&str] = &[
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jxl",
+    "heic", "heif", "hif", "3fr", "arw", "cr2", "cr3", "dng", "nef", "nrw", "orf", "pef", "raf",
+    "rw2", "rwl", "sr2", "srw",
+];
+
+/// Whether `path` ends as photos do.
+pub fn is_named_like_a_photo(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| {
+        PHOTO_ENDINGS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(ending))
+    })
 }
 
 /// How many bytes [`kind_of_head`] wants: with fewer, a camera's raw file is likely to pass for a TIFF

@@ -27,7 +27,7 @@ mod webp;
 
 pub use error::{Error, InputFault, Limit, Result};
 pub use image::RgbImage;
-pub use kind::{HEAD_BYTES, PhotoKind, kind_of_head};
+pub use kind::{HEAD_BYTES, PHOTO_ENDINGS, PhotoKind, is_named_like_a_photo, kind_of_head};
 pub use limits::Limits;
 pub use memory::memory_to_decode;
 pub use resize::Filter;

@@ -1,11 +1,17 @@
-//! Camera raw files whose first directory lies far behind their start pass for TIFFs at first sight.
+//! Photos that nothing is written into get an `.xmp` file. Camera raw files whose first directory lies far
+//! behind their start pass for TIFFs at first sight.
 
 #![allow(
     clippy::unwrap_used,
     reason = "tests may unwrap, their helper functions too"
 )]
 
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
+
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
 use decap::media::{HEAD_BYTES, PhotoKind, kind_of_head};
 use decap_sources::metadata::{CaptionToWrite, Field, write_caption};
@@ -90,4 +96,35 @@ fn a_tiff_with_a_late_directory_is_written_into() {
     fs::write(&path, tiff(2 * HEAD_BYTES, &[])).unwrap();
     let outcome = write_to(&path, None, &CAPTION, &PlaceOptions::default()).unwrap();
     assert_eq!(outcome.path, path);
+}
+
+#[test]
+fn exiftool_reads_the_files_beside_photos_of_all_kinds() {
+    if Command::new("exiftool").arg("-ver").output().is_err() {
+        skipped::skip("exiftool");
+        return;
+    }
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../decap-media/tests/data");
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in [
+        ("a.dng", tiff(2, &[DNG_VERSION])),
+        ("a.avif", fs::read(data.join("avif/yuv420.avif")).unwrap()),
+        ("a.jxl", fs::read(data.join("jxl/lossy.jxl")).unwrap()),
+        ("a.cr3", b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom".to_vec()),
+        ("a.raf", b"FUJIFILMCCD-RAW 0201".to_vec()),
+        ("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec()),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, &bytes).unwrap();
+        let outcome = write_to(&path, None, &CAPTION, &PlaceOptions::default()).unwrap();
+        assert_eq!(outcome.path, folder.path().join(format!("{name}.xmp")));
+        assert!(fs::read(&path).unwrap() == bytes, "{name}");
+        let output = Command::new("exiftool")
+            .args(["-s3", "-XMP-dc:Description"])
+            .arg(&outcome.path)
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(told.trim_end(), CAPTION.text, "{name}");
+    }
 }
