@@ -16,7 +16,8 @@ use crate::value::Json;
 
 /// Endings of files that a first column names, where no header says so.
 const FILE_ENDINGS: &[&str] = &[
-    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mp4", ".webm", ".avi",
+    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic",
+    ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2", ".mp4", ".webm", ".avi",
     ".mkv", ".mov",
 ];
 

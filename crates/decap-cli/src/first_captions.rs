@@ -48,7 +48,8 @@ pub fn tell(
 fn tell_trial(trial: &Trial) {
     let swapped = trial.swapped.map_or_else(String::new, |swapped| {
         format!(
-            ", {swapped:.0} by the model that it started from with these captions as its memory"
+            ", {:.0} by the model that it started from with these captions as its memory",
+            swapped.score
         )
     });
     print::tell(format!(

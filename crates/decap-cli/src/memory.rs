@@ -17,7 +17,6 @@ use crate::cache::cache_folder;
 use crate::captions::read_captions;
 use crate::encoder::{open_encoder, open_memory};
 use crate::failure::{Failure, Outcome};
-use crate::inputs;
 use crate::print;
 use crate::progress;
 use crate::stop::Stop;
@@ -187,7 +186,7 @@ fn search(
     let memory = open_memory(memory)?;
     memory.check_made_by(encoder)?;
     let path = Path::new(query);
-    let embedding = if path.is_file() || inputs::is_named_like_a_photo(path) {
+    let embedding = if path.is_file() || decap::media::is_named_like_a_photo(path) {
         embed(encoder, path, &ReadOptions::default())?
     } else {
         let embeddings = encoder.encode_texts(&[query])?;

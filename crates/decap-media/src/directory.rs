@@ -34,6 +34,10 @@ pub(crate) mod tag {
     pub const REFERENCE_BLACK_WHITE: u16 = 532;
     pub const XMP: u16 = 700;
     pub const DNG_VERSION: u16 = 50706;
+    pub const JPEG_OFFSET: u16 = 513;
+    pub const JPEG_BYTE_COUNT: u16 = 514;
+    pub const EXIF_DIRECTORY: u16 = 34665;
+    pub const MAKER_NOTE: u16 = 37500;
 }
 
 /// No directory of a photo has more tags, nor a tag more values; what comes after is left out.
@@ -47,11 +51,21 @@ pub(super) enum ByteOrder {
     Big,
 }
 
-/// The first directory of a TIFF, over the bytes of the file.
+/// How the numbers of a TIFF are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) order: ByteOrder,
+    /// BigTIFF: offsets and counts of eight bytes.
+    pub(crate) is_big: bool,
+}
+
+/// A directory of a TIFF, over the bytes of the file.
 pub(crate) struct Directory<'a> {
     bytes: &'a [u8],
     pub(super) order: ByteOrder,
     entries: Vec<Entry>,
+    /// Where the next one begins; 0 behind the last.
+    next: u64,
 }
 
 struct Entry {
@@ -67,19 +81,16 @@ impl<'a> Directory<'a> {
     /// Whatever lies beyond the end of the bytes is left out, as Pillow does it: a broken block
     /// still gives what is whole in it.
     pub(crate) fn first(bytes: &'a [u8]) -> Option<Self> {
-        let order = match bytes.get(..2)? {
-            b"II" => ByteOrder::Little,
-            b"MM" => ByteOrder::Big,
-            _ => return None,
-        };
-        let is_big = match order.number(bytes.get(2..4)?) {
-            42 => false,
-            43 => true,
-            _ => return None,
-        };
-        let (start, count_bytes, entry_bytes, inline_bytes) = match is_big {
-            false => (order.number(bytes.get(4..8)?), 2, 12, 4),
-            true => (order.number(bytes.get(8..16)?), 8, 20, 8),
+        let (form, start) = Form::of(bytes, &[])?;
+        Self::at(bytes, form, start)
+    }
+
+    /// The directory that begins at `start`; otherwise as [`Directory::first`].
+    pub(crate) fn at(bytes: &'a [u8], form: Form, start: u64) -> Option<Self> {
+        let order = form.order;
+        let (count_bytes, entry_bytes, inline_bytes) = match form.is_big {
+            false => (2, 12, 4),
+            true => (8, 20, 8),
         };
         let rest = bytes.get(usize::try_from(start).ok()?..)?;
         let count = usize::try_from(order.number(rest.get(..count_bytes)?)).ok()?;
@@ -112,11 +123,21 @@ impl<'a> Directory<'a> {
                 values: values.unwrap_or(0..0),
             });
         }
+        let next = count
+            .checked_mul(entry_bytes)
+            .and_then(|length| rest[count_bytes..].get(length..)?.get(..inline_bytes))
+            .map_or(0, |offset| order.number(offset));
         Some(Self {
             bytes,
             order,
             entries,
+            next,
         })
+    }
+
+    /// Where the next directory begins; `None` behind the last.
+    pub(crate) fn next(&self) -> Option<u64> {
+        Some(self.next).filter(|&next| next > 0)
     }
 
     pub(crate) fn has(&self, tag: u16) -> bool {
@@ -172,13 +193,47 @@ impl<'a> Directory<'a> {
         Some(&self.bytes[self.entry(tag)?.values.clone()])
     }
 
+    /// Where the bytes of the values of `tag` begin, and whether they are numbers of four bytes, which
+    /// may be the place of a directory.
+    pub(crate) fn place(&self, tag: u16) -> Option<(u64, bool)> {
+        let entry = self.entry(tag)?;
+        Some((entry.values.start as u64, matches!(entry.kind, 4 | 13)))
+    }
+
     /// Of a tag that occurs twice, the last counts, as in Pillow.
     fn entry(&self, tag: u16) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.tag == tag)
     }
 }
 
+impl Form {
+    /// What the first bytes of a TIFF say, and where its first directory begins. Cameras' raw files
+    /// have other numbers than 42 there: those in `raw_numbers` are taken, too.
+    pub(crate) fn of(bytes: &[u8], raw_numbers: &[u64]) -> Option<(Self, u64)> {
+        let order = ByteOrder::of(bytes)?;
+        let number = order.number(bytes.get(2..4)?);
+        let is_big = number == 43;
+        if !matches!(number, 42 | 43) && !raw_numbers.contains(&number) {
+            return None;
+        }
+        let start = match is_big {
+            false => bytes.get(4..8)?,
+            true => bytes.get(8..16)?,
+        };
+        Some((Self { order, is_big }, order.number(start)))
+    }
+}
+
 impl ByteOrder {
+    /// The order that the first two bytes name.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes.get(..2)? {
+            b"II" => Some(Self::Little),
+            b"MM" => Some(Self::Big),
+            _ => None,
+        }
+    }
+
     /// The number in at most eight bytes.
     pub(super) fn number(self, bytes: &[u8]) -> u64 {
         let join = |number: u64, byte: &u8| number << 8 | u64::from(*byte);

@@ -127,6 +127,15 @@ pub(crate) fn unread(kind: &str) -> InputFault {
     ))
 }
 
+/// A fault about a photo of a kind that is read where `feature` is built in.
+#[cfg(not(all(feature = "avif", feature = "jxl")))]
+pub(crate) fn not_built_in(kind: &str, feature: &str) -> InputFault {
+    InputFault::Unsupported(format!(
+        "{kind} photos are not read by this build, which lacks the feature `{feature}`; convert it to \
+         JPEG or PNG"
+    ))
+}
+
 /// A fault that says what about a TIFF is not read, and what to do.
 pub(crate) fn unread_tiff(what: &str) -> InputFault {
     InputFault::Unsupported(format!(

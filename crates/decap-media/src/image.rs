@@ -5,10 +5,16 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
+#[cfg(feature = "avif")]
+use crate::avif;
+#[cfg(not(all(feature = "avif", feature = "jxl")))]
+use crate::error::not_built_in;
 use crate::error::{Error, InputFault, Limit, Result, unread};
+#[cfg(feature = "jxl")]
+use crate::jpeg_xl;
 use crate::kind::{HEAD_BYTES, PhotoKind, kind_of_head};
 use crate::limits::Limits;
-use crate::{bmp, gif, jpeg, png, tiff, webp};
+use crate::{bmp, gif, jpeg, png, raw, tiff, webp};
 use parser_guard::guarded;
 
 /// A decoded photo: 8-bit RGB, upright, row by row.
@@ -40,14 +46,17 @@ pub fn open_reduced(path: impl AsRef<Path>, limits: &Limits, least_side: u32) ->
     decode_reduced(&bytes, path, limits, least_side)
 }
 
-/// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF; `name` stands for it in messages.
+/// Decodes a JPEG, PNG, WebP, GIF, BMP, TIFF, camera raw or, with the features of their names, AVIF or
+/// JPEG XL; `name` stands for it in messages.
 ///
 /// The format is told by the content, and the pixels are those that Pillow reads. The first frame
 /// of an animation is taken, EXIF or XMP orientation is applied, transparency is flattened on
 /// white. CMYK becomes RGB without a colour profile. Of integers of more than 8 bits the high byte
 /// is kept: so does Pillow for colour, while its grey 16-bit photos clip at 255 and come out white,
 /// which is not followed here. Float samples of a TIFF are 0 to 1 or, where most are above 1, 0 to
-/// 255.
+/// 255. Of a camera's raw file (CR2, CR3, NEF, ARW, DNG, RAF, ORF, RW2 and others that are TIFFs), the
+/// largest JPEG that the camera put into it is read, and the sensor's readings are not: its shorter side
+/// must have 160 pixels.
 ///
 /// # Errors
 /// [`Error::Input`]: empty, of no supported kind, damaged or cut short, over a limit. A picture of
@@ -273,7 +282,8 @@ fn kind_of(bytes: &[u8]) -> Result<PhotoKind, InputFault> {
                 false => "",
             };
             Err(InputFault::Unsupported(format!(
-                "not a photo: expected a JPEG, PNG, WebP, GIF, BMP or TIFF{found}"
+                "not a photo: expected a JPEG, PNG, WebP, GIF, BMP, TIFF, camera raw, AVIF \
+                 or JPEG XL{found}"
             )))
         }
     }
@@ -307,6 +317,15 @@ fn decode_as(
         PhotoKind::Png => png::decode(bytes, limits)?,
         PhotoKind::Bmp => (bmp::decode(bytes, limits)?, None),
         PhotoKind::WebP => webp::decode(bytes, limits)?,
+        PhotoKind::Raw(name) => raw::decode(bytes, name, limits, least_side)?,
+        #[cfg(feature = "avif")]
+        PhotoKind::Avif => (avif::decode(bytes, limits)?, None),
+        #[cfg(not(feature = "avif"))]
+        PhotoKind::Avif => return Err(not_built_in(kind.name(), "avif")),
+        #[cfg(feature = "jxl")]
+        PhotoKind::JpegXl => (jpeg_xl::decode(bytes, limits)?, None),
+        #[cfg(not(feature = "jxl"))]
+        PhotoKind::JpegXl => return Err(not_built_in(kind.name(), "jxl")),
         PhotoKind::Unreadable(name) => return Err(unread(name)),
     };
     Ok(match orientation {

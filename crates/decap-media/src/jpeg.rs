@@ -68,6 +68,13 @@ pub(super) fn decode(
     Ok((image, orientation::of_jpeg(bytes)))
 }
 
+/// Width and height of a JPEG that [`decode`] reads, as its header tells.
+pub(super) fn size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let decoder = decoder_of(bytes, u64::MAX, u64::MAX).ok()?;
+    let header = decoder.header();
+    Some((header.width.into(), header.height.into()))
+}
+
 /// About how many bytes [`decode`] takes at its peak; `None` for what it does not read.
 pub(super) fn memory_to_decode(bytes: &[u8], least_side: Option<u32>) -> Option<u64> {
     /// Samples and pixels, where they are not decoded row by row.

@@ -1,6 +1,8 @@
 //! What kind of photo a file is, told by its first bytes.
 
-use crate::tiff;
+use std::path::Path;
+
+use crate::raw;
 
 /// A kind of picture. [`kind_of_head`] tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +20,13 @@ pub enum PhotoKind {
     Bmp,
     /// TIFF or BigTIFF; not the camera raw formats that look like one.
     Tiff,
+    /// A camera's raw file, with the name of its kind, such as "camera raw (NEF)". Its largest embedded
+    /// JPEG is read.
+    Raw(&'static str),
+    /// AVIF. It is read where the feature `avif` is built in.
+    Avif,
+    /// JPEG XL. It is read where the feature `jxl` is built in.
+    JpegXl,
     /// A picture that is recognised but not read, with the name of its kind, such as "HEIC".
     Unreadable(&'static str),
 }
@@ -32,22 +41,50 @@ impl PhotoKind {
             Self::Gif => "GIF",
             Self::Bmp => "BMP",
             Self::Tiff => "TIFF",
-            Self::Unreadable(name) => name,
+            Self::Avif => "AVIF",
+            Self::JpegXl => "JPEG XL",
+            Self::Raw(name) | Self::Unreadable(name) => name,
         }
     }
 
     /// Whether [`decode`](super::image::decode) reads it.
     pub fn is_readable(self) -> bool {
-        !matches!(self, Self::Unreadable(_))
+        match self {
+            Self::Avif => cfg!(feature = "avif"),
+            Self::JpegXl => cfg!(feature = "jxl"),
+            Self::Unreadable(_) => false,
+            _ => true,
+        }
     }
 }
 
-/// How many bytes [`kind_of_head`] wants: with fewer, a camera's raw file may pass for a TIFF and
-/// an SVG with a long comment for nothing at all.
+/// Endings of photos, without their dots: what has one is a photo, though a damaged one or one that is not
+/// read.
+pub const PHOTO_ENDINGS: &[&str] = &[
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jxl",
+    "heic", "heif", "hif", "3fr", "arw", "cr2", "cr3", "dng", "nef", "nrw", "orf", "pef", "raf",
+    "rw2", "rwl", "sr2", "srw",
+];
+
+/// Whether `path` ends as photos do.
+pub fn is_named_like_a_photo(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| {
+        PHOTO_ENDINGS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(ending))
+    })
+}
+
+/// How many bytes [`kind_of_head`] wants: with fewer, a camera's raw file is likely to pass for a TIFF
+/// and an SVG with a long comment for nothing at all.
 pub const HEAD_BYTES: usize = 4096;
 
 /// What `head`, the first [`HEAD_BYTES`] bytes of a file or all of a shorter one, is the start of;
 /// `None` for what is no picture.
+///
+/// A camera's raw file that is a TIFF to the eye is told by its first directory. Where that lies behind
+/// `head`, it passes for a TIFF: whoever writes into TIFFs gives all bytes of the file.
 ///
 /// ```
 /// use decap_media::{PhotoKind, kind_of_head};
@@ -58,7 +95,7 @@ pub const HEAD_BYTES: usize = 4096;
 /// assert_eq!(kind_of_head(b"a man rides a horse"), None);
 /// ```
 pub fn kind_of_head(head: &[u8]) -> Option<PhotoKind> {
-    use PhotoKind::{Bmp, Gif, Jpeg, Png, Tiff, Unreadable, WebP};
+    use PhotoKind::{Avif, Bmp, Gif, Jpeg, JpegXl, Png, Raw, Tiff, Unreadable, WebP};
     const TIFF_STARTS: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
     if head.starts_with(b"\xFF\xD8\xFF") {
         return Some(Jpeg);
@@ -76,9 +113,18 @@ pub fn kind_of_head(head: &[u8]) -> Option<PhotoKind> {
         return Some(Bmp);
     }
     if TIFF_STARTS.iter().any(|start| head.starts_with(start)) {
-        return Some(tiff::raw_kind(head).map_or(Tiff, Unreadable));
+        return Some(raw::kind_of_tiff(head).map_or(Tiff, Raw));
     }
-    unreadable_kind(head).map(Unreadable)
+    if head.starts_with(b"\xFF\x0A") || head.starts_with(b"\0\0\0\x0CJXL \r\n\x87\n") {
+        return Some(JpegXl);
+    }
+    if let Some(name) = raw_kind(head) {
+        return Some(Raw(name));
+    }
+    match unreadable_kind(head)? {
+        "AVIF" => Some(Avif),
+        name => Some(Unreadable(name)),
+    }
 }
 
 /// Many texts begin with BM: the size of a header that exists must follow.
@@ -88,9 +134,25 @@ fn is_bmp(head: &[u8]) -> bool {
         && matches!(head.get(14..18), Some(&[size, 0, 0, 0]) if HEADER_BYTES.contains(&size))
 }
 
+/// Raw formats of cameras that no TIFF reader takes for a TIFF.
+fn raw_kind(head: &[u8]) -> Option<&'static str> {
+    const SIGNATURES: [(&[u8], &str); 5] = [
+        (b"IIRO", "camera raw (ORF)"),
+        (b"IIRS", "camera raw (ORF)"),
+        (b"MMOR", "camera raw (ORF)"),
+        (b"IIU\0", "camera raw (RW2)"),
+        (b"FUJIFILMCCD-RAW", "camera raw (RAF)"),
+    ];
+    let signature = SIGNATURES.iter().find(|(start, _)| head.starts_with(start));
+    let is_cr3 = head.get(4..12) == Some(b"ftypcrx ");
+    signature
+        .map(|(_, name)| *name)
+        .or(is_cr3.then_some("camera raw (CR3)"))
+}
+
 fn unreadable_kind(head: &[u8]) -> Option<&'static str> {
     /// Offset, bytes, name.
-    const SIGNATURES: [(usize, &[u8], &str); 39] = [
+    const SIGNATURES: [(usize, &[u8], &str); 32] = [
         (0, b"8BPS", "Photoshop (PSD)"),
         (0, b"%PDF-", "PDF"),
         (0, b"%!PS", "PostScript (EPS)"),
@@ -99,16 +161,9 @@ fn unreadable_kind(head: &[u8]) -> Option<&'static str> {
         (0, b"\0\0\x02\0\0\0\0\0", "Targa (TGA)"),
         (0, b"\0\0\x02\0", "cursor (CUR)"),
         (0, b"icns", "icon (ICNS)"),
-        (0, b"\xFF\x0A", "JPEG XL"),
-        (0, b"\0\0\0\x0CJXL ", "JPEG XL"),
         (0, b"\0\0\0\x0CjP  ", "JPEG 2000"),
         (0, b"\xFF\x4F\xFF\x51", "JPEG 2000"),
         (0, b"II\xBC\x01", "JPEG XR"),
-        (0, b"IIRO", "camera raw (ORF)"),
-        (0, b"IIRS", "camera raw (ORF)"),
-        (0, b"MMOR", "camera raw (ORF)"),
-        (0, b"IIU\0", "camera raw (RW2)"),
-        (0, b"FUJIFILMCCD-RAW", "camera raw (RAF)"),
         (0, b"FOVb", "camera raw (X3F)"),
         (0, b"\0MRM", "camera raw (MRW)"),
         (6, b"HEAPCCDR", "camera raw (CRW)"),
@@ -150,7 +205,7 @@ fn unreadable_kind(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// HEIC, AVIF and CR3 are MP4's container: `ftyp`, the main brand, and the brands it can also be
+/// HEIC and AVIF are MP4's container: `ftyp`, the main brand, and the brands it can also be
 /// read as.
 fn iso_media_kind(head: &[u8]) -> Option<&'static str> {
     if head.get(4..8)? != b"ftyp" {
@@ -161,8 +216,6 @@ fn iso_media_kind(head: &[u8]) -> Option<&'static str> {
     let name_of = |brand: &[u8]| match brand {
         b"avif" | b"avis" => Some("AVIF"),
         b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" => Some("HEIC"),
-        b"crx " => Some("camera raw (CR3)"),
-        b"jxl " => Some("JPEG XL"),
         b"jp2 " | b"jpx " => Some("JPEG 2000"),
         _ => None,
     };
@@ -195,7 +248,7 @@ mod tests {
 
     #[test]
     fn kinds_are_told_by_their_first_bytes() {
-        let readable: [(&[u8], PhotoKind); 8] = [
+        let readable: [(&[u8], PhotoKind); 13] = [
             (b"\xFF\xD8\xFF\xE1", PhotoKind::Jpeg),
             (b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR", PhotoKind::Png),
             (b"GIF89a\x01\0\x01\0", PhotoKind::Gif),
@@ -204,27 +257,44 @@ mod tests {
             (b"II*\0\x08\0\0\0", PhotoKind::Tiff),
             (b"MM\0*\0\0\0\x08", PhotoKind::Tiff),
             (b"II+\0\x08\0\0\0", PhotoKind::Tiff),
+            (
+                b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom",
+                PhotoKind::Raw("camera raw (CR3)"),
+            ),
+            (
+                b"II*\0\x10\0\0\0CR\x02\0",
+                PhotoKind::Raw("camera raw (CR2)"),
+            ),
+            (b"IIRO\x08\0\0\0", PhotoKind::Raw("camera raw (ORF)")),
+            (b"IIU\0\x18\0\0\0", PhotoKind::Raw("camera raw (RW2)")),
+            (b"FUJIFILMCCD-RAW 0201", PhotoKind::Raw("camera raw (RAF)")),
         ];
         for (head, kind) in readable {
             assert_eq!(kind_of_head(head), Some(kind));
             assert!(kind.is_readable());
         }
-        let unreadable: [(&[u8], &str); 17] = [
+        let avif: [&[u8]; 2] = [
+            b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B",
+            b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf",
+        ];
+        for head in avif {
+            assert_eq!(kind_of_head(head), Some(PhotoKind::Avif));
+            assert_eq!(PhotoKind::Avif.is_readable(), cfg!(feature = "avif"));
+        }
+        let jpeg_xl: [&[u8]; 2] = [b"\xFF\x0A\xFA\x7F", b"\0\0\0\x0CJXL \r\n\x87\n\0\0\0\x14"];
+        for head in jpeg_xl {
+            assert_eq!(kind_of_head(head), Some(PhotoKind::JpegXl));
+            assert_eq!(PhotoKind::JpegXl.is_readable(), cfg!(feature = "jxl"));
+        }
+        let unreadable: [(&[u8], &str); 10] = [
             (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
             (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", "HEIC"),
-            (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B", "AVIF"),
-            (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
-            (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "camera raw (CR3)"),
-            (b"\xFF\x0A\xFA\x7F", "JPEG XL"),
             (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
             (b"8BPS\0\x01", "Photoshop (PSD)"),
             (b"%PDF-1.7", "PDF"),
             (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript (EPS)"),
             (b"\0\0\x01\0\x01\0\x10\x10", "icon (ICO)"),
-            (b"II*\0\x10\0\0\0CR\x02\0", "camera raw (CR2)"),
-            (b"IIRO\x08\0\0\0", "camera raw (ORF)"),
-            (b"IIU\0\x18\0\0\0", "camera raw (RW2)"),
-            (b"FUJIFILMCCD-RAW 0201", "camera raw (RAF)"),
+            (b"FOVb\0\0\x02\0", "camera raw (X3F)"),
             (b"P6\n3 2\n255\n", "Netpbm (PNM)"),
             (
                 b"\xEF\xBB\xBF<?xml version='1.0'?>\n<!-- a <drawing> -->\n<svg xmlns='http",

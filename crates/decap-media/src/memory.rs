@@ -1,8 +1,12 @@
 //! How much memory a photo will take, told before it is decoded.
 
+#[cfg(feature = "avif")]
+use crate::avif;
 use crate::directory::{Directory, tag};
+#[cfg(feature = "jxl")]
+use crate::jpeg_xl;
 use crate::kind::{PhotoKind, kind_of_head};
-use crate::{bmp, jpeg, png, webp};
+use crate::{bmp, jpeg, png, raw, webp};
 
 /// Bytes of a decoded pixel.
 const RGB_BYTES: u64 = 3;
@@ -42,6 +46,15 @@ fn from_header(bytes: &[u8], least_side: Option<u32>) -> Option<u64> {
             let edge = |tag| u32::try_from(directory.integer(tag)?).ok();
             ((edge(tag::IMAGE_WIDTH)?, edge(tag::IMAGE_LENGTH)?), 8)
         }
+        PhotoKind::Raw(_) => return raw::memory_to_decode(bytes, least_side),
+        #[cfg(feature = "avif")]
+        PhotoKind::Avif => return avif::memory_to_decode(bytes),
+        #[cfg(not(feature = "avif"))]
+        PhotoKind::Avif => return None,
+        #[cfg(feature = "jxl")]
+        PhotoKind::JpegXl => return jpeg_xl::memory_to_decode(bytes),
+        #[cfg(not(feature = "jxl"))]
+        PhotoKind::JpegXl => return None,
         PhotoKind::Unreadable(_) => return None,
     };
     Some(pixels(size).saturating_mul(sample_bytes + RGB_BYTES))

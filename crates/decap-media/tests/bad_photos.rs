@@ -79,10 +79,9 @@ fn what_is_no_photo_is_told_apart() {
 /// Pictures of other kinds are told by their first bytes and named.
 #[test]
 fn pictures_that_are_not_read_are_named() {
-    let cases: [(&[u8], &str); 6] = [
+    let cases: [(&[u8], &str); 5] = [
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "AVIF"),
-        (b"II*\0\x10\0\0\0CR\x02\0\0\0\0\0", "camera raw (CR2)"),
+        (b"FOVb\0\0\x02\0\0\0\0\0\0\0", "camera raw (X3F)"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"\0\0\x01\0\x01\0\x10\x10\0\0\0\0", "icon (ICO)"),
         (b"8BPS\0\x01\0\0\0\0\0\0", "Photoshop (PSD)"),
@@ -92,6 +91,33 @@ fn pictures_that_are_not_read_are_named() {
         assert_eq!(error.kind(), "unsupported");
         let message = format!("a.jpg: {name} photos are not read; convert it to JPEG or PNG");
         assert_eq!(error.to_string(), message);
+    }
+}
+
+/// What a build lacks is said, with what to do.
+#[test]
+fn what_is_not_built_in_is_named() {
+    let cases: [(&[u8], &str, &str, bool); 2] = [
+        (b"\xFF\x0A\xFA\x7F", "JPEG XL", "jxl", cfg!(feature = "jxl")),
+        (
+            b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf",
+            "AVIF",
+            "avif",
+            cfg!(feature = "avif"),
+        ),
+    ];
+    for (bytes, name, feature, is_built_in) in cases {
+        let error = image::decode(bytes, "a.jpg".as_ref(), &Limits::default()).unwrap_err();
+        match is_built_in {
+            true => assert_eq!(error.kind(), "damaged"),
+            false => assert_eq!(
+                error.to_string(),
+                format!(
+                    "a.jpg: {name} photos are not read by this build, which lacks the feature \
+                     `{feature}`; convert it to JPEG or PNG"
+                )
+            ),
+        }
     }
 }
 

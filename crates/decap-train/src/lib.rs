@@ -42,7 +42,7 @@ pub use options::{
     TrainingPrecision, VocabularyChoice,
 };
 pub use progress::{Plan, Progress, StepReport, TrainingReport};
-pub use trial::Trial;
+pub use trial::{Swapped, Trial};
 
 use batch::Corpus;
 use checkpoint::{Best, CheckpointFacts};

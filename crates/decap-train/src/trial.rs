@@ -11,7 +11,7 @@ use decap::{Captioner, Embeddings, Method, Result};
 use crate::streams::{Purpose, stream};
 
 /// Captions tried, at most.
-const MOST: usize = 100;
+const MOST: usize = 200;
 /// Captions that the memory holds, at most.
 const MOST_REMEMBERED: usize = 20_000;
 /// Fewer tell nothing.
@@ -31,7 +31,16 @@ pub struct Trial {
     /// The nearest sentence of the memory.
     pub nearest: f64,
     /// What the decoder of another model writes from the same memory, where there is one of the encoder.
-    pub swapped: Option<f64>,
+    pub swapped: Option<Swapped>,
+}
+
+/// What another decoder writes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Swapped {
+    /// Its CIDEr-D.
+    pub score: f64,
+    /// The standard error of its difference to the new decoder, caption by caption.
+    pub error: f64,
 }
 
 impl Trial {
@@ -74,24 +83,27 @@ impl Trial {
         let queries = blurred(rows_of(&embeddings, tried), embeddings.width())?;
         let wanted: Vec<&str> = tried.iter().map(|&row| texts[row]).collect();
         let judge = Judge::of(&sentences);
-        let score = |mut captioner: Captioner, method: Method| -> Result<(Captioner, f64)> {
+        let score = |mut captioner: Captioner, method: Method| -> Result<(Captioner, Vec<f64>)> {
             captioner.set_memory(memory()?)?;
             let mut options = captioner.options();
             options.method = method;
             let (written, _) = captioner.caption_embeddings(&queries, &options)?;
             let written = written.iter().map(|caption| caption.text.as_str());
-            Ok((captioner, judge.mean(written, &wanted)))
+            Ok((captioner, judge.scores(written, &wanted)))
         };
         let (captioner, trained) = score(trained, Method::Projection)?;
         let (_, nearest) = score(captioner, Method::Retrieval)?;
         let swapped = match swapped {
-            Some(captioner) => Some(score(captioner, Method::Projection)?.1),
+            Some(captioner) => Some(Swapped::of(
+                &score(captioner, Method::Projection)?.1,
+                &trained,
+            )),
             None => None,
         };
         Ok(Some(Self {
             captions: tried.len(),
-            trained,
-            nearest,
+            trained: mean(&trained),
+            nearest: mean(&nearest),
             swapped,
         }))
     }
@@ -102,10 +114,31 @@ impl Trial {
         self.trained >= NEAR * self.nearest
     }
 
-    /// Whether the other decoder does better.
+    /// Whether the other decoder does better, beyond chance: by more than two standard errors. Written for one
+    /// caption each, both score low, and photos may say otherwise where the difference is small.
     pub fn swap_is_better(&self) -> bool {
-        self.swapped.is_some_and(|swapped| swapped > self.trained)
+        self.swapped
+            .is_some_and(|swapped| swapped.score - self.trained > 2.0 * swapped.error)
     }
+}
+
+impl Swapped {
+    /// Its scores beside those of the new decoder, for the same captions.
+    fn of(scores: &[f64], trained: &[f64]) -> Self {
+        let differences: Vec<f64> = scores.iter().zip(trained).map(|(a, b)| a - b).collect();
+        let middle = mean(&differences);
+        let squares = differences.iter().map(|one| (one - middle).powi(2));
+        let count = differences.len() as f64;
+        let variance = squares.sum::<f64>() / (count - 1.0).max(1.0);
+        Self {
+            score: mean(scores),
+            error: (variance / count.max(1.0)).sqrt(),
+        }
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 /// The rows, end to end.
@@ -148,16 +181,42 @@ impl Judge {
         }
     }
 
-    fn mean<'a>(&self, written: impl Iterator<Item = &'a str>, wanted: &[&str]) -> f64 {
+    /// In hundredths.
+    fn scores<'a>(
+        &self,
+        written: impl Iterator<Item = &'a str>,
+        wanted: &[&str],
+    ) -> Vec<f64> {
         let mut vocabulary = self.vocabulary.clone();
         let mut ngrams = |text: &str| {
             let numbers = vocabulary.numbers(words(text).iter().map(String::as_str));
             WeightedNgrams::new(&NgramCounts::new(&numbers), &self.documents)
         };
-        let sum: f64 = written
+        written
             .zip(wanted)
-            .map(|(written, wanted)| ngrams(written).cider_d(&ngrams(wanted)))
-            .sum();
-        100.0 * sum / wanted.len().max(1) as f64
+            .map(|(written, wanted)| 100.0 * ngrams(written).cider_d(&ngrams(wanted)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(trained: &[f64], swapped: &[f64]) -> Trial {
+        Trial {
+            captions: trained.len(),
+            trained: mean(trained),
+            nearest: 5.0,
+            swapped: Some(Swapped::of(swapped, trained)),
+        }
+    }
+
+    #[test]
+    fn another_decoder_is_better_only_beyond_chance() {
+        let trained = [1.0, 9.0, 2.0, 8.0, 5.0, 7.0];
+        assert!(!trial(&trained, &[9.0, 1.0, 8.0, 2.0, 7.0, 8.0]).swap_is_better());
+        assert!(trial(&trained, &trained.map(|one| one + 1.0)).swap_is_better());
+        assert!(!trial(&trained, &trained.map(|one| one - 1.0)).swap_is_better());
     }
 }

@@ -1,8 +1,9 @@
 //! What is written into photos and beside them, and how it is worded; `write`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use decap::media::{is_named_like_a_photo, is_video};
 use decap_sources::sidecar::XmpName;
 use decap_sources::{Effect, Existing, Times};
 
@@ -161,16 +162,14 @@ impl SidecarNameArg {
 
 /// An ending that no photo or video has.
 fn extension(text: &str) -> Result<String, String> {
-    const PHOTOS: [&str; 11] = [
-        "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "xmp",
-    ];
     let text = text.strip_prefix('.').unwrap_or(text);
     let is_plain = !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric());
     if !is_plain {
         return Err("expected letters and digits, such as txt".into());
     }
-    let is_taken = PHOTOS.contains(&text.to_lowercase().as_str())
-        || decap::media::is_video(Path::new(&format!("a.{text}")));
+    let name = PathBuf::from(format!("a.{text}"));
+    let is_taken =
+        text.eq_ignore_ascii_case("xmp") || is_named_like_a_photo(&name) || is_video(&name);
     match is_taken {
         true => Err("expected an ending for text files, such as txt".into()),
         false => Ok(text.to_owned()),

@@ -5,17 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use decap::media::{HEAD_BYTES, PhotoKind, is_video, kind_of_head};
+use decap::media::{HEAD_BYTES, PhotoKind, is_named_like_a_photo, is_video, kind_of_head};
 use decap::{Error, InputFault};
 use decap_sources::fetch::is_url;
 
 use super::{Depth, Input};
-use crate::print;
-
-/// Endings of photos: what has one is a photo, though a damaged one.
-const PHOTO_EXTENSIONS: &[&str] = &[
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff",
-];
+use crate::{name, print};
 
 /// Folders that other programs keep small copies and deleted photos in.
 const OTHERS_FOLDERS: &[&str] = &["@eaDir", ".@__thumb", ".thumbnails", "__MACOSX"];
@@ -36,8 +31,36 @@ const DOCUMENTS: &[&str] = &[
 pub(super) struct Found {
     pub(super) inputs: Vec<Input>,
     pub(super) seen: HashSet<PathBuf>,
-    /// Kinds of photos that are not read, and how many of each the folders hold.
-    passed_over: BTreeMap<&'static str, usize>,
+    /// The photos in folders that are not read, by their kinds.
+    passed_over: BTreeMap<&'static str, PassedOver>,
+}
+
+/// Photos of a kind that is not read.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct PassedOver {
+    count: usize,
+    /// The first few.
+    names: Vec<String>,
+}
+
+impl PassedOver {
+    const MOST_NAMES: usize = 3;
+
+    fn add(&mut self, path: &Path) {
+        self.count += 1;
+        if self.names.len() < Self::MOST_NAMES {
+            self.names.push(name::of(path));
+        }
+    }
+
+    /// Such as "5 HEIC (a.heic, b.heic, c.heic and 2 more)".
+    fn told(&self, kind: &str) -> String {
+        let more = match self.count - self.names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{} {kind} ({}{more})", self.count, self.names.join(", "))
+    }
 }
 
 impl Found {
@@ -138,7 +161,9 @@ impl Found {
         }
         match head_of(&path).as_deref().and_then(kind_of_head) {
             Some(PhotoKind::Unreadable(kind)) if is_document(kind) => {}
-            Some(PhotoKind::Unreadable(kind)) => *self.passed_over.entry(kind).or_default() += 1,
+            Some(kind) if !kind.is_readable() => {
+                self.passed_over.entry(kind.name()).or_default().add(&path);
+            }
             Some(_) => self.add(path),
             None if is_named_like_a_photo(&path) || is_video(&path) => self.add(path),
             None => {}
@@ -191,11 +216,9 @@ impl Found {
             return;
         }
         let kinds = self.passed_over.iter();
-        let kinds: Vec<String> = kinds
-            .map(|(kind, count)| format!("{count} {kind}"))
-            .collect();
+        let kinds: Vec<String> = kinds.map(|(kind, photos)| photos.told(kind)).collect();
         print::warn(format!(
-            "decap: passed over photos that are not read: {} (convert them to JPEG to include them)",
+            "decap: passed over photos that are not read: {}; convert them to JPEG to include them",
             kinds.join(", ")
         ));
     }
@@ -263,16 +286,6 @@ fn head_of(path: &Path) -> Option<Vec<u8>> {
     Some(head)
 }
 
-/// Whether `path` ends as photos do.
-pub fn is_named_like_a_photo(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| {
-        PHOTO_EXTENSIONS
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(extension))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,7 +327,17 @@ mod tests {
             .map(|it| it.as_ref().unwrap().clone())
             .collect();
         assert_eq!(names, [path("Photos [2019]/a.jpg"), path("no-ending")]);
-        assert_eq!(found.passed_over, BTreeMap::from([("HEIC", 1)]));
+        let passed_over: Vec<_> = found.passed_over.iter().collect();
+        let [(kind, photos)] = &passed_over[..] else {
+            panic!("{passed_over:?}");
+        };
+        let told = format!("1 HEIC ({})", name::of(&path("c.heic")));
+        assert_eq!(photos.told(kind), told);
+        let mut photos = PassedOver::default();
+        for file in ["a", "b", "c", "d", "e"] {
+            photos.add(Path::new(file));
+        }
+        assert_eq!(photos.told("HEIC"), "5 HEIC (a, b, c and 2 more)");
 
         let mut found = Found::default();
         found.expand_one(&path("Photos [2019]/*.jpg"), Depth::Flat);

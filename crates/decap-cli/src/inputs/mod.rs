@@ -14,7 +14,6 @@ use decap_sources::source::{Source, SourceKind, SourceOptions};
 
 use crate::failure::Failure;
 use crate::stop::Stop;
-pub use found::is_named_like_a_photo;
 use found::{Found, has_pattern};
 use list::{LONGEST_PATH, PathList};
 use watch::Watch;

@@ -53,39 +53,6 @@ pub(super) fn decode(
     Ok((image, orientation))
 }
 
-/// The name of the camera's raw format that `head` begins, for files that are TIFFs to the eye but
-/// whose first page is a thumbnail or the bare readings of a sensor.
-pub(super) fn raw_kind(head: &[u8]) -> Option<&'static str> {
-    const SENSOR_COMPRESSIONS: [u64; 7] = [32767, 32769, 32770, 34713, 34892, 65000, 65535];
-    const SENSOR_PHOTOMETRICS: [u64; 2] = [32803, 34892];
-    if head.get(8..10) == Some(b"CR") && head.starts_with(b"II*\0") {
-        return Some("camera raw (CR2)");
-    }
-    let directory = Directory::first(head)?;
-    if directory.has(tag::DNG_VERSION) {
-        return Some("camera raw (DNG)");
-    }
-    let is = |tag, values: &[u64]| {
-        directory
-            .integer(tag)
-            .is_some_and(|it| values.contains(&it))
-    };
-    let is_thumbnail = directory.integer(tag::NEW_SUBFILE_TYPE).unwrap_or(0) & 1 == 1;
-    let is_raw = (is_thumbnail && directory.has(tag::SUB_IFDS))
-        || is(tag::COMPRESSION, &SENSOR_COMPRESSIONS)
-        || is(tag::PHOTOMETRIC, &SENSOR_PHOTOMETRICS);
-    let make = directory.raw(tag::MAKE).unwrap_or_default();
-    let made_by =
-        |name: &[u8]| make.len() >= name.len() && make[..name.len()].eq_ignore_ascii_case(name);
-    is_raw.then(|| match () {
-        () if made_by(b"NIKON") => "camera raw (NEF)",
-        () if made_by(b"SONY") => "camera raw (ARW)",
-        () if made_by(b"PENTAX") => "camera raw (PEF)",
-        () if made_by(b"SAMSUNG") => "camera raw (SRW)",
-        () => "camera raw",
-    })
-}
-
 struct Reader<'a> {
     layout: &'a Layout,
     chunks: &'a Chunks<'a>,

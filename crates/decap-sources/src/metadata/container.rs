@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use decap::InputFault;
-use decap::media::{HEAD_BYTES, PhotoKind, kind_of_head};
+use decap::media::{PhotoKind, kind_of_head};
 
 use super::blocks::{Blocks, Change, Changes};
 use super::tiff_block::{TiffBlock, edit, tag};
@@ -21,12 +21,13 @@ pub(super) enum Container {
 }
 
 impl Container {
-    /// The container that begins with these bytes.
+    /// The container that begins with these bytes. Of a TIFF it wants them all: the directory that tells a
+    /// camera's raw file, which nothing must be written into, may lie at the end.
     ///
     /// # Errors
     /// [`InputFault::Unsupported`] for any other file, which has no place for a caption that is known here.
     pub(super) fn of(bytes: &[u8]) -> Result<Self, InputFault> {
-        match kind_of_head(&bytes[..bytes.len().min(HEAD_BYTES)]) {
+        match kind_of_head(bytes) {
             Some(PhotoKind::Jpeg) => Ok(Self::Jpeg),
             Some(PhotoKind::Png) => Ok(Self::Png),
             Some(PhotoKind::WebP) => Ok(Self::WebP),

@@ -3,15 +3,10 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use decap::media::{HEAD_BYTES, Limit, is_video, kind_of_head};
+use decap::media::{HEAD_BYTES, Limit, is_named_like_a_photo, is_video, kind_of_head};
 use decap::{Error, Input, InputFault, Result};
 
 use super::{SourceOptions, damaged};
-
-/// Endings of photos, so that damaged ones are told.
-const PHOTO_ENDINGS: &[&str] = &[
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff",
-];
 
 /// What stands for a member: `photos.tar/0001.jpg`. It never leads out of the archive.
 pub(crate) fn label(archive: &Path, member: &str) -> PathBuf {
@@ -80,13 +75,4 @@ fn unreadable(label: &Path, error: &io::Error) -> Error {
 fn is_others(label: &Path) -> bool {
     let name = label.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with("._") || label.iter().any(|part| part == "__MACOSX")
-}
-
-fn is_named_like_a_photo(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| {
-        PHOTO_ENDINGS
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(ending))
-    })
 }
