@@ -182,11 +182,7 @@ impl Judge {
     }
 
     /// In hundredths.
-    fn scores<'a>(
-        &self,
-        written: impl Iterator<Item = &'a str>,
-        wanted: &[&str],
-    ) -> Vec<f64> {
+    fn scores<'a>(&self, written: impl Iterator<Item = &'a str>, wanted: &[&str]) -> Vec<f64> {
         let mut vocabulary = self.vocabulary.clone();
         let mut ngrams = |text: &str| {
             let numbers = vocabulary.numbers(words(text).iter().map(String::as_str));
