@@ -283,7 +283,7 @@ fn tiffs_that_cannot_be_read_are_told_apart_from_damaged_ones() {
 
 /// A camera's raw file begins with a thumbnail that must not pass for the photo.
 #[test]
-fn camera_raw_files_are_named() {
+fn camera_raw_files_without_a_preview_are_named() {
     let thumbnail = || {
         let mut tiff = Tiff::grey(2, 1, 8);
         tiff.set(254, 4, 1);
@@ -294,17 +294,23 @@ fn camera_raw_files_are_named() {
         decoded(&plain.bytes(&[7, 200])).pixels(),
         [7, 7, 7, 200, 200, 200]
     );
-    plain.set(330, 4, 200);
-    assert_unsupported(&plain.bytes(&[7, 200]), "camera raw photos are not read");
+    plain.set(330, 7, 0);
+    assert_unsupported(
+        &plain.bytes(&[7, 200]),
+        "this camera raw photo holds no JPEG preview",
+    );
     let mut dng = Tiff::grey(2, 1, 8);
     dng.set(50706, 1, 1);
     assert_unsupported(
         &dng.bytes(&[7, 200]),
-        "camera raw (DNG) photos are not read",
+        "this camera raw (DNG) photo holds no JPEG preview",
     );
     let mut sensor = Tiff::grey(2, 1, 8);
     sensor.set(262, 3, 32803);
-    assert_unsupported(&sensor.bytes(&[7, 200]), "camera raw photos are not read");
+    assert_unsupported(
+        &sensor.bytes(&[7, 200]),
+        "this camera raw photo holds no JPEG preview",
+    );
 }
 
 fn assert_unsupported(bytes: &[u8], message: &str) {

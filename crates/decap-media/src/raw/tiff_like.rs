@@ -25,7 +25,8 @@ pub(super) fn previews(bytes: &[u8]) -> Previews<'_> {
     while let Some(&start) = starts.get(at) {
         at += 1;
         let Some(directory) = Directory::at(bytes, form, start) else {
-            previews.is_cut = true;
+            // Those of later ones are often wrong.
+            previews.is_cut |= at == 1;
             continue;
         };
         if at == 1 {
