@@ -11,11 +11,11 @@ use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{MODEL, Question, captions_of, check_model};
+use crate::answer::{Answered, MODEL, Question, check_model};
 use crate::api::texts::of_texts;
 use crate::error::ApiError;
 use crate::intake::{self, Arrived};
-use crate::photo::Photo;
+use crate::photo::Sent;
 use crate::state::State;
 
 /// The version of Ollama's API that is spoken; clients compare it with what they need.
@@ -27,8 +27,8 @@ const TAG: &str = ":latest";
 /// These paths, and what answers there.
 pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<State>>)> {
     vec![
-        ("/api/generate", post(generate)),
-        ("/api/chat", post(chat)),
+        (Shape::Generate.path(), post(generate)),
+        (Shape::Chat.path(), post(chat)),
         ("/api/embed", post(embed)),
         ("/api/tags", get(tags)),
         ("/api/ps", get(ps)),
@@ -82,7 +82,7 @@ struct Common {
 }
 
 impl Common {
-    fn question(&self, prompt: String) -> Question {
+    fn question(&self, prompt: String, last: String) -> Question {
         let schema = match &self.format {
             Some(Value::String(name)) if name == "json" => Some(Value::Null),
             Some(schema @ Value::Object(_)) => Some(schema.clone()),
@@ -93,6 +93,7 @@ impl Common {
         let most = options.and_then(|it| it.get("num_predict")?.as_u64());
         Question {
             prompt,
+            last,
             schema,
             max_tokens: most
                 .filter(|&most| most > 0)
@@ -110,6 +111,14 @@ enum Shape {
 }
 
 impl Shape {
+    /// Where it answers.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Generate => "/api/generate",
+            Self::Chat => "/api/chat",
+        }
+    }
+
     fn part(self, model: &str, text: &str) -> Value {
         let mut part = json!({ "model": model, "created_at": now() });
         match self {
@@ -126,12 +135,14 @@ async fn generate(
 ) -> Result<Response, ApiError> {
     let (asked, arrived): (Generate, _) = intake::json(&state, request).await?;
     let prompt = format!("{}\n{}", asked.system, asked.prompt);
+    let last = asked.prompt.clone();
     let photos = photos_of(asked.images.as_deref().unwrap_or_default())?;
     let is_load = photos.is_empty() && asked.prompt.is_empty();
     let asked = Asked {
         model: asked.model,
         common: asked.common,
         prompt,
+        last,
         photos,
         is_load,
     };
@@ -141,7 +152,9 @@ async fn generate(
 async fn chat(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
     let (asked, arrived): (Chat, _) = intake::json(&state, request).await?;
     let words = asked.messages.iter().filter_map(|it| it.content.as_deref());
-    let prompt = words.collect::<Vec<_>>().join("\n");
+    let prompt = words.collect::<Vec<_>>();
+    let last = prompt.last().copied().unwrap_or_default().to_owned();
+    let prompt = prompt.join("\n");
     let images = asked.messages.iter().filter_map(|it| it.images.as_deref());
     let photos = photos_of(images.rev().find(|it| !it.is_empty()).unwrap_or_default())?;
     let is_load = asked.messages.is_empty();
@@ -149,6 +162,7 @@ async fn chat(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Res
         model: asked.model,
         common: asked.common,
         prompt,
+        last,
         photos,
         is_load,
     };
@@ -160,7 +174,9 @@ struct Asked {
     model: String,
     common: Common,
     prompt: String,
-    photos: Vec<Photo>,
+    /// The words of the last message that has some.
+    last: String,
+    photos: Vec<Sent>,
     /// Nothing is asked: the client wants the model to be ready.
     is_load: bool,
 }
@@ -180,9 +196,12 @@ impl Asked {
             part["done_reason"] = json!("load");
             return Ok(Json(part).into_response());
         }
-        let question = self.common.question(self.prompt);
-        let pending = question.ask(state, &self.photos, arrived.deadline)?;
-        let text = question.answer(&captions_of(pending).await?);
+        let question = self.common.question(self.prompt, self.last);
+        let path = shape.path();
+        let text = match question.captions(state, self.photos, arrived, path).await? {
+            Answered::Here(captions) => question.answer(&captions),
+            Answered::PassedOn(answer) => return Ok(answer),
+        };
         let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         // Words, for want of the client's own tokenizer.
         let count = |text: &str| text.split_whitespace().count();
@@ -213,9 +232,9 @@ impl Asked {
     }
 }
 
-fn photos_of(images: &[String]) -> Result<Vec<Photo>, ApiError> {
+fn photos_of(images: &[String]) -> Result<Vec<Sent>, ApiError> {
     let read =
-        |(index, text): (usize, &String)| Photo::from_text(&format!("image {}", index + 1), text);
+        |(index, text): (usize, &String)| Sent::from_text(&format!("image {}", index + 1), text);
     images.iter().enumerate().map(read).collect()
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decap::media::Limits;
+pub use decap_sources::fetch::Reach;
 
 use crate::keys::ApiKeys;
 
@@ -24,10 +25,38 @@ pub struct LogRecord<'a> {
     pub ms: f64,
     /// Why it was refused.
     pub error: Option<String>,
+    /// Whether it was passed on to the fallback, or why not, where that was tried.
+    pub fallback: Option<String>,
 }
 
 /// What the service is given with each request that it has answered.
 pub type Log = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
+
+/// A server of OpenAI's or Ollama's API that answers what decap can't.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct FallbackOptions {
+    /// Its address: `http://127.0.0.1:11434`, `https://api.example/v1`.
+    pub url: String,
+    /// Its name of the model, put in place of the one that was asked for. Default: none, the request goes on unchanged.
+    pub model: Option<String>,
+    /// Its key. Default: none; a client's own key is never passed on.
+    pub key: Option<String>,
+    /// How long an answer may take, to its last byte. Default 60 s.
+    pub time: Duration,
+}
+
+impl FallbackOptions {
+    /// The server at `url`, with the defaults of all else.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            model: None,
+            key: None,
+            time: Duration::from_secs(60),
+        }
+    }
+}
 
 /// Address, limits, keys.
 #[derive(Clone)]
@@ -57,6 +86,12 @@ pub struct ServeOptions {
     pub taught_sentences: usize,
     /// Memories that are taught at most. Default 8.
     pub taught_memories: usize,
+    /// Which addresses photos are fetched from. Default: none, nothing is fetched.
+    pub fetch: Option<Reach>,
+    /// Who answers what decap can't. Default: nobody.
+    pub fallback: Option<FallbackOptions>,
+    /// Below this confidence a caption is unsure. Default: as the model says.
+    pub least_confidence: Option<f32>,
     /// What a photo may claim. Default: 32 MiB, 100 megapixels.
     pub limits: Limits,
     /// Who may ask. Default: everybody who reaches the address.
@@ -84,6 +119,9 @@ impl Default for ServeOptions {
             connections: 512,
             taught_sentences: 20_000,
             taught_memories: 8,
+            fetch: None,
+            fallback: None,
+            least_confidence: None,
             limits,
             keys: ApiKeys::default(),
             log: None,

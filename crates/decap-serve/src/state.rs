@@ -8,9 +8,11 @@ use axum::body::Bytes;
 use decap::encoder::Encoder;
 use decap::pipeline::ReadOptions;
 use decap::{CaptionOptions, Captioner, Error, Result};
+use decap_sources::fetch::Fetcher;
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::fallback::Fallback;
 use crate::memories::Memories;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
@@ -40,6 +42,12 @@ pub struct State {
     pub bodies: Arc<Semaphore>,
     /// When it started, in seconds since 1970.
     pub started: u64,
+    /// Fetches photos, where that is allowed.
+    pub fetcher: Option<Arc<Fetcher>>,
+    /// Answers what decap can't, where there is one.
+    pub fallback: Option<Fallback>,
+    /// Below this confidence a caption is unsure; nothing where the model does not know how sure it is.
+    pub least_confidence: Option<f32>,
     is_warm: AtomicBool,
     requests: AtomicU64,
 }
@@ -55,6 +63,7 @@ impl State {
         let model = captioner.description().name.clone();
         let defaults = captioner.options();
         let own_sentences = captioner.memory().len();
+        let least = captioner.calibration().map(|it| it.least);
         let mut read = ReadOptions::default();
         read.batch = options.batch_photos;
         read.limits = options.limits.clone();
@@ -74,6 +83,12 @@ impl State {
             metrics,
             bodies: Arc::new(Semaphore::new(options.all_bodies_bytes / BODY_UNIT)),
             started: since.map_or(0, |since| since.as_secs()),
+            fetcher: options.fetch.map(|reach| {
+                let most = options.limits.file_bytes;
+                Arc::new(Fetcher::new(reach, most))
+            }),
+            fallback: options.fallback.clone().map(Fallback::new),
+            least_confidence: options.least_confidence.or(least),
             is_warm: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             options,
@@ -122,16 +137,18 @@ impl State {
     /// [`ApiError::Busy`] where there is no room for all.
     pub fn submit(
         &self,
-        photos: &[Photo],
+        photos: Vec<Photo>,
         work: &Work,
         deadline: Instant,
     ) -> Result<Vec<Pending>, ApiError> {
-        let submit = |photo: &Photo| {
-            let (bytes, name) = (photo.bytes.clone(), photo.name.clone());
-            self.worker.submit(bytes, name, work.clone(), deadline)
+        let submit = |photo: Photo| match photo.bytes {
+            Ok(bytes) => self
+                .worker
+                .submit(bytes, photo.name, work.clone(), deadline),
+            Err(error) => Ok(Pending::failed(error, deadline)),
         };
         // Those that were submitted before a refusal are dropped with it, and never run.
-        photos.iter().map(submit).collect()
+        photos.into_iter().map(submit).collect()
     }
 
     /// A number for a request, unlike any other of this process.

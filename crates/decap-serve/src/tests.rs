@@ -1,6 +1,7 @@
 //! Every route through the router, with the bundled model and no socket.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -14,8 +15,11 @@ use tower::ServiceExt;
 
 use super::*;
 
+mod addresses;
 mod described;
+mod fallback;
 mod responses;
+mod server;
 mod slow;
 
 const CAT: &[u8] = include_bytes!("../../../examples/photos/cat.webp");

@@ -16,7 +16,6 @@ use super::record::{Captioned, Record};
 use super::wishes::Wishes;
 use crate::error::ApiError;
 use crate::intake::Upload;
-use crate::photo::Photo;
 use crate::state::State;
 use crate::worker::{Pending, Work};
 
@@ -90,12 +89,8 @@ pub async fn caption(
     let candidates = wishes.candidates.unwrap_or(0);
     let plan = wishes.plan(&state)?;
     let work = Work::Caption(Arc::new(plan));
-    let pending = state.submit(&upload.photos, &work, upload.deadline)?;
-    let names: Vec<String> = upload
-        .photos
-        .into_iter()
-        .map(|photo: Photo| photo.name)
-        .collect();
+    let names: Vec<String> = upload.photos.iter().map(|it| it.name.clone()).collect();
+    let pending = state.submit(upload.photos, &work, upload.deadline)?;
     let mut waiting: Vec<(String, Pending)> = names.into_iter().zip(pending).collect();
     if let (1, Form::Json | Form::Text) = (waiting.len(), &form)
         && let Some((name, pending)) = waiting.pop()

@@ -18,8 +18,8 @@ use crate::state::State;
 /// These paths, and what answers there.
 pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<State>>)> {
     vec![
-        ("/v1/chat/completions", post(chat::chat)),
-        ("/v1/responses", post(responses::responses)),
+        (chat::PATH, post(chat::chat)),
+        (responses::PATH, post(responses::responses)),
         ("/v1/embeddings", post(embeddings::embeddings)),
         ("/v1/models", get(models)),
         ("/v1/models/{id}", get(model)),

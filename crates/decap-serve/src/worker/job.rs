@@ -99,6 +99,13 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// A photo that never gets into the queue.
+    pub fn failed(error: ApiError, deadline: Instant) -> Self {
+        let (reply, answer) = oneshot::channel();
+        let _waits = reply.send(Err(error));
+        Self { answer, deadline }
+    }
+
     /// The photo's outcome.
     ///
     /// # Errors
