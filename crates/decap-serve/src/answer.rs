@@ -49,6 +49,8 @@ const THINGS_IN_ING: [&str; 14] = [
 /// What a client of another API asks for.
 #[derive(Debug, Default)]
 pub struct Question {
+    /// The model that it names, one that is here.
+    pub model: String,
     /// Its words.
     pub prompt: String,
     /// Those of the last message that has some.
@@ -144,7 +146,9 @@ impl Question {
         photos: Vec<Photo>,
         deadline: Instant,
     ) -> Result<Vec<Pending>, ApiError> {
-        let mut plan = Wishes::of(self.wishes.clone())?.plan(state)?;
+        let mut wishes = Wishes::of(self.wishes.clone())?;
+        wishes.model.get_or_insert_with(|| self.model.clone());
+        let mut plan = wishes.plan(state)?;
         if self.form() != Form::Sentence {
             plan.options.evidence = plan.options.evidence.max(KEYWORD_EVIDENCE);
         }
@@ -190,18 +194,14 @@ async fn captions_of(pending: Vec<Pending>) -> Result<Vec<Caption>, ApiError> {
     Ok(captions)
 }
 
-/// Refuses the name of a model that is not here.
+/// The name of a model without its tag. One that is not here is refused.
 ///
 /// # Errors
 /// [`ApiError::NotFound`].
-pub fn check_model(state: &State, name: &str) -> Result<(), ApiError> {
+pub fn check_model(state: &State, name: &str) -> Result<String, ApiError> {
     let plain = name.strip_suffix(":latest").unwrap_or(name);
-    match plain == MODEL || plain == state.model {
-        true => Ok(()),
-        false => Err(ApiError::NotFound(format!(
-            "expected the model `{MODEL}`, got `{name}`"
-        ))),
-    }
+    state.decoders.named(plain)?;
+    Ok(plain.to_owned())
 }
 
 /// Keywords of a caption, heaviest first: the content words of its evidence, by the weight of the sentences

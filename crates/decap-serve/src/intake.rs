@@ -242,7 +242,7 @@ async fn of_form(
 
 /// Fields that are lists, and those whose values are words even where they look like numbers.
 const LISTS: [&str; 3] = ["ban", "without", "texts"];
-const WORDS: [&str; 4] = ["memory", "method", "rerank", "repeated_words"];
+const WORDS: [&str; 5] = ["model", "memory", "method", "rerank", "repeated_words"];
 
 /// Puts a field of a form or a query among those of JSON.
 fn put(fields: &mut Map<String, Value>, name: &str, text: &str) {

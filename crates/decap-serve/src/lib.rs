@@ -11,6 +11,7 @@
 mod answer;
 mod api;
 mod connections;
+mod decoders;
 mod error;
 mod fallback;
 mod fetching;
@@ -19,6 +20,7 @@ mod intake;
 mod keys;
 mod memories;
 mod metrics;
+mod names;
 mod ollama;
 mod openai;
 mod openapi;
@@ -28,6 +30,7 @@ mod photo;
 mod prompt;
 mod router;
 mod state;
+mod training;
 mod worker;
 
 use std::net::SocketAddr;
@@ -38,7 +41,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 pub use keys::ApiKeys;
-pub use options::{FallbackOptions, Log, LogRecord, Reach, ServeOptions};
+pub use options::{FallbackOptions, Log, LogRecord, Reach, ServeOptions, TrainingOptions};
 
 use state::State;
 

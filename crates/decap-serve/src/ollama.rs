@@ -82,7 +82,7 @@ struct Common {
 }
 
 impl Common {
-    fn question(&self, prompt: String, last: String) -> Question {
+    fn question(&self, model: String, prompt: String, last: String) -> Question {
         let schema = match &self.format {
             Some(Value::String(name)) if name == "json" => Some(Value::Null),
             Some(schema @ Value::Object(_)) => Some(schema.clone()),
@@ -92,6 +92,7 @@ impl Common {
         let options = self.options.as_ref();
         let most = options.and_then(|it| it.get("num_predict")?.as_u64());
         Question {
+            model,
             prompt,
             last,
             schema,
@@ -189,14 +190,14 @@ impl Asked {
         shape: Shape,
     ) -> Result<Response, ApiError> {
         let started = Instant::now();
-        check_model(state, &self.model)?;
+        let model = check_model(state, &self.model)?;
         if self.is_load {
             let mut part = shape.part(&self.model, "");
             part["done"] = json!(true);
             part["done_reason"] = json!("load");
             return Ok(Json(part).into_response());
         }
-        let question = self.common.question(self.prompt, self.last);
+        let question = self.common.question(model, self.prompt, self.last);
         let path = shape.path();
         let text = match question.captions(state, self.photos, arrived, path).await? {
             Answered::Here(captions) => question.answer(&captions),
@@ -262,11 +263,11 @@ async fn embed(
 }
 
 async fn tags(Shared(state): Shared<Arc<State>>) -> Json<Value> {
-    Json(json!({ "models": [facts(&state)] }))
+    Json(json!({ "models": models(&state) }))
 }
 
 async fn ps(Shared(state): Shared<Arc<State>>) -> Json<Value> {
-    let mut facts = facts(&state);
+    let mut facts = facts(&state, MODEL);
     facts["expires_at"] = json!("9999-12-31T23:59:59Z");
     facts["size_vram"] = json!(0);
     Json(json!({ "models": [facts] }))
@@ -316,8 +317,15 @@ fn details() -> Value {
     })
 }
 
-fn facts(state: &State) -> Value {
-    let name = format!("{MODEL}{TAG}");
+/// The service's own model, and those that were trained here.
+fn models(state: &State) -> Vec<Value> {
+    let trained = state.decoders.names();
+    let names = std::iter::once(MODEL).chain(trained.iter().map(String::as_str));
+    names.map(|name| facts(state, name)).collect()
+}
+
+fn facts(state: &State, name: &str) -> Value {
+    let name = format!("{name}{TAG}");
     json!({
         "name": name,
         "model": name,

@@ -1,10 +1,12 @@
 //! What may be chosen about the service; every limit has a default.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use decap::media::Limits;
+use decap::weights::Folder;
 pub use decap_sources::fetch::Reach;
 
 use crate::keys::ApiKeys;
@@ -58,6 +60,30 @@ impl FallbackOptions {
     }
 }
 
+/// How decoders are trained while the service runs.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct TrainingOptions {
+    /// The model that they start from: the service's own.
+    pub folder: Folder,
+    /// How its encoder is found again.
+    pub reference: String,
+    /// Threads that a training may use. Default: a quarter of the cores, at least one.
+    pub threads: usize,
+}
+
+impl TrainingOptions {
+    /// From the model in `folder`, with the defaults of all else.
+    pub fn new(folder: Folder, reference: impl Into<String>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            folder,
+            reference: reference.into(),
+            threads: (cores / 4).max(1),
+        }
+    }
+}
+
 /// Address, limits, keys.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -92,6 +118,14 @@ pub struct ServeOptions {
     pub fallback: Option<FallbackOptions>,
     /// Below this confidence a caption is unsure. Default: as the model says.
     pub least_confidence: Option<f32>,
+    /// How decoders are trained. Default: none are.
+    pub training: Option<TrainingOptions>,
+    /// Models that were trained here at most. Default 8.
+    pub trained_models: usize,
+    /// Where models that were trained here are kept, and found again. Default: nowhere, they end with the service.
+    pub keep: Option<PathBuf>,
+    /// Is told what of that folder cannot be used. Default: nobody.
+    pub warn: Option<Arc<dyn Fn(&str) + Send + Sync>>,
     /// What a photo may claim. Default: 32 MiB, 100 megapixels.
     pub limits: Limits,
     /// Who may ask. Default: everybody who reaches the address.
@@ -122,6 +156,10 @@ impl Default for ServeOptions {
             fetch: None,
             fallback: None,
             least_confidence: None,
+            training: None,
+            trained_models: 8,
+            keep: None,
+            warn: None,
             limits,
             keys: ApiKeys::default(),
             log: None,

@@ -11,12 +11,14 @@ use decap::{CaptionOptions, Captioner, Error, Result};
 use decap_sources::fetch::Fetcher;
 use tokio::sync::Semaphore;
 
+use crate::decoders::Decoders;
 use crate::error::ApiError;
 use crate::fallback::Fallback;
 use crate::memories::Memories;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::photo::Photo;
+use crate::training::Trainings;
 use crate::worker::{CaptionPlan, MemoryKey, Model, Pending, Work, Worker, WorkerOptions};
 
 /// Bodies are counted in units of this many bytes.
@@ -36,6 +38,10 @@ pub struct State {
     pub defaults: CaptionOptions,
     /// What was taught.
     pub memories: Memories,
+    /// What was trained.
+    pub decoders: Arc<Decoders>,
+    /// What is being trained, where that is allowed.
+    pub trainings: Option<Arc<Trainings>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Room for bodies, in units of [`BODY_UNIT`].
@@ -64,6 +70,17 @@ impl State {
         let defaults = captioner.options();
         let own_sentences = captioner.memory().len();
         let least = captioner.calibration().map(|it| it.least);
+        let decoders = Decoders::new(&model, options.trained_models, options.keep.clone());
+        decoders.open_kept(&captioner, &|words| {
+            if let Some(warn) = &options.warn {
+                warn(words);
+            }
+        })?;
+        let decoders = Arc::new(decoders);
+        let trainings = options.training.clone().map(|training| {
+            let (captioner, decoders) = (captioner.clone(), Arc::clone(&decoders));
+            Arc::new(Trainings::new(training, captioner, decoders))
+        });
         let mut read = ReadOptions::default();
         read.batch = options.batch_photos;
         read.limits = options.limits.clone();
@@ -80,6 +97,8 @@ impl State {
             model,
             defaults,
             memories: Memories::new(own_sentences, options.taught_memories),
+            decoders,
+            trainings,
             metrics,
             bodies: Arc::new(Semaphore::new(options.all_bodies_bytes / BODY_UNIT)),
             started: since.map_or(0, |since| since.as_secs()),
@@ -126,6 +145,7 @@ impl State {
         CaptionPlan {
             options,
             ban: Vec::new(),
+            model: None,
             memory: None,
             memory_key: MemoryKey::default(),
         }
@@ -159,6 +179,12 @@ impl State {
     /// Finishes what was accepted.
     pub async fn finish(self: Arc<Self>) {
         // The thread is joined where waiting is allowed.
-        let _joined = tokio::task::spawn_blocking(move || self.worker.finish()).await;
+        let _joined = tokio::task::spawn_blocking(move || {
+            self.worker.finish();
+            if let Some(trainings) = &self.trainings {
+                trainings.finish();
+            }
+        })
+        .await;
     }
 }

@@ -88,6 +88,8 @@ pub async fn caption(
     let wishes = Wishes::of(upload.fields)?;
     let candidates = wishes.candidates.unwrap_or(0);
     let plan = wishes.plan(&state)?;
+    let by = plan.model.as_ref().map_or(&state.model, |it| &it.name);
+    let by = by.clone();
     let work = Work::Caption(Arc::new(plan));
     let names: Vec<String> = upload.photos.iter().map(|it| it.name.clone()).collect();
     let pending = state.submit(upload.photos, &work, upload.deadline)?;
@@ -96,23 +98,21 @@ pub async fn caption(
         && let Some((name, pending)) = waiting.pop()
     {
         let (caption, timings) = pending.caption().await?;
-        let record =
-            Captioned::new(&name, &caption, timings, &state.model).with(candidates, &caption);
+        let record = Captioned::new(&name, &caption, timings, &by).with(candidates, &caption);
         return Ok(match form {
             Form::Text => Record::Captioned(record).line().into_response(),
             _ => Json(CaptionAnswer::One(record)).into_response(),
         });
     }
-    let model = Arc::clone(&state);
     let room = upload.room;
     let records = stream::iter(waiting).then(move |(name, pending)| {
-        let state = Arc::clone(&model);
+        let by = by.clone();
         // The room of the body is given back with the last caption.
         let _held = &room;
         async move {
             match pending.caption().await {
                 Ok((caption, timings)) => {
-                    let record = Captioned::new(&name, &caption, timings, &state.model);
+                    let record = Captioned::new(&name, &caption, timings, &by);
                     Record::Captioned(record.with(candidates, &caption))
                 }
                 Err(error) => Record::failed(&name, &error),

@@ -58,9 +58,10 @@ pub async fn chat(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (chat, arrived): (Chat, _) = intake::json(&state, request).await?;
-    check_model(&state, &chat.model)?;
+    let model = check_model(&state, &chat.model)?;
     let (prompt, photos) = prompt_and_photos(&chat.messages)?;
     let question = Question {
+        model,
         last: prompt.last().cloned().unwrap_or_default(),
         prompt: prompt.join("\n"),
         schema: chat.response_format.as_ref().and_then(schema_of),

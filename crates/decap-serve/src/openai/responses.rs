@@ -48,7 +48,7 @@ pub async fn responses(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (asked, arrived): (Responses, _) = intake::json(&state, request).await?;
-    check_model(&state, &asked.model)?;
+    let model = check_model(&state, &asked.model)?;
     if asked.previous_response_id.is_some() || asked.background == Some(true) {
         let message = "expected a request without `previous_response_id` and `background`: this service keeps \
                        no answers; send the image again";
@@ -56,6 +56,7 @@ pub async fn responses(
     }
     let (prompt, photos) = prompt_and_photos(&asked.input)?;
     let question = Question {
+        model,
         last: prompt.last().cloned().unwrap_or_default(),
         prompt: format!(
             "{}\n{}",

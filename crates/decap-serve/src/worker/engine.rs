@@ -17,13 +17,13 @@ pub trait Engine: Send + 'static {
     fn run(&mut self, jobs: &[Job]) -> Result<Vec<Outcome>>;
 }
 
-/// The captioner, and the memory that it has now.
+/// The service's own captioner, and the one that it is now.
 pub struct Model {
     /// As it came: with the model's own memory, and all that is known of it.
     own: Captioner,
-    /// Shares all but the memory with it.
+    /// As the last plan wanted it.
     captioner: Captioner,
-    /// Which memory that one has.
+    /// Which model that one is, and which memory it has.
     memory_key: MemoryKey,
     read: ReadOptions,
 }
@@ -39,20 +39,22 @@ impl Model {
         }
     }
 
-    /// Gives the captioner the memory of `plan`, unless it has it already.
+    /// Takes the model and the memory of `plan`, unless it has them already.
     fn remember(&mut self, plan: &CaptionPlan) -> Result<()> {
         if self.memory_key == plan.memory_key {
             return Ok(());
         }
-        let without = plan.memory_key.without.as_slice();
-        match (plan.memory.as_deref(), without) {
-            (None, []) => self.captioner = self.own.clone(),
-            (Some(memory), []) => self.captioner.set_memory(memory.clone())?,
+        let own = plan.model.as_ref().map_or(&self.own, |it| &it.captioner);
+        let mut captioner = own.clone();
+        match (plan.memory.as_deref(), plan.memory_key.without.as_slice()) {
+            (None, []) => {}
+            (Some(memory), []) => captioner.set_memory(memory.clone())?,
             (memory, without) => {
-                let memory = memory.unwrap_or(self.own.memory());
-                self.captioner.set_memory(lacking(memory, without)?)?;
+                let memory = memory.unwrap_or(own.memory());
+                captioner.set_memory(lacking(memory, without)?)?;
             }
         }
+        self.captioner = captioner;
         self.memory_key.clone_from(&plan.memory_key);
         Ok(())
     }

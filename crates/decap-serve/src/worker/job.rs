@@ -9,15 +9,18 @@ use decap::{Caption, CaptionOptions, Embedding, Error, Timings};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
+use crate::decoders::Trained;
 use crate::error::ApiError;
 
 /// How a photo is captioned; photos of one plan share batches.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CaptionPlan {
     /// From embedding to caption.
     pub options: CaptionOptions,
     /// Words and phrases that are never written.
     pub ban: Vec<String>,
+    /// The model, where it is not the service's own.
+    pub model: Option<Arc<Trained>>,
     /// The memory, where it is not the model's own.
     pub memory: Option<Arc<Memory>>,
     /// Which memory that is, and what is left out of it.
@@ -27,6 +30,8 @@ pub struct CaptionPlan {
 /// Tells apart what captions are written from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryKey {
+    /// A number for each model that was trained; 0 for the service's own.
+    pub model: u64,
     /// A number for each memory that was taught; 0 for the model's own.
     pub number: u64,
     /// Sentences that are left out, sorted.
@@ -42,7 +47,7 @@ impl PartialEq for CaptionPlan {
 }
 
 /// What is to be done with a photo.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Work {
     /// Write its caption.
     Caption(Arc<CaptionPlan>),
@@ -70,7 +75,6 @@ impl Outcome {
 }
 
 /// A photo in the queue.
-#[derive(Debug)]
 pub struct Job {
     /// What its file holds.
     pub photo: Bytes,
