@@ -149,13 +149,13 @@ impl Upload {
                 (photos, fields) = of_form(whole, fields).await?;
             }
             "application/octet-stream" => photos.push(whole(&arrived.bytes)),
-            image if image.starts_with("image/") => {
+            kind if kind.starts_with("image/") || kind.starts_with("video/") => {
                 photos.push(whole(&arrived.bytes));
             }
             other => {
                 return Err(ApiError::UnknownKind(format!(
-                    "expected multipart/form-data, application/json, application/octet-stream or \
-                     image/*, got `{other}`"
+                    "expected multipart/form-data, application/json, application/octet-stream, \
+                     image/* or video/*, got `{other}`"
                 )));
             }
         }

@@ -31,6 +31,7 @@ mod prompt;
 mod router;
 mod state;
 mod training;
+mod video;
 mod worker;
 
 use std::net::SocketAddr;
@@ -103,5 +104,8 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     })
 }
 
+#[cfg(test)]
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
 #[cfg(test)]
 mod tests;

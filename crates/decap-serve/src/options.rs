@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use decap::media::Limits;
+use decap::media::{Limits, VideoOptions};
 use decap::weights::Folder;
 pub use decap_sources::fetch::Reach;
 
@@ -126,6 +126,8 @@ pub struct ServeOptions {
     pub keep: Option<PathBuf>,
     /// Is told what of that folder cannot be used. Default: nobody.
     pub warn: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    /// How videos are looked at: their time and limits, and which programs decode them. Default: 24 frames.
+    pub video: VideoOptions,
     /// What a photo may claim. Default: 32 MiB, 100 megapixels.
     pub limits: Limits,
     /// Who may ask. Default: everybody who reaches the address.
@@ -140,6 +142,8 @@ impl Default for ServeOptions {
         limits.file_bytes = 32 << 20;
         limits.pixels = 100_000_000;
         limits.decoder_bytes = 1 << 30;
+        let mut video = VideoOptions::default();
+        video.frames = 24;
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             host_names: Vec::new(),
@@ -160,6 +164,7 @@ impl Default for ServeOptions {
             trained_models: 8,
             keep: None,
             warn: None,
+            video,
             limits,
             keys: ApiKeys::default(),
             log: None,

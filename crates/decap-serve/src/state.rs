@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::photo::Photo;
 use crate::training::Trainings;
-use crate::worker::{CaptionPlan, MemoryKey, Model, Pending, Work, Worker, WorkerOptions};
+use crate::worker::{CaptionPlan, MemoryKey, Model, Pending, Picture, Work, Worker, WorkerOptions};
 
 /// Bodies are counted in units of this many bytes.
 pub const BODY_UNIT: usize = 1024;
@@ -48,6 +48,8 @@ pub struct State {
     pub bodies: Arc<Semaphore>,
     /// When it started, in seconds since 1970.
     pub started: u64,
+    /// One video is decoded at a time: ffmpeg uses all cores.
+    pub decoding: Semaphore,
     /// Fetches photos, where that is allowed.
     pub fetcher: Option<Arc<Fetcher>>,
     /// Answers what decap can't, where there is one.
@@ -102,6 +104,7 @@ impl State {
             metrics,
             bodies: Arc::new(Semaphore::new(options.all_bodies_bytes / BODY_UNIT)),
             started: since.map_or(0, |since| since.as_secs()),
+            decoding: Semaphore::new(1),
             fetcher: options.fetch.map(|reach| {
                 let most = options.limits.file_bytes;
                 Arc::new(Fetcher::new(reach, most))
@@ -122,7 +125,9 @@ impl State {
         let work = Work::Caption(Arc::new(self.plan_of(self.defaults.clone())));
         let photo = Bytes::from_static(include_bytes!("page/warm-up.png"));
         let deadline = Instant::now() + Duration::from_secs(600);
-        let pending = self.worker.submit(photo, "warm-up".into(), work, deadline);
+        let pending = self
+            .worker
+            .submit(Picture::File(photo), "warm-up".into(), work, deadline);
         let caption = match pending {
             Ok(pending) => pending.caption().await,
             Err(error) => Err(error),
@@ -162,9 +167,11 @@ impl State {
         deadline: Instant,
     ) -> Result<Vec<Pending>, ApiError> {
         let submit = |photo: Photo| match photo.bytes {
-            Ok(bytes) => self
-                .worker
-                .submit(bytes, photo.name, work.clone(), deadline),
+            Ok(bytes) => {
+                let picture = Picture::File(bytes);
+                self.worker
+                    .submit(picture, photo.name, work.clone(), deadline)
+            }
             Err(error) => Ok(Pending::failed(error, deadline)),
         };
         // Those that were submitted before a refusal are dropped with it, and never run.

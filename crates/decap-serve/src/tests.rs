@@ -22,6 +22,7 @@ mod responses;
 mod server;
 mod slow;
 mod train;
+mod video;
 
 const CAT: &[u8] = include_bytes!("../../../examples/photos/cat.webp");
 static CAT_TEXT: LazyLock<String> = LazyLock::new(|| STANDARD.encode(CAT));

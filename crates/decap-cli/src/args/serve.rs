@@ -86,7 +86,9 @@ pub struct TrainingArgs {
 
 /// The address of a server.
 fn server(text: &str) -> Result<String, String> {
-    let rest = ["http://", "https://"].iter().find_map(|it| text.strip_prefix(it));
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|it| text.strip_prefix(it));
     match rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace)) {
         true => Ok(text.to_owned()),
         false => Err(format!(

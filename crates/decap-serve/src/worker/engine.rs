@@ -4,9 +4,9 @@ use std::sync::atomic::AtomicBool;
 
 use decap::memory::{Captions, Memory};
 use decap::pipeline::{ReadOptions, embed_each};
-use decap::{CaptionOptions, Captioner, Error, Input, Result};
+use decap::{CaptionOptions, Captioner, Embedding, Embeddings, Error, Input, Result};
 
-use super::job::{CaptionPlan, Job, MemoryKey, Outcome, Work};
+use super::job::{CaptionPlan, Job, MemoryKey, Outcome, Picture, Work};
 
 /// Runs photos of one kind of work.
 pub trait Engine: Send + 'static {
@@ -77,15 +77,26 @@ impl Engine for Model {
             return Ok(Vec::new());
         };
         let stop = AtomicBool::new(false);
-        let inputs = jobs
-            .iter()
-            .map(|job| Input::from(job.photo.as_ref()).named(job.name.as_str()));
+        let input = |job: &Job| {
+            let input = match &job.picture {
+                Picture::File(bytes) => Input::from(bytes.as_ref()),
+                Picture::Frame(image) => Input::from(image.clone()),
+                // It is not read again.
+                Picture::Seen(_) => Input::from(Vec::new()),
+            };
+            input.named(job.name.as_str())
+        };
+        let seen: Vec<&Embedding> = jobs.iter().filter_map(seen).collect();
+        let inputs = jobs.iter().map(input);
         let mut outcomes = Vec::with_capacity(jobs.len());
         match &first.work {
             Work::Caption(plan) => {
                 self.remember(plan)?;
                 let options = self.options(plan)?;
                 let captioner = &self.captioner;
+                if seen.len() == jobs.len() {
+                    return caption_seen(captioner, &seen, &options);
+                }
                 captioner.caption_each(inputs, &self.read, &options, &stop, |one| {
                     outcomes.push(Outcome::Caption(one.result, one.timings));
                     Ok::<_, Error>(())
@@ -102,6 +113,29 @@ impl Engine for Model {
         }
         Ok(outcomes)
     }
+}
+
+/// The embedding of what was seen already.
+fn seen(job: &Job) -> Option<&Embedding> {
+    match &job.picture {
+        Picture::Seen(embedding) => Some(embedding),
+        _ => None,
+    }
+}
+
+/// Captions of what was seen already.
+fn caption_seen(
+    captioner: &Captioner,
+    seen: &[&Embedding],
+    options: &CaptionOptions,
+) -> Result<Vec<Outcome>> {
+    let mut embeddings = Embeddings::empty(captioner.encoder().width());
+    for embedding in seen {
+        embeddings.push(embedding)?;
+    }
+    let (captions, timings) = captioner.caption_embeddings(&embeddings, options)?;
+    let outcome = |caption| Outcome::Caption(Ok(caption), timings);
+    Ok(captions.into_iter().map(outcome).collect())
 }
 
 /// `memory` but for these sentences.

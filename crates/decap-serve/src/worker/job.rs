@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
+use decap::media::RgbImage;
 use decap::memory::Memory;
 use decap::{Caption, CaptionOptions, Embedding, Error, Timings};
 use tokio::sync::oneshot;
@@ -55,6 +56,23 @@ pub enum Work {
     Embed,
 }
 
+/// What is worked on.
+pub enum Picture {
+    /// What the file of a photo holds.
+    File(Bytes),
+    /// A frame of a video.
+    Frame(RgbImage),
+    /// The embedding of what was seen already.
+    Seen(Embedding),
+}
+
+impl Picture {
+    /// Whether it can share a batch with `other`.
+    pub fn is_like(&self, other: &Self) -> bool {
+        matches!(self, Self::Seen(_)) == matches!(other, Self::Seen(_))
+    }
+}
+
 /// What became of a photo.
 #[derive(Debug)]
 pub enum Outcome {
@@ -76,8 +94,8 @@ impl Outcome {
 
 /// A photo in the queue.
 pub struct Job {
-    /// What its file holds.
-    pub photo: Bytes,
+    /// What is worked on.
+    pub picture: Picture,
     /// Stands for it in messages.
     pub name: String,
     /// What to do.
