@@ -42,7 +42,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 pub use keys::ApiKeys;
-pub use options::{FallbackOptions, Log, LogRecord, Reach, ServeOptions, TrainingOptions};
+pub use options::{FallbackOptions, Log, LogRecord, Reach, ServeOptions, TrainingOptions, Warn};
 
 use state::State;
 

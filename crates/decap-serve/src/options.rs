@@ -34,6 +34,9 @@ pub struct LogRecord<'a> {
 /// What the service is given with each request that it has answered.
 pub type Log = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
 
+/// What the service is given with what a person should know at its start.
+pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// A server of OpenAI's or Ollama's API that answers what decap can't.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -125,7 +128,7 @@ pub struct ServeOptions {
     /// Where models that were trained here are kept, and found again. Default: nowhere, they end with the service.
     pub keep: Option<PathBuf>,
     /// Is told what of that folder cannot be used. Default: nobody.
-    pub warn: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub warn: Option<Warn>,
     /// How videos are looked at: their time and limits, and which programs decode them. Default: 24 frames.
     pub video: VideoOptions,
     /// What a photo may claim. Default: 32 MiB, 100 megapixels.

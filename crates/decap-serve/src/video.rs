@@ -54,8 +54,10 @@ pub async fn describe(
     let called = name.to_owned();
     let frames = spawn_blocking(move || frames_of(&called, &bytes, &options)).await;
     let frames = frames.map_err(|_| ApiError::Broken)??;
-    let mut timings = Timings::default();
-    timings.decode_ms = started.elapsed().as_secs_f64() * 1e3;
+    let mut timings = Timings {
+        decode_ms: started.elapsed().as_secs_f64() * 1e3,
+        ..Timings::default()
+    };
     let began = Instant::now();
     let submit = |picture: Picture, work: Work| {
         state

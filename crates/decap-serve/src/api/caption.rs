@@ -55,7 +55,7 @@ pub struct Captions {
 #[serde(untagged)]
 pub enum CaptionAnswer {
     /// Of a single photo.
-    One(Captioned),
+    One(Box<Captioned>),
     /// Of several.
     Several(Captions),
 }
@@ -108,7 +108,7 @@ pub async fn caption(
         let record = asked.record(&name, one).await?;
         return Ok(match form {
             Form::Text => Record::Captioned(record).line().into_response(),
-            _ => Json(CaptionAnswer::One(record)).into_response(),
+            _ => Json(CaptionAnswer::One(Box::new(record))).into_response(),
         });
     }
     let records = stream::iter(waiting).then(move |(name, one)| {

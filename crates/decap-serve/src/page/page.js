@@ -333,6 +333,7 @@ $("forget").addEventListener("click", async () => {
   try {
     await ask(`/v1/memories/${encodeURIComponent($("memory").value)}`, { method: "DELETE" });
     await memories("model");
+    $("lesson-said").textContent = LESSON_SAID;
     state.without = [];
     redo();
   } catch (error) {
@@ -364,7 +365,7 @@ $("model-forget").addEventListener("click", async () => {
   try {
     await ask(`/v1/models/${encodeURIComponent($("model").value)}`, { method: "DELETE" });
     await models("decap");
-    $("model-said").textContent = "";
+    $("training").hidden = true;
     state.without = [];
     drawMemory();
     redo();
@@ -373,6 +374,8 @@ $("model-forget").addEventListener("click", async () => {
   }
 });
 
+const TRAIN_SAID = $("train-said").textContent;
+const LESSON_SAID = $("lesson-said").textContent;
 const ENDED = ["done", "stopped", "failed"];
 const left = (seconds) => (seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`);
 let watching = null;
@@ -423,6 +426,7 @@ function drawTraining(run) {
   const now = steps ? Math.floor((4 * step) / steps) : 0;
   if (now !== quarter || ENDED.includes(run.state)) $("live").textContent = `Training ${run.name}: ${words}`;
   quarter = now;
+  if (ENDED.includes(run.state)) $("train-said").textContent = TRAIN_SAID;
   $("curve").hidden = losses.length < 2;
   if (losses.length > 1) drawCurve(losses, run.held_out, steps);
   if (last) {
@@ -433,7 +437,9 @@ function drawTraining(run) {
 
 function drawCurve(losses, heldOut, steps) {
   const all = [...losses, ...heldOut].map((it) => it.loss);
-  const [least, most] = [Math.min(...all), Math.max(...all)];
+  // A curve that is flat looks flat.
+  const most = Math.max(...all);
+  const least = Math.min(most - 0.5, ...all);
   const x = ({ step }) => (34 + (256 * step) / steps).toFixed(1);
   const y = (loss) => (104 - (92 * (loss - least)) / (most - least || 1)).toFixed(1);
   const made = [];

@@ -12,6 +12,8 @@ use super::Lesson;
 
 /// Points of a curve at most; with more, every second one is left out.
 const MOST_POINTS: usize = 200;
+/// The last step's share in the running mean of the loss: a short training is over before the usual mean moves.
+const NEW_SHARE: f64 = 0.3;
 
 /// A training that runs, or has ended.
 pub struct Run {
@@ -32,6 +34,8 @@ struct Seen {
     step: u64,
     steps: u64,
     seconds_left: Option<f64>,
+    /// The running mean of the loss.
+    loss: Option<f64>,
     losses: Vec<LossPoint>,
     /// Steps from one point of the curve to the next.
     spacing: u64,
@@ -199,14 +203,14 @@ impl Progress for &Run {
     }
 
     fn stepped(&mut self, report: &StepReport) {
-        let point = LossPoint {
-            step: report.step,
-            loss: report.smoothed_loss,
-        };
         self.with(|seen| {
+            let before = seen.loss.unwrap_or(report.loss);
+            let loss = before + NEW_SHARE * (report.loss - before);
+            seen.loss = Some(loss);
+            let step = report.step;
             (seen.step, seen.steps) = (report.step, report.steps);
             seen.seconds_left = Some(report.remaining.as_secs_f64().round());
-            seen.add(point);
+            seen.add(LossPoint { step, loss });
         });
     }
 
