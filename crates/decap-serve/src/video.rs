@@ -49,6 +49,9 @@ pub async fn describe(
     let _turn = turn.map_err(|_| ApiError::Stopping)?;
     let started = Instant::now();
     let mut options = state.options.video.clone();
+    // ffmpeg leaves out what no tower would see.
+    let least_side = state.encoder.least_side().unwrap_or(0);
+    options.shortest_side = options.shortest_side.max(least_side);
     let left = deadline.saturating_duration_since(started);
     options.timeout = options.timeout.min(left);
     let called = name.to_owned();
