@@ -61,6 +61,19 @@ if ! have exiftool; then
     have exiftool || echo "check.sh: exiftool is missing, so its tests will be skipped. Install it to run them."
 fi
 
+# The service's page is walked through in Chromium, by node. Without them that check is skipped.
+lacks_browser() { ! have node || ! have npm || ! have chromium; }
+if lacks_browser; then
+    if have apt-get && [ "$(id -u)" = 0 ] && [ "${DECAP_CHECK_INSTALL-yes}" = yes ]; then
+        echo "check.sh: node or Chromium is missing. Installing the system packages now, as root, with apt-get."
+        echo "check.sh: Set DECAP_CHECK_INSTALL=no to skip this, and the check of the page with it."
+        lacking=(); for it in node:nodejs npm:npm chromium:chromium; do have "${it%:*}" || lacking+=("${it#*:}"); done
+        { apt-get update -qq && timeout 90 apt-get install -y -qq --no-install-recommends "${lacking[@]}"; } >/dev/null 2>&1 ||
+            echo "check.sh: apt-get could not install ${lacking[*]} within 90 seconds"
+    fi
+    lacks_browser && echo "check.sh: node or Chromium is missing, so the check of the page will be skipped. Install them to run it."
+fi
+
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 failed_steps=0
@@ -89,6 +102,27 @@ test_python() {
     [ "${PIPESTATUS[0]}" -le 1 ]
 }
 
+# The page in Chromium, against the service as `cargo test` has built it. A port that the system chooses.
+test_page() {
+    if lacks_browser || ! npm install --silent --no-fund --no-audit --prefix "$scratch/node" playwright-core@1 axe-core@4 >/dev/null 2>&1; then
+        echo "tools/serve/page.mjs: needs node, Chromium, and playwright-core and axe-core from npm" >>"$scratch/skipped"
+        echo "skipped: needs node, Chromium, and playwright-core and axe-core from npm"
+        return 0
+    fi
+    cargo build --quiet --locked -p decap-cli --all-features || return 1
+    "${CARGO_TARGET_DIR:-target}/debug/decap" serve --listen 127.0.0.1:0 2>"$scratch/serve" &
+    local service=$! address= result
+    for _ in $(seq 100); do
+        address=$(sed -n 's/^decap serves on //p' "$scratch/serve")
+        [ -n "$address" ] && break
+        sleep 0.2
+    done
+    timeout 600 node tools/serve/page.mjs "$address" "$scratch/pictures" "$scratch/node" "$(command -v chromium)"
+    result=$?
+    kill "$service" && wait "$service"
+    return "$result"
+}
+
 # Runs a check, and goes on after a failure so that one run shows them all.
 step() {
     printf '\n== %s\n' "$*"
@@ -110,6 +144,8 @@ printf '\n== cargo test\n'
 DECAP_SKIPPED="$scratch/skipped" CARGO_TERM_COLOR=never \
     cargo test --workspace --all-features --locked --no-fail-fast 2>&1 | tee "$scratch/log"
 test_status=$?
+
+[ "$tests_only" = yes ] || step test_page
 
 # In a shell of its own: it changes the PATH.
 printf '\n== pytest\n'
@@ -140,7 +176,7 @@ python_passed=$(counted passed) python_skipped=$(counted skipped)
 # cargo counts a test that skipped itself as passed.
 sort -u "$scratch/skipped" >"$scratch/skipped-lines"
 skipped=$(sed 's/: .*//' "$scratch/skipped-lines" | sort -u | grep -c .)
-of_cargo=$(sed 's/: .*//' "$scratch/skipped-lines" | sort -u | grep -v '^bindings/python$' | grep -c .)
+of_cargo=$(sed 's/: .*//' "$scratch/skipped-lines" | sort -u | grep -vE '^(bindings/python|tools/serve/page.mjs)$' | grep -c .)
 passed=$((passed - of_cargo + python_passed))
 skipped=$((skipped + ignored + python_skipped))
 

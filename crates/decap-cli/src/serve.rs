@@ -5,18 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decap::Error;
-use decap_serve::{ApiKeys, LogRecord, ServeOptions};
+use decap_serve::{ApiKeys, FallbackOptions, LogRecord, Reach, ServeOptions, TrainingOptions};
 use serde_json::json;
 
 use crate::args::{LogArg, ServeArgs};
 use crate::cache::cache_folder;
-use crate::encoder::{memory_for, open_captioner};
+use crate::caption::least_confidence;
+use crate::encoder::{find_folder, memory_for, open_captioner};
 use crate::failure::{Failure, Outcome};
 use crate::print;
 use crate::stop::Stop;
+use crate::train::encoder_reference;
 
 /// Keys, separated by white space.
 const KEYS_VARIABLE: &str = "DECAP_API_KEYS";
+
+/// The fallback's key.
+const FALLBACK_KEY_VARIABLE: &str = "DECAP_FALLBACK_KEY";
 
 /// Largest file of keys.
 const MOST_KEY_BYTES: u64 = 1 << 20;
@@ -28,12 +33,13 @@ const BODIES_TOGETHER: usize = 8;
 pub fn run(args: &ServeArgs) -> Result<Outcome, Failure> {
     // The service finishes what it has accepted; a second Ctrl-C ends it at once.
     let stop = Stop::on_ctrl_c();
-    let options = options(args)?;
+    let mut options = options(args)?;
     let mut captioner = open_captioner(&args.model, args.precision.precision)?;
     if let Some(memory) = &args.memory {
         let memory = memory_for(captioner.encoder(), memory, &cache_folder(None)?, &stop)?;
         captioner.set_memory(memory)?;
     }
+    options.least_confidence = least_confidence(args.fallback.min_confidence, &captioner)?;
     let has_keys = !options.keys.is_empty();
     decap_serve::serve(captioner.ready_for_many(), options, |address| {
         print::tell(format!("decap serves on http://{address}"));
@@ -76,6 +82,20 @@ fn options(args: &ServeArgs) -> Result<ServeOptions, Failure> {
     options.all_bodies_bytes = options.body_bytes.saturating_mul(BODIES_TOGETHER);
     options.limits.file_bytes = args.limits.max_request_bytes;
     options.limits.pixels = args.limits.max_pixels;
+    options.fetch = args.allow_urls.then_some(match args.allow_private_urls {
+        true => Reach::Everywhere,
+        false => Reach::Public,
+    });
+    options.fallback = fallback(args);
+    // Behind a proxy, others reach it all the same.
+    let is_ours_alone = args.listen.ip().is_loopback() && args.host_name.is_empty();
+    if is_ours_alone || args.training.allow_training {
+        let reference = encoder_reference(&args.model);
+        let folder = find_folder(&args.model)?;
+        options.training = Some(TrainingOptions::new(folder, reference));
+    }
+    options.keep.clone_from(&args.training.keep);
+    options.warn = Some(Arc::new(|words| print::warn(format!("decap: {words}"))));
     options.keys = keys(args.api_key_file.as_deref())?;
     options.log = match args.log {
         LogArg::None => None,
@@ -83,6 +103,17 @@ fn options(args: &ServeArgs) -> Result<ServeOptions, Failure> {
         LogArg::Json => Some(Arc::new(|record| print::tell(json_line(record)))),
     };
     Ok(options)
+}
+
+/// The server that answers what decap can't.
+fn fallback(args: &ServeArgs) -> Option<FallbackOptions> {
+    let args = &args.fallback;
+    let mut options = FallbackOptions::new(args.fallback_url.as_ref()?);
+    options.model.clone_from(&args.fallback_model);
+    options.time = Duration::from_secs(args.fallback_seconds as u64);
+    let key = std::env::var(FALLBACK_KEY_VARIABLE).ok();
+    options.key = key.filter(|key| !key.trim().is_empty());
+    Some(options)
 }
 
 /// The keys of the file and of the environment.
@@ -123,7 +154,11 @@ fn text_line(record: &LogRecord<'_>) -> String {
         .error
         .as_ref()
         .map_or_else(String::new, |error| format!(": {error}"));
-    format!("{request_id} {method} {path} {status} in {ms:.1} ms{error}")
+    let fallback = record
+        .fallback
+        .as_ref()
+        .map_or_else(String::new, |told| format!("; {told}"));
+    format!("{request_id} {method} {path} {status} in {ms:.1} ms{error}{fallback}")
 }
 
 fn json_line(record: &LogRecord<'_>) -> String {
@@ -134,6 +169,7 @@ fn json_line(record: &LogRecord<'_>) -> String {
         "status": record.status,
         "ms": record.ms,
         "error": record.error,
+        "fallback": record.fallback,
     })
     .to_string()
 }

@@ -156,3 +156,58 @@ fn a_taken_address_is_told_with_a_remedy() {
     );
     assert_eq!(service.end().0, Some(0));
 }
+
+#[test]
+fn options_that_make_no_sense_are_wrong_usage() {
+    for options in [
+        &["--fallback-url", "127.0.0.1:11434"][..],
+        &["--fallback-url", "ftp://example.org"],
+        &["--fallback-model", "llava"],
+        &["--min-confidence", "0.5"],
+        &["--allow-private-urls"],
+        &[
+            "--fallback-url",
+            "http://127.0.0.1:1",
+            "--fallback-seconds",
+            "0",
+        ],
+    ] {
+        let run = Command::new(env!("CARGO_BIN_EXE_decap"))
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(options)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(2), "{options:?}: {said}");
+    }
+}
+
+/// A small request, and the body of its answer.
+fn ask(service: &Service, method: &str, path: &str, body: &str) -> String {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    answer(service.send(request.as_bytes()))
+}
+
+#[test]
+fn it_trains_for_this_machine_alone_unless_others_may() {
+    let alone = start(&[]);
+    assert!(ask(&alone, "GET", "/v1/train", "").contains("\"allowed\":true"));
+    assert_eq!(alone.end().0, Some(0));
+    let named = start(&["--host-name", "photos.example"]);
+    assert!(ask(&named, "GET", "/v1/train", "").contains("\"allowed\":false"));
+    assert_eq!(named.end().0, Some(0));
+    let allowed = start(&["--host-name", "photos.example", "--allow-training"]);
+    // One that runs is stopped by the end of the service.
+    let lines: String = (0..40)
+        .map(|line| format!("cat {line} on a mat\\n"))
+        .collect();
+    let lesson = format!("{{\"name\":\"cats\",\"text\":\"{lines}\",\"steps\":5000}}");
+    let begun = ask(&allowed, "POST", "/v1/train", &lesson);
+    assert!(begun.starts_with("HTTP/1.1 202"), "{begun}");
+    let (code, told) = allowed.end();
+    assert_eq!(code, Some(0), "{told}");
+}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::response::Response;
 use caption_words::{content_lemma, words};
 use decap::Caption;
 use serde_json::{Map, Value, json};
@@ -11,8 +12,11 @@ use serde_json::{Map, Value, json};
 use crate::api::rounded;
 use crate::api::wishes::Wishes;
 use crate::error::ApiError;
-use crate::intake::check_count;
-use crate::photo::Photo;
+use crate::fallback::Reason;
+use crate::fetching::{Room, fetch_all};
+use crate::intake::{Arrived, check_count};
+use crate::photo::{Photo, Sent};
+use crate::prompt::asks_for_a_caption;
 use crate::state::State;
 use crate::worker::{Pending, Work};
 
@@ -45,14 +49,26 @@ const THINGS_IN_ING: [&str; 14] = [
 /// What a client of another API asks for.
 #[derive(Debug, Default)]
 pub struct Question {
+    /// The model that it names, one that is here.
+    pub model: String,
     /// Its words.
     pub prompt: String,
+    /// Those of the last message that has some.
+    pub last: String,
     /// Whether it asks for JSON by its format, and with which schema.
     pub schema: Option<Value>,
     /// Tokens at most.
     pub max_tokens: Option<usize>,
     /// decap's own options beside the API's.
     pub wishes: Map<String, Value>,
+}
+
+/// Where an answer comes from.
+pub enum Answered {
+    /// From decap.
+    Here(Vec<Caption>),
+    /// From the fallback, as it is.
+    PassedOn(Response),
 }
 
 /// The form of an answer.
@@ -76,22 +92,63 @@ impl Question {
         }
     }
 
-    /// Puts the photos into the queue.
+    /// The captions of the photos that came with it; or, where the prompt asks for something else or a caption is
+    /// unsure, the answer of the fallback, if there is one and it answers.
     ///
     /// # Errors
-    /// As [`Wishes::plan`] and [`State::submit`]; [`ApiError::Unusable`] for no photo.
-    pub fn ask(
+    /// As [`Wishes::plan`] and [`State::submit`]; [`ApiError::Unusable`] for no photo; what is wrong with the first
+    /// that fails.
+    pub async fn captions(
         &self,
-        state: &State,
-        photos: &[Photo],
-        deadline: Instant,
-    ) -> Result<Vec<Pending>, ApiError> {
-        if photos.is_empty() {
+        state: &Arc<State>,
+        sent: Vec<Sent>,
+        arrived: Arrived,
+        path: &str,
+    ) -> Result<Answered, ApiError> {
+        let fallback = state.fallback.as_ref();
+        let is_other = sent.is_empty() || !asks_for_a_caption(&self.last);
+        if let Some(fallback) = fallback.filter(|_| is_other)
+            && let Some(answer) = fallback.answer(state, &arrived, path, Reason::Prompt).await
+        {
+            return Ok(Answered::PassedOn(answer));
+        }
+        if sent.is_empty() {
             let message = "expected an image, got words alone: decap describes pictures and answers no questions";
             return Err(ApiError::Unusable(message.into()));
         }
-        check_count(state, photos.len())?;
-        let mut plan = Wishes::of(self.wishes.clone())?.plan(state)?;
+        check_count(state, sent.len())?;
+        let mut room = Room(arrived.room);
+        let photos = fetch_all(state, sent, arrived.deadline, &mut room).await?;
+        let arrived = Arrived {
+            room: room.0,
+            ..arrived
+        };
+        let captions = captions_of(self.ask(state, photos, arrived.deadline)?).await?;
+        let is_unsure = |it: &Caption| {
+            let least = state.least_confidence;
+            it.confidence
+                .zip(least)
+                .is_some_and(|(it, least)| it < least)
+        };
+        // What was asked of it already is not asked again.
+        if let Some(fallback) = fallback.filter(|_| !is_other && captions.iter().any(is_unsure))
+            && let Some(answer) = fallback.answer(state, &arrived, path, Reason::Unsure).await
+        {
+            return Ok(Answered::PassedOn(answer));
+        }
+        Ok(Answered::Here(captions))
+    }
+
+    /// Puts the photos into the queue.
+    fn ask(
+        &self,
+        state: &State,
+        photos: Vec<Photo>,
+        deadline: Instant,
+    ) -> Result<Vec<Pending>, ApiError> {
+        let mut wishes = Wishes::of(self.wishes.clone())?;
+        wishes.model.get_or_insert_with(|| self.model.clone());
+        let mut plan = wishes.plan(state)?;
         if self.form() != Form::Sentence {
             plan.options.evidence = plan.options.evidence.max(KEYWORD_EVIDENCE);
         }
@@ -129,10 +186,7 @@ impl Question {
 }
 
 /// Waits for the captions of photos, in order.
-///
-/// # Errors
-/// What is wrong with the first that fails.
-pub async fn captions_of(pending: Vec<Pending>) -> Result<Vec<Caption>, ApiError> {
+async fn captions_of(pending: Vec<Pending>) -> Result<Vec<Caption>, ApiError> {
     let mut captions = Vec::with_capacity(pending.len());
     for one in pending {
         captions.push(one.caption().await?.0);
@@ -140,18 +194,14 @@ pub async fn captions_of(pending: Vec<Pending>) -> Result<Vec<Caption>, ApiError
     Ok(captions)
 }
 
-/// Refuses the name of a model that is not here.
+/// The name of a model without its tag. One that is not here is refused.
 ///
 /// # Errors
 /// [`ApiError::NotFound`].
-pub fn check_model(state: &State, name: &str) -> Result<(), ApiError> {
+pub fn check_model(state: &State, name: &str) -> Result<String, ApiError> {
     let plain = name.strip_suffix(":latest").unwrap_or(name);
-    match plain == MODEL || plain == state.model {
-        true => Ok(()),
-        false => Err(ApiError::NotFound(format!(
-            "expected the model `{MODEL}`, got `{name}`"
-        ))),
-    }
+    state.decoders.named(plain)?;
+    Ok(plain.to_owned())
 }
 
 /// Keywords of a caption, heaviest first: the content words of its evidence, by the weight of the sentences

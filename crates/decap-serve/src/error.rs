@@ -43,6 +43,10 @@ pub enum ApiError {
     NoKey,
     /// A page of another site sent it.
     Foreign(String),
+    /// This service does not do it.
+    Off(String),
+    /// Something else is in its place now.
+    Taken(String),
     /// There is nothing of that name.
     NotFound(String),
     /// The path is right, the method is not.
@@ -97,6 +101,8 @@ impl ApiError {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
             Self::NoKey => (StatusCode::UNAUTHORIZED, "no_key"),
             Self::Foreign(_) => (StatusCode::FORBIDDEN, "foreign"),
+            Self::Off(_) => (StatusCode::FORBIDDEN, "off"),
+            Self::Taken(_) => (StatusCode::CONFLICT, "taken"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
@@ -116,6 +122,8 @@ impl ApiError {
         match self {
             Self::Malformed(message)
             | Self::Foreign(message)
+            | Self::Off(message)
+            | Self::Taken(message)
             | Self::NotFound(message)
             | Self::TooLarge(message)
             | Self::UnknownKind(message)

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::error::{ApiError, Dialect};
+use crate::fallback::Told;
 use crate::keys::ApiKeys;
 use crate::options::LogRecord;
 use crate::page;
@@ -31,7 +32,7 @@ pub struct Gate {
 }
 
 /// Lets a request through or not, and finishes its answer.
-pub async fn pass(Shared(gate): Shared<Gate>, request: Request, next: Next) -> Response {
+pub async fn pass(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let state = &gate.state;
     let id = request_id(request.headers(), state);
@@ -39,6 +40,8 @@ pub async fn pass(Shared(gate): Shared<Gate>, request: Request, next: Next) -> R
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or_else(|| "none".to_owned(), |it| it.as_str().to_owned());
+    let fallback = Told::default();
+    request.extensions_mut().insert(Arc::clone(&fallback));
     let mut response = match gate.refusal(&request, &path) {
         Some(error) => axum::response::IntoResponse::into_response(error),
         None => next.run(request).await,
@@ -66,6 +69,7 @@ pub async fn pass(Shared(gate): Shared<Gate>, request: Request, next: Next) -> R
             status: response.status().as_u16(),
             ms: took.as_secs_f64() * 1e3,
             error: error.map(|error| error.message()),
+            fallback: fallback.get().cloned(),
         });
     }
     response

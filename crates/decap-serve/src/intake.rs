@@ -12,7 +12,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
 use crate::error::ApiError;
-use crate::photo::Photo;
+use crate::fallback::Passage;
+use crate::fetching::{self, Room};
+use crate::photo::{Photo, Sent};
 use crate::state::{BODY_UNIT, State};
 
 /// A body that has arrived, and its share of the room for bodies.
@@ -23,6 +25,8 @@ pub struct Arrived {
     pub deadline: Instant,
     /// Given back when the answer is done.
     pub room: OwnedSemaphorePermit,
+    /// What the client said of passing it on.
+    pub passage: Passage,
 }
 
 /// Reads a body; each route that takes one does it here.
@@ -63,6 +67,7 @@ pub async fn body(
         bytes,
         deadline,
         room,
+        passage: Passage::default(),
     })
 }
 
@@ -75,7 +80,8 @@ pub async fn json<T: DeserializeOwned>(
     request: Request,
 ) -> Result<(T, Arrived), ApiError> {
     let (parts, content) = request.into_parts();
-    let arrived = body(state, &parts.headers, content).await?;
+    let mut arrived = body(state, &parts.headers, content).await?;
+    arrived.passage = Passage::of(&parts);
     let wanted = serde_json::from_slice(&arrived.bytes).map_err(|error| no_json(&error))?;
     Ok((wanted, arrived))
 }
@@ -118,6 +124,7 @@ impl Upload {
     pub async fn read_any(state: &Arc<State>, request: Request) -> Result<Self, ApiError> {
         let (parts, content) = request.into_parts();
         let arrived = body(state, &parts.headers, content).await?;
+        let whole = |bytes: &Bytes| Sent::Here(Photo::new("photo", Ok(bytes.clone())));
         let kind = parts.headers.get(header::CONTENT_TYPE);
         let kind = kind
             .and_then(|it| it.to_str().ok())
@@ -141,25 +148,27 @@ impl Upload {
                 let whole = Request::from_parts(parts, Body::from(arrived.bytes.clone()));
                 (photos, fields) = of_form(whole, fields).await?;
             }
-            "application/octet-stream" => photos.push(Photo::new("photo", arrived.bytes.clone())),
-            image if image.starts_with("image/") => {
-                photos.push(Photo::new("photo", arrived.bytes.clone()));
+            "application/octet-stream" => photos.push(whole(&arrived.bytes)),
+            kind if kind.starts_with("image/") || kind.starts_with("video/") => {
+                photos.push(whole(&arrived.bytes));
             }
             other => {
                 return Err(ApiError::UnknownKind(format!(
-                    "expected multipart/form-data, application/json, application/octet-stream or \
-                     image/*, got `{other}`"
+                    "expected multipart/form-data, application/json, application/octet-stream, \
+                     image/* or video/*, got `{other}`"
                 )));
             }
         }
         if !photos.is_empty() {
             check_count(state, photos.len())?;
         }
+        let mut room = Room(arrived.room);
+        let photos = fetching::fetch_all(state, photos, arrived.deadline, &mut room).await?;
         Ok(Self {
             photos,
             fields,
             deadline: arrived.deadline,
-            room: arrived.room,
+            room: room.0,
         })
     }
 }
@@ -179,8 +188,8 @@ pub fn check_count(state: &State, photos: usize) -> Result<(), ApiError> {
     }
 }
 
-/// The photos of a JSON body: `image`, or `images`; each base64, or an object with `name` and `data`.
-fn photos_in(body: &mut Map<String, Value>) -> Result<Vec<Photo>, ApiError> {
+/// The photos of a JSON body: `image`, or `images`; each base64, an address, or an object with `name` and `data`.
+fn photos_in(body: &mut Map<String, Value>) -> Result<Vec<Sent>, ApiError> {
     let one = body.remove("image").into_iter();
     let many = match body.remove("images") {
         Some(Value::Array(many)) => many,
@@ -190,13 +199,13 @@ fn photos_in(body: &mut Map<String, Value>) -> Result<Vec<Photo>, ApiError> {
     let read = |(index, value): (usize, Value)| {
         let usual = format!("photo {}", index + 1);
         match &value {
-            Value::String(text) => Photo::from_text(&usual, text),
+            Value::String(text) => Sent::from_text(&usual, text),
             Value::Object(fields) => {
                 let text = |name: &str| fields.get(name).and_then(Value::as_str);
                 let data = text("data").ok_or_else(|| {
                     ApiError::Unusable(format!("{usual}: expected `data` in base64, got none"))
                 })?;
-                Photo::from_text(text("name").unwrap_or(&usual), data)
+                Sent::from_text(text("name").unwrap_or(&usual), data)
             }
             _ => Err(ApiError::Unusable(format!("{usual}: expected base64"))),
         }
@@ -207,7 +216,7 @@ fn photos_in(body: &mut Map<String, Value>) -> Result<Vec<Photo>, ApiError> {
 async fn of_form(
     request: Request,
     mut fields: Map<String, Value>,
-) -> Result<(Vec<Photo>, Map<String, Value>), ApiError> {
+) -> Result<(Vec<Sent>, Map<String, Value>), ApiError> {
     let broken = |error: &dyn std::fmt::Display| ApiError::Malformed(format!("form: {error}"));
     // The body is within this service's limit already; axum's own is lower.
     let mut request = request;
@@ -223,7 +232,7 @@ async fn of_form(
         let bytes = field.bytes().await.map_err(|error| broken(&error))?;
         if is_photo {
             let usual = format!("photo {}", photos.len() + 1);
-            photos.push(Photo::new(&file.unwrap_or(usual), bytes));
+            photos.push(Sent::Here(Photo::new(&file.unwrap_or(usual), Ok(bytes))));
         } else {
             put(&mut fields, &name, &String::from_utf8_lossy(&bytes));
         }
@@ -233,7 +242,7 @@ async fn of_form(
 
 /// Fields that are lists, and those whose values are words even where they look like numbers.
 const LISTS: [&str; 3] = ["ban", "without", "texts"];
-const WORDS: [&str; 4] = ["memory", "method", "rerank", "repeated_words"];
+const WORDS: [&str; 5] = ["model", "memory", "method", "rerank", "repeated_words"];
 
 /// Puts a field of a form or a query among those of JSON.
 fn put(fields: &mut Map<String, Value>, name: &str, text: &str) {

@@ -5,26 +5,33 @@
 //! ```
 //!
 //! One thread owns the [`Captioner`]. It takes photos out of a bounded queue, a batch at a time,
-//! and captions them through the library's one door. Nothing here fetches a URL, and no path is ever
-//! taken from a request.
+//! and captions them through the library's one door. Nothing is fetched or passed on unless that is
+//! asked for, and no path is ever taken from a request.
 
 mod answer;
 mod api;
 mod connections;
+mod decoders;
 mod error;
+mod fallback;
+mod fetching;
 mod gate;
 mod intake;
 mod keys;
 mod memories;
 mod metrics;
+mod names;
 mod ollama;
 mod openai;
 mod openapi;
 mod options;
 mod page;
 mod photo;
+mod prompt;
 mod router;
 mod state;
+mod training;
+mod video;
 mod worker;
 
 use std::net::SocketAddr;
@@ -35,7 +42,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 pub use keys::ApiKeys;
-pub use options::{Log, LogRecord, ServeOptions};
+pub use options::{FallbackOptions, Log, LogRecord, Reach, ServeOptions, TrainingOptions, Warn};
 
 use state::State;
 
@@ -57,7 +64,7 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(|error| Error::Unavailable(format!("cannot start threads: {error}")))?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let cannot_listen = |source| {
             let address = options.listen;
             Error::Unavailable(format!("cannot listen on {address}: {source}"))
@@ -73,7 +80,10 @@ pub fn serve(
         connections::accept(listener, router, &state, stopping).await;
         state.finish().await;
         Ok(())
-    })
+    });
+    // A download or another server may take long to end; nobody waits for it any more.
+    runtime.shutdown_background();
+    served
 }
 
 /// Resolves when the process is asked to stop.
@@ -94,5 +104,8 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     })
 }
 
+#[cfg(test)]
+#[path = "../../decap-kernels/src/skipped.rs"]
+mod skipped;
 #[cfg(test)]
 mod tests;

@@ -10,12 +10,10 @@ use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
+use crate::names::check_name;
 
 /// The name of the memory that the model came with.
 pub const OWN: &str = "model";
-
-/// Letters of a name at most.
-const NAME_LETTERS: usize = 40;
 
 /// A memory and its number.
 pub type Numbered = (u64, Arc<Memory>);
@@ -56,16 +54,7 @@ impl Memories {
     /// # Errors
     /// [`ApiError::Unusable`] for such a name, or where there are too many memories.
     pub fn check(&self, name: &str) -> Result<(), ApiError> {
-        let is_plain = |letter: char| letter.is_alphanumeric() || " -_.".contains(letter);
-        let length = name.chars().count();
-        if name.trim() != name
-            || !(1..=NAME_LETTERS).contains(&length)
-            || !name.chars().all(is_plain)
-        {
-            return Err(ApiError::Unusable(format!(
-                "`name`: expected 1 to {NAME_LETTERS} letters, digits, spaces, `-`, `_` or `.`, got `{name}`"
-            )));
-        }
+        check_name(name)?;
         if name == OWN {
             let message = format!("`name`: `{OWN}` is the model's own memory; take another name");
             return Err(ApiError::Unusable(message));

@@ -24,6 +24,13 @@ struct StageLabels {
     stage: &'static str,
 }
 
+/// Why a request was passed on, and whether it was answered.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FallbackLabels {
+    reason: &'static str,
+    outcome: &'static str,
+}
+
 /// What the service counts.
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
@@ -31,6 +38,7 @@ pub struct Metrics {
     batch_photos: Histogram,
     stage_seconds: Family<StageLabels, Histogram>,
     queue_photos: Gauge,
+    fallbacks: Family<FallbackLabels, Counter>,
     /// Photos at which something broke.
     pub panics: Counter,
     registry: Registry,
@@ -58,6 +66,12 @@ impl Default for Metrics {
         );
         let queue_photos = Gauge::default();
         registry.register("queue_photos", "Photos that wait", queue_photos.clone());
+        let fallbacks = Family::default();
+        registry.register(
+            "fallbacks",
+            "Requests that the fallback was asked to answer",
+            fallbacks.clone(),
+        );
         let panics = Counter::default();
         registry.register("panics", "Photos at which something broke", panics.clone());
         Self {
@@ -66,6 +80,7 @@ impl Default for Metrics {
             batch_photos,
             stage_seconds,
             queue_photos,
+            fallbacks,
             panics,
             registry,
         }
@@ -81,6 +96,16 @@ impl Metrics {
         };
         self.requests.get_or_create(&labels).inc();
         self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that the fallback was asked to answer.
+    pub fn passed_on(&self, reason: &'static str, is_answered: bool) {
+        let outcome = match is_answered {
+            true => "answered",
+            false => "failed",
+        };
+        let labels = FallbackLabels { reason, outcome };
+        self.fallbacks.get_or_create(&labels).inc();
     }
 
     /// Counts a batch.

@@ -11,11 +11,11 @@ use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{MODEL, Question, captions_of, check_model};
+use crate::answer::{Answered, MODEL, Question, check_model};
 use crate::api::texts::of_texts;
 use crate::error::ApiError;
 use crate::intake::{self, Arrived};
-use crate::photo::Photo;
+use crate::photo::Sent;
 use crate::state::State;
 
 /// The version of Ollama's API that is spoken; clients compare it with what they need.
@@ -27,8 +27,8 @@ const TAG: &str = ":latest";
 /// These paths, and what answers there.
 pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<State>>)> {
     vec![
-        ("/api/generate", post(generate)),
-        ("/api/chat", post(chat)),
+        (Shape::Generate.path(), post(generate)),
+        (Shape::Chat.path(), post(chat)),
         ("/api/embed", post(embed)),
         ("/api/tags", get(tags)),
         ("/api/ps", get(ps)),
@@ -82,7 +82,7 @@ struct Common {
 }
 
 impl Common {
-    fn question(&self, prompt: String) -> Question {
+    fn question(&self, model: String, prompt: String, last: String) -> Question {
         let schema = match &self.format {
             Some(Value::String(name)) if name == "json" => Some(Value::Null),
             Some(schema @ Value::Object(_)) => Some(schema.clone()),
@@ -92,7 +92,9 @@ impl Common {
         let options = self.options.as_ref();
         let most = options.and_then(|it| it.get("num_predict")?.as_u64());
         Question {
+            model,
             prompt,
+            last,
             schema,
             max_tokens: most
                 .filter(|&most| most > 0)
@@ -110,6 +112,14 @@ enum Shape {
 }
 
 impl Shape {
+    /// Where it answers.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Generate => "/api/generate",
+            Self::Chat => "/api/chat",
+        }
+    }
+
     fn part(self, model: &str, text: &str) -> Value {
         let mut part = json!({ "model": model, "created_at": now() });
         match self {
@@ -126,12 +136,14 @@ async fn generate(
 ) -> Result<Response, ApiError> {
     let (asked, arrived): (Generate, _) = intake::json(&state, request).await?;
     let prompt = format!("{}\n{}", asked.system, asked.prompt);
+    let last = asked.prompt.clone();
     let photos = photos_of(asked.images.as_deref().unwrap_or_default())?;
     let is_load = photos.is_empty() && asked.prompt.is_empty();
     let asked = Asked {
         model: asked.model,
         common: asked.common,
         prompt,
+        last,
         photos,
         is_load,
     };
@@ -141,7 +153,9 @@ async fn generate(
 async fn chat(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
     let (asked, arrived): (Chat, _) = intake::json(&state, request).await?;
     let words = asked.messages.iter().filter_map(|it| it.content.as_deref());
-    let prompt = words.collect::<Vec<_>>().join("\n");
+    let prompt = words.collect::<Vec<_>>();
+    let last = prompt.last().copied().unwrap_or_default().to_owned();
+    let prompt = prompt.join("\n");
     let images = asked.messages.iter().filter_map(|it| it.images.as_deref());
     let photos = photos_of(images.rev().find(|it| !it.is_empty()).unwrap_or_default())?;
     let is_load = asked.messages.is_empty();
@@ -149,6 +163,7 @@ async fn chat(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Res
         model: asked.model,
         common: asked.common,
         prompt,
+        last,
         photos,
         is_load,
     };
@@ -160,7 +175,9 @@ struct Asked {
     model: String,
     common: Common,
     prompt: String,
-    photos: Vec<Photo>,
+    /// The words of the last message that has some.
+    last: String,
+    photos: Vec<Sent>,
     /// Nothing is asked: the client wants the model to be ready.
     is_load: bool,
 }
@@ -173,16 +190,19 @@ impl Asked {
         shape: Shape,
     ) -> Result<Response, ApiError> {
         let started = Instant::now();
-        check_model(state, &self.model)?;
+        let model = check_model(state, &self.model)?;
         if self.is_load {
             let mut part = shape.part(&self.model, "");
             part["done"] = json!(true);
             part["done_reason"] = json!("load");
             return Ok(Json(part).into_response());
         }
-        let question = self.common.question(self.prompt);
-        let pending = question.ask(state, &self.photos, arrived.deadline)?;
-        let text = question.answer(&captions_of(pending).await?);
+        let question = self.common.question(model, self.prompt, self.last);
+        let path = shape.path();
+        let text = match question.captions(state, self.photos, arrived, path).await? {
+            Answered::Here(captions) => question.answer(&captions),
+            Answered::PassedOn(answer) => return Ok(answer),
+        };
         let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         // Words, for want of the client's own tokenizer.
         let count = |text: &str| text.split_whitespace().count();
@@ -213,9 +233,9 @@ impl Asked {
     }
 }
 
-fn photos_of(images: &[String]) -> Result<Vec<Photo>, ApiError> {
+fn photos_of(images: &[String]) -> Result<Vec<Sent>, ApiError> {
     let read =
-        |(index, text): (usize, &String)| Photo::from_text(&format!("image {}", index + 1), text);
+        |(index, text): (usize, &String)| Sent::from_text(&format!("image {}", index + 1), text);
     images.iter().enumerate().map(read).collect()
 }
 
@@ -243,11 +263,11 @@ async fn embed(
 }
 
 async fn tags(Shared(state): Shared<Arc<State>>) -> Json<Value> {
-    Json(json!({ "models": [facts(&state)] }))
+    Json(json!({ "models": models(&state) }))
 }
 
 async fn ps(Shared(state): Shared<Arc<State>>) -> Json<Value> {
-    let mut facts = facts(&state);
+    let mut facts = facts(&state, MODEL);
     facts["expires_at"] = json!("9999-12-31T23:59:59Z");
     facts["size_vram"] = json!(0);
     Json(json!({ "models": [facts] }))
@@ -297,8 +317,15 @@ fn details() -> Value {
     })
 }
 
-fn facts(state: &State) -> Value {
-    let name = format!("{MODEL}{TAG}");
+/// The service's own model, and those that were trained here.
+fn models(state: &State) -> Vec<Value> {
+    let trained = state.decoders.names();
+    let names = std::iter::once(MODEL).chain(trained.iter().map(String::as_str));
+    names.map(|name| facts(state, name)).collect()
+}
+
+fn facts(state: &State, name: &str) -> Value {
+    let name = format!("{name}{TAG}");
     json!({
         "name": name,
         "model": name,

@@ -14,12 +14,12 @@ use utoipa::openapi::{
 };
 
 use crate::answer::MODEL;
-use crate::api::{caption, embed, memory, operations, score};
+use crate::api::{caption, embed, memory, operations, score, train};
 use crate::error::Problem;
 use crate::state::State;
 
 /// What clients of other services ask: described where those services describe it.
-const THEIRS: [(&str, HttpMethod, &str, &str); 12] = [
+const THEIRS: [(&str, HttpMethod, &str, &str); 13] = [
     (
         "/v1/chat/completions",
         HttpMethod::Post,
@@ -38,12 +38,18 @@ const THEIRS: [(&str, HttpMethod, &str, &str); 12] = [
         "OpenAI",
         "Embed sentences, or images as objects with `image`",
     ),
-    ("/v1/models", HttpMethod::Get, "OpenAI", "List the model"),
+    ("/v1/models", HttpMethod::Get, "OpenAI", "List the models"),
     (
         "/v1/models/{id}",
         HttpMethod::Get,
         "OpenAI",
-        "Describe the model",
+        "Describe a model",
+    ),
+    (
+        "/v1/models/{id}",
+        HttpMethod::Delete,
+        "OpenAI",
+        "Forget a model that was trained here",
     ),
     (
         "/api/generate",
@@ -58,7 +64,7 @@ const THEIRS: [(&str, HttpMethod, &str, &str); 12] = [
         "Caption the images of a chat",
     ),
     ("/api/embed", HttpMethod::Post, "Ollama", "Embed sentences"),
-    ("/api/tags", HttpMethod::Get, "Ollama", "List the model"),
+    ("/api/tags", HttpMethod::Get, "Ollama", "List the models"),
     (
         "/api/ps",
         HttpMethod::Get,
@@ -93,6 +99,10 @@ const THEIRS: [(&str, HttpMethod, &str, &str); 12] = [
         memory::list,
         memory::teach,
         memory::forget,
+        train::list,
+        train::start,
+        train::status,
+        train::stop,
         operations::health,
         operations::metrics,
     ),
@@ -118,7 +128,11 @@ pub fn document() -> utoipa::openapi::OpenApi {
     for (path, method, tag, summary) in THEIRS {
         let operation = their_operation(path, &method, tag, summary);
         let item = PathItem::new(method, operation);
-        document.paths.paths.insert(path.to_owned(), item);
+        let paths = &mut document.paths.paths;
+        match paths.get_mut(path) {
+            Some(there) => there.merge_operations(item),
+            None => drop(paths.insert(path.to_owned(), item)),
+        }
     }
     if let Some(components) = &mut document.components {
         let bearer = HttpBuilder::new()
@@ -131,6 +145,11 @@ pub fn document() -> utoipa::openapi::OpenApi {
     let key = SecurityRequirement::new("key", Vec::<String>::new());
     document.security = Some(vec![SecurityRequirement::default(), key]);
     document
+}
+
+/// A path as the name of its operation.
+fn plain(path: &str) -> String {
+    path.trim_start_matches('/').replace(['/', '{', '}'], "_")
 }
 
 fn their_operation(
@@ -150,9 +169,10 @@ fn their_operation(
     let mut operation = OperationBuilder::new()
         .tag(tag)
         .summary(Some(summary))
-        .operation_id(Some(
-            path.trim_start_matches('/').replace(['/', '{', '}'], "_"),
-        ))
+        .operation_id(Some(match method {
+            HttpMethod::Delete => format!("delete_{}", plain(path)),
+            _ => plain(path),
+        }))
         .response("200", answer("The answer"))
         .response("4XX", answer("What is wrong with the request"))
         .response("5XX", answer("What is wrong with the service"));

@@ -1,10 +1,13 @@
 //! What may be chosen about the service; every limit has a default.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use decap::media::Limits;
+use decap::media::{Limits, VideoOptions};
+use decap::weights::Folder;
+pub use decap_sources::fetch::Reach;
 
 use crate::keys::ApiKeys;
 
@@ -24,10 +27,65 @@ pub struct LogRecord<'a> {
     pub ms: f64,
     /// Why it was refused.
     pub error: Option<String>,
+    /// Whether it was passed on to the fallback, or why not, where that was tried.
+    pub fallback: Option<String>,
 }
 
 /// What the service is given with each request that it has answered.
 pub type Log = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
+
+/// What the service is given with what a person should know at its start.
+pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A server of OpenAI's or Ollama's API that answers what decap can't.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct FallbackOptions {
+    /// Its address: `http://127.0.0.1:11434`, `https://api.example/v1`.
+    pub url: String,
+    /// Its name of the model, put in place of the one that was asked for. Default: none, the request goes on unchanged.
+    pub model: Option<String>,
+    /// Its key. Default: none; a client's own key is never passed on.
+    pub key: Option<String>,
+    /// How long an answer may take, to its last byte. Default 60 s.
+    pub time: Duration,
+}
+
+impl FallbackOptions {
+    /// The server at `url`, with the defaults of all else.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            model: None,
+            key: None,
+            time: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How decoders are trained while the service runs.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct TrainingOptions {
+    /// The model that they start from: the service's own.
+    pub folder: Folder,
+    /// How its encoder is found again.
+    pub reference: String,
+    /// Threads that a training may use. Default: a quarter of the cores, at least one.
+    pub threads: usize,
+}
+
+impl TrainingOptions {
+    /// From the model in `folder`, with the defaults of all else.
+    pub fn new(folder: Folder, reference: impl Into<String>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            folder,
+            reference: reference.into(),
+            threads: (cores / 4).max(1),
+        }
+    }
+}
 
 /// Address, limits, keys.
 #[derive(Clone)]
@@ -57,6 +115,22 @@ pub struct ServeOptions {
     pub taught_sentences: usize,
     /// Memories that are taught at most. Default 8.
     pub taught_memories: usize,
+    /// Which addresses photos are fetched from. Default: none, nothing is fetched.
+    pub fetch: Option<Reach>,
+    /// Who answers what decap can't. Default: nobody.
+    pub fallback: Option<FallbackOptions>,
+    /// Below this confidence a caption is unsure. Default: as the model says.
+    pub least_confidence: Option<f32>,
+    /// How decoders are trained. Default: none are.
+    pub training: Option<TrainingOptions>,
+    /// Models that were trained here at most. Default 8.
+    pub trained_models: usize,
+    /// Where models that were trained here are kept, and found again. Default: nowhere, they end with the service.
+    pub keep: Option<PathBuf>,
+    /// Is told what of that folder cannot be used. Default: nobody.
+    pub warn: Option<Warn>,
+    /// How videos are looked at: their time and limits, and which programs decode them. Default: 24 frames.
+    pub video: VideoOptions,
     /// What a photo may claim. Default: 32 MiB, 100 megapixels.
     pub limits: Limits,
     /// Who may ask. Default: everybody who reaches the address.
@@ -71,6 +145,8 @@ impl Default for ServeOptions {
         limits.file_bytes = 32 << 20;
         limits.pixels = 100_000_000;
         limits.decoder_bytes = 1 << 30;
+        let mut video = VideoOptions::default();
+        video.frames = 24;
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             host_names: Vec::new(),
@@ -84,6 +160,14 @@ impl Default for ServeOptions {
             connections: 512,
             taught_sentences: 20_000,
             taught_memories: 8,
+            fetch: None,
+            fallback: None,
+            least_confidence: None,
+            training: None,
+            trained_models: 8,
+            keep: None,
+            warn: None,
+            video,
             limits,
             keys: ApiKeys::default(),
             log: None,

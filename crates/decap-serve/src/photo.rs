@@ -1,9 +1,12 @@
-//! A photo as it comes in requests.
+//! A photo as it comes in requests: itself, or its address.
+
+use std::path::Path;
 
 use axum::body::Bytes;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use decap_sources::fetch::is_url;
 
 use crate::error::ApiError;
 
@@ -14,12 +17,21 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What a photo's file holds, and what stands for it in messages.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Photo {
     /// What the client calls it; never a path of this machine.
     pub name: String,
-    /// The content.
-    pub bytes: Bytes,
+    /// The content, or why there is none: an address led to no photo.
+    pub bytes: Result<Bytes, ApiError>,
+}
+
+/// What a request gives for a photo.
+#[derive(Debug)]
+pub enum Sent {
+    /// The photo itself.
+    Here(Photo),
+    /// Its address in the web.
+    Elsewhere(String),
 }
 
 /// Letters of a name at most.
@@ -27,24 +39,26 @@ const NAME_LETTERS: usize = 200;
 
 impl Photo {
     /// A photo of this name, without what a terminal would obey.
-    pub fn new(name: &str, bytes: Bytes) -> Self {
+    pub fn new(name: &str, bytes: Result<Bytes, ApiError>) -> Self {
         let tame = |letter: &char| !letter.is_control();
         let name = name.chars().filter(tame).take(NAME_LETTERS).collect();
         Self { name, bytes }
     }
+}
 
-    /// A photo in base64, or in a data URL of it.
+impl Sent {
+    /// A photo in base64, or in a data URL of it, or at an address of the web.
     ///
     /// # Errors
-    /// [`ApiError::Malformed`] for other text, [`ApiError::Unusable`] for the URL of a photo elsewhere:
-    /// nothing is fetched.
+    /// [`ApiError::Malformed`] for other text, [`ApiError::Unusable`] for an address of another kind.
     pub fn from_text(name: &str, text: &str) -> Result<Self, ApiError> {
         let text = text.trim();
-        let is_elsewhere = ["http://", "https://", "file:", "ftp://"];
-        if is_elsewhere.iter().any(|scheme| text.starts_with(scheme)) {
+        if is_url(Path::new(text)) {
+            return Ok(Self::Elsewhere(text.to_owned()));
+        }
+        if text.starts_with("file:") || text.starts_with("ftp:") {
             return Err(ApiError::Unusable(format!(
-                "{name}: expected the photo itself in base64 or a data URL, got the address of one; \
-                 this service fetches nothing"
+                "{name}: expected the photo itself in base64 or a data URL, got the address of a file"
             )));
         }
         let encoded = match text.strip_prefix("data:") {
@@ -68,7 +82,7 @@ impl Photo {
         let bytes = decoded.map_err(|error| {
             ApiError::Malformed(format!("{name}: expected base64, got {error}"))
         })?;
-        Ok(Self::new(name, bytes.into()))
+        Ok(Self::Here(Photo::new(name, Ok(bytes.into()))))
     }
 }
 
@@ -84,23 +98,22 @@ mod tests {
             "aGVs\nbG8=",
             "data:image/png;base64,aGVsbG8=",
         ] {
-            assert_eq!(
-                Photo::from_text("a", text).unwrap().bytes,
-                "hello",
-                "{text}"
-            );
+            let Sent::Here(photo) = Sent::from_text("a", text).unwrap() else {
+                panic!("{text}");
+            };
+            assert_eq!(photo.bytes.unwrap(), "hello", "{text}");
         }
     }
 
     #[test]
-    fn nothing_is_fetched() {
+    fn no_file_is_read() {
         for (text, status) in [
-            ("https://example.org/a.jpg", 422),
             ("file:///etc/passwd", 422),
             ("/etc/passwd!", 400),
+            ("ftp://example.org/a.jpg", 422),
             ("data:text/plain,hello", 400),
         ] {
-            let error = Photo::from_text("a", text).unwrap_err();
+            let error = Sent::from_text("a", text).unwrap_err();
             assert_eq!(error.status().0.as_u16(), status, "{text}");
         }
     }

@@ -8,14 +8,18 @@ use axum::body::Bytes;
 use decap::encoder::Encoder;
 use decap::pipeline::ReadOptions;
 use decap::{CaptionOptions, Captioner, Error, Result};
+use decap_sources::fetch::Fetcher;
 use tokio::sync::Semaphore;
 
+use crate::decoders::Decoders;
 use crate::error::ApiError;
+use crate::fallback::Fallback;
 use crate::memories::Memories;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::photo::Photo;
-use crate::worker::{CaptionPlan, MemoryKey, Model, Pending, Work, Worker, WorkerOptions};
+use crate::training::Trainings;
+use crate::worker::{CaptionPlan, MemoryKey, Model, Pending, Picture, Work, Worker, WorkerOptions};
 
 /// Bodies are counted in units of this many bytes.
 pub const BODY_UNIT: usize = 1024;
@@ -34,12 +38,24 @@ pub struct State {
     pub defaults: CaptionOptions,
     /// What was taught.
     pub memories: Memories,
+    /// What was trained.
+    pub decoders: Arc<Decoders>,
+    /// What is being trained, where that is allowed.
+    pub trainings: Option<Arc<Trainings>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Room for bodies, in units of [`BODY_UNIT`].
     pub bodies: Arc<Semaphore>,
     /// When it started, in seconds since 1970.
     pub started: u64,
+    /// One video is decoded at a time: ffmpeg uses all cores.
+    pub decoding: Semaphore,
+    /// Fetches photos, where that is allowed.
+    pub fetcher: Option<Arc<Fetcher>>,
+    /// Answers what decap can't, where there is one.
+    pub fallback: Option<Fallback>,
+    /// Below this confidence a caption is unsure; nothing where the model does not know how sure it is.
+    pub least_confidence: Option<f32>,
     is_warm: AtomicBool,
     requests: AtomicU64,
 }
@@ -55,6 +71,18 @@ impl State {
         let model = captioner.description().name.clone();
         let defaults = captioner.options();
         let own_sentences = captioner.memory().len();
+        let least = captioner.calibration().map(|it| it.least);
+        let decoders = Decoders::new(&model, options.trained_models, options.keep.clone());
+        decoders.open_kept(&captioner, &|words| {
+            if let Some(warn) = &options.warn {
+                warn(words);
+            }
+        })?;
+        let decoders = Arc::new(decoders);
+        let trainings = options.training.clone().map(|training| {
+            let (captioner, decoders) = (captioner.clone(), Arc::clone(&decoders));
+            Arc::new(Trainings::new(training, captioner, decoders))
+        });
         let mut read = ReadOptions::default();
         read.batch = options.batch_photos;
         read.limits = options.limits.clone();
@@ -71,9 +99,18 @@ impl State {
             model,
             defaults,
             memories: Memories::new(own_sentences, options.taught_memories),
+            decoders,
+            trainings,
             metrics,
             bodies: Arc::new(Semaphore::new(options.all_bodies_bytes / BODY_UNIT)),
             started: since.map_or(0, |since| since.as_secs()),
+            decoding: Semaphore::new(1),
+            fetcher: options.fetch.map(|reach| {
+                let most = options.limits.file_bytes;
+                Arc::new(Fetcher::new(reach, most))
+            }),
+            fallback: options.fallback.clone().map(Fallback::new),
+            least_confidence: options.least_confidence.or(least),
             is_warm: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             options,
@@ -88,7 +125,9 @@ impl State {
         let work = Work::Caption(Arc::new(self.plan_of(self.defaults.clone())));
         let photo = Bytes::from_static(include_bytes!("page/warm-up.png"));
         let deadline = Instant::now() + Duration::from_secs(600);
-        let pending = self.worker.submit(photo, "warm-up".into(), work, deadline);
+        let pending = self
+            .worker
+            .submit(Picture::File(photo), "warm-up".into(), work, deadline);
         let caption = match pending {
             Ok(pending) => pending.caption().await,
             Err(error) => Err(error),
@@ -111,6 +150,7 @@ impl State {
         CaptionPlan {
             options,
             ban: Vec::new(),
+            model: None,
             memory: None,
             memory_key: MemoryKey::default(),
         }
@@ -122,16 +162,20 @@ impl State {
     /// [`ApiError::Busy`] where there is no room for all.
     pub fn submit(
         &self,
-        photos: &[Photo],
+        photos: Vec<Photo>,
         work: &Work,
         deadline: Instant,
     ) -> Result<Vec<Pending>, ApiError> {
-        let submit = |photo: &Photo| {
-            let (bytes, name) = (photo.bytes.clone(), photo.name.clone());
-            self.worker.submit(bytes, name, work.clone(), deadline)
+        let submit = |photo: Photo| match photo.bytes {
+            Ok(bytes) => {
+                let picture = Picture::File(bytes);
+                self.worker
+                    .submit(picture, photo.name, work.clone(), deadline)
+            }
+            Err(error) => Ok(Pending::failed(error, deadline)),
         };
         // Those that were submitted before a refusal are dropped with it, and never run.
-        photos.iter().map(submit).collect()
+        photos.into_iter().map(submit).collect()
     }
 
     /// A number for a request, unlike any other of this process.
@@ -142,6 +186,12 @@ impl State {
     /// Finishes what was accepted.
     pub async fn finish(self: Arc<Self>) {
         // The thread is joined where waiting is allowed.
-        let _joined = tokio::task::spawn_blocking(move || self.worker.finish()).await;
+        let _joined = tokio::task::spawn_blocking(move || {
+            self.worker.finish();
+            if let Some(trainings) = &self.trainings {
+                trainings.finish();
+            }
+        })
+        .await;
     }
 }

@@ -1,6 +1,7 @@
 //! Every route through the router, with the bundled model and no socket.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -14,19 +15,31 @@ use tower::ServiceExt;
 
 use super::*;
 
+mod addresses;
 mod described;
+mod fallback;
 mod responses;
+mod server;
 mod slow;
+mod train;
+mod video;
 
 const CAT: &[u8] = include_bytes!("../../../examples/photos/cat.webp");
 static CAT_TEXT: LazyLock<String> = LazyLock::new(|| STANDARD.encode(CAT));
 
-fn service_with(change: impl FnOnce(&mut ServeOptions)) -> Router {
+fn state_with(change: impl FnOnce(&mut ServeOptions)) -> Arc<State> {
     let captioner = Captioner::open("../../models/tiny").unwrap();
     let mut options = ServeOptions::default();
     change(&mut options);
-    let state = State::new(captioner, options).unwrap();
-    router::router(Arc::new(state), "127.0.0.1:8080".parse().unwrap())
+    Arc::new(State::new(captioner, options).unwrap())
+}
+
+fn router_of(state: &Arc<State>) -> Router {
+    router::router(Arc::clone(state), "127.0.0.1:8080".parse().unwrap())
+}
+
+fn service_with(change: impl FnOnce(&mut ServeOptions)) -> Router {
+    router_of(&state_with(change))
 }
 
 fn service() -> Router {

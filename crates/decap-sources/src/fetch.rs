@@ -47,14 +47,14 @@ pub fn is_url(path: &Path) -> bool {
 }
 
 /// Fetches photos.
-pub(crate) struct Fetcher {
+pub struct Fetcher {
     agent: Agent,
     largest: u64,
 }
 
 impl Fetcher {
     /// One that takes answers of at most `file_bytes`.
-    pub(crate) fn new(reach: Reach, file_bytes: u64) -> Self {
+    pub fn new(reach: Reach, file_bytes: u64) -> Self {
         let config = Agent::config_builder()
             .timeout_global(Some(LONGEST))
             .timeout_connect(Some(LONGEST_CONNECT))
@@ -91,7 +91,16 @@ impl Fetcher {
         })
     }
 
-    fn fetch(&self, address: &str) -> Result<Input> {
+    /// The largest answer that is taken, in bytes.
+    pub fn largest(&self) -> u64 {
+        self.largest
+    }
+
+    /// The bytes of the photo at `address`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be had; [`Error::Input`] where it is too large.
+    pub fn fetch(&self, address: &str) -> Result<Input> {
         let failed = |error: ureq::Error| match error {
             ureq::Error::StatusCode(404 | 410) => {
                 Error::io(address, io::ErrorKind::NotFound.into())

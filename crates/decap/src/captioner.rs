@@ -93,6 +93,30 @@ impl Captioner {
         })
     }
 
+    /// Opens the model in `folder` with this captioner's encoder, which is not opened again.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where the model is of another encoder; as [`Captioner::open`].
+    pub fn open_beside(&self, folder: &Folder) -> Result<Self> {
+        let description = ModelDescription::read(folder)?;
+        let memory = Memory::open(folder)?.with_precision(self.precision);
+        memory.check_made_by(&self.encoder)?;
+        let tokenizer = open_tokenizer(folder)?;
+        let decoder = Decoder::open_with(folder, self.precision)?.with_tokenizer(&tokenizer);
+        check_width(&decoder, &self.encoder, folder)?;
+        Ok(Self {
+            folder: folder.clone(),
+            calibration: description.confidence,
+            description,
+            encoder: Arc::clone(&self.encoder),
+            memory,
+            phrases: Arc::default(),
+            decoder: Arc::new(decoder),
+            tokenizer,
+            precision: self.precision,
+        })
+    }
+
     /// This captioner, ready for many photos: [`Memory::ready_for_many`].
     #[must_use]
     pub fn ready_for_many(mut self) -> Self {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::caption::{MinConfidence, min_confidence};
 use super::count::{at_least_one, mebibytes, millions, seconds};
 use super::precision::PrecisionArgs;
 
@@ -14,7 +15,7 @@ use super::precision::PrecisionArgs;
     decap serve --listen 127.0.0.1:11434        where clients of Ollama look\n  \
     decap serve --model my-model --api-key-file keys.txt --listen 0.0.0.0:8080\n\n\
     curl -F photo=@photo.jpg http://127.0.0.1:8080/v1/caption\n\n\
-    Keys also come from DECAP_API_KEYS, separated by spaces. Ctrl-C and SIGTERM finish what was accepted.")]
+    Keys also come from DECAP_API_KEYS, separated by spaces, the fallback's key from DECAP_FALLBACK_KEY. Ctrl-C and SIGTERM finish what was accepted.")]
 pub struct ServeArgs {
     /// Address to listen on; the default is reached from this machine alone.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
@@ -37,11 +38,63 @@ pub struct ServeArgs {
     /// Tell each request on standard error.
     #[arg(long, value_enum, default_value_t = LogArg::None, value_name = "HOW")]
     pub log: LogArg,
+    /// Fetch photos that clients give by their http or https URLs; from the public internet alone.
+    #[arg(long)]
+    pub allow_urls: bool,
+    /// Fetch photos also from this machine and its network, when their URLs or redirects lead there.
+    #[arg(long, requires = "allow_urls")]
+    pub allow_private_urls: bool,
     #[command(flatten)]
     pub precision: PrecisionArgs,
     // Headings last: what follows a flattened group in the struct stands below its heading.
     #[command(flatten)]
+    pub fallback: FallbackArgs,
+    #[command(flatten)]
+    pub training: TrainingArgs,
+    #[command(flatten)]
     pub limits: ServiceLimitArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Fallback")]
+pub struct FallbackArgs {
+    /// Pass on what decap can't answer to this server of Ollama's or OpenAI's API: photos whose caption is unsure, and
+    /// prompts that ask for something else.
+    #[arg(long, value_name = "URL", value_parser = server)]
+    pub fallback_url: Option<String>,
+    /// That server's name of its model [default: as the client asks].
+    #[arg(long, value_name = "NAME", requires = "fallback_url")]
+    pub fallback_model: Option<String>,
+    /// Time for its answer, in seconds; then decap's own answer is given.
+    #[arg(long, default_value_t = 60, value_name = "S", value_parser = seconds(), requires = "fallback_url")]
+    pub fallback_seconds: usize,
+    /// Below this confidence a caption is unsure; `auto`: as the model says [default: auto].
+    #[arg(long, value_name = "P|auto", value_parser = min_confidence, requires = "fallback_url")]
+    pub min_confidence: Option<MinConfidence>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Training")]
+pub struct TrainingArgs {
+    /// Let clients train decoders also where other machines reach the service.
+    #[arg(long)]
+    pub allow_training: bool,
+    /// Folder that keeps trained decoders for the next start.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// The address of a server.
+fn server(text: &str) -> Result<String, String> {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|it| text.strip_prefix(it));
+    match rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace)) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "expected an address such as http://127.0.0.1:11434, got `{text}`"
+        )),
+    }
 }
 
 #[derive(Debug, Args)]

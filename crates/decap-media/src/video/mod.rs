@@ -58,13 +58,15 @@ impl Default for VideoOptions {
 }
 
 /// Frames of a video, and what was wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SampledFrames {
     /// As many as asked for, upright and in order. A picture that is held is there several times.
     pub images: Vec<RgbImage>,
     /// What a user should know: the video is damaged or cut short, so these are frames of the part
     /// that can be decoded. Lower case; the path is not named.
     pub warnings: Vec<String>,
+    /// For how long pictures are shown, where the file says so: of `n` images each stands for the `n`th part of it.
+    pub seconds: Option<f64>,
 }
 
 /// Takes `options.frames` frames of the video at `path`.
@@ -126,6 +128,7 @@ pub fn sample(path: impl AsRef<Path>, options: &VideoOptions) -> Result<SampledF
     Ok(SampledFrames {
         images: decoded.images,
         warnings,
+        seconds: timeline.seconds(stream.time_base),
     })
 }
 

@@ -11,6 +11,8 @@ pub(super) struct Timeline {
     /// When the last picture ends, in ticks.
     end: i64,
     clock: Clock,
+    /// Whether ticks are time, and not just the numbers of pictures.
+    is_timed: bool,
 }
 
 /// A picture that is shown.
@@ -111,7 +113,15 @@ impl Timeline {
             pictures,
             end,
             clock,
+            is_timed,
         })
+    }
+
+    /// For how long pictures are shown, where the file says so.
+    pub(super) fn seconds(&self, time_base: (u32, u32)) -> Option<f64> {
+        let first = self.pictures.first().filter(|_| self.is_timed)?;
+        let ticks = self.end.checked_sub(first.shown)?;
+        Some(ticks as f64 * f64::from(time_base.0) / f64::from(time_base.1))
     }
 
     /// How the decoder's frames are told apart.

@@ -1,14 +1,18 @@
 //! `POST /v1/caption`: photos in, captions with their evidence out.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::body::Bytes;
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Body};
+use decap::media::is_video_head;
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use super::described::{CaptionForm, CaptionJson, OwnErrors};
@@ -18,7 +22,8 @@ use crate::error::ApiError;
 use crate::intake::Upload;
 use crate::photo::Photo;
 use crate::state::State;
-use crate::worker::{Pending, Work};
+use crate::video::describe;
+use crate::worker::{CaptionPlan, Pending, Work};
 
 /// The form of the answer, as `Accept` asks for it.
 enum Form {
@@ -50,7 +55,7 @@ pub struct Captions {
 #[serde(untagged)]
 pub enum CaptionAnswer {
     /// Of a single photo.
-    One(Captioned),
+    One(Box<Captioned>),
     /// Of several.
     Several(Captions),
 }
@@ -64,10 +69,11 @@ pub enum CaptionAnswer {
     post,
     path = "/v1/caption",
     tag = "decap",
-    summary = "Caption photos",
+    summary = "Caption photos and videos",
     description = "Options stand beside the photos, or in the query of the address. `Accept: text/plain` gives a line \
         a photo, `Accept: text/event-stream` an event a photo as soon as it is known. Where a single photo cannot be \
-        captioned, the answer is its error; of several photos each has its own error in its place.",
+        captioned, the answer is its error; of several photos each has its own error in its place. A video has \
+        `segments`, its scenes; it needs ffmpeg on the service's machine.",
     request_body(content(
         (CaptionForm = "multipart/form-data"),
         (CaptionJson = "application/json"),
@@ -88,38 +94,28 @@ pub async fn caption(
     let upload = Upload::read(&state, request).await?;
     let wishes = Wishes::of(upload.fields)?;
     let candidates = wishes.candidates.unwrap_or(0);
-    let plan = wishes.plan(&state)?;
-    let work = Work::Caption(Arc::new(plan));
-    let pending = state.submit(&upload.photos, &work, upload.deadline)?;
-    let names: Vec<String> = upload
-        .photos
-        .into_iter()
-        .map(|photo: Photo| photo.name)
-        .collect();
-    let mut waiting: Vec<(String, Pending)> = names.into_iter().zip(pending).collect();
+    let asked = Arc::new(Asked {
+        plan: Arc::new(wishes.plan(&state)?),
+        state,
+        candidates,
+        deadline: upload.deadline,
+        _room: upload.room,
+    });
+    let mut waiting = asked.submit(upload.photos)?;
     if let (1, Form::Json | Form::Text) = (waiting.len(), &form)
-        && let Some((name, pending)) = waiting.pop()
+        && let Some((name, one)) = waiting.pop()
     {
-        let (caption, timings) = pending.caption().await?;
-        let record =
-            Captioned::new(&name, &caption, timings, &state.model).with(candidates, &caption);
+        let record = asked.record(&name, one).await?;
         return Ok(match form {
             Form::Text => Record::Captioned(record).line().into_response(),
-            _ => Json(CaptionAnswer::One(record)).into_response(),
+            _ => Json(CaptionAnswer::One(Box::new(record))).into_response(),
         });
     }
-    let model = Arc::clone(&state);
-    let room = upload.room;
-    let records = stream::iter(waiting).then(move |(name, pending)| {
-        let state = Arc::clone(&model);
-        // The room of the body is given back with the last caption.
-        let _held = &room;
+    let records = stream::iter(waiting).then(move |(name, one)| {
+        let asked = Arc::clone(&asked);
         async move {
-            match pending.caption().await {
-                Ok((caption, timings)) => {
-                    let record = Captioned::new(&name, &caption, timings, &state.model);
-                    Record::Captioned(record.with(candidates, &caption))
-                }
+            match asked.record(&name, one).await {
+                Ok(record) => Record::Captioned(record),
                 Err(error) => Record::failed(&name, &error),
             }
         }
@@ -141,4 +137,59 @@ pub async fn caption(
             Json(CaptionAnswer::Several(Captions { captions })).into_response()
         }
     })
+}
+
+/// What is common to the photos of a request.
+struct Asked {
+    state: Arc<State>,
+    plan: Arc<CaptionPlan>,
+    candidates: usize,
+    deadline: Instant,
+    /// Given back with the last caption.
+    _room: OwnedSemaphorePermit,
+}
+
+/// A photo in the queue, or a video that is decoded when its turn comes.
+enum Waiting {
+    Photo(Pending),
+    Video(Bytes),
+}
+
+impl Asked {
+    /// Puts photos into the queue, all or none.
+    fn submit(&self, photos: Vec<Photo>) -> Result<Vec<(String, Waiting)>, ApiError> {
+        let work = Work::Caption(Arc::clone(&self.plan));
+        let submit = |photo: Photo| {
+            let name = photo.name.clone();
+            let waiting = match photo.bytes {
+                Ok(bytes) if is_video_head(&bytes) => Waiting::Video(bytes),
+                bytes => {
+                    let photo = Photo::new(&name, bytes);
+                    let pending = self.state.submit(vec![photo], &work, self.deadline)?;
+                    let only = pending.into_iter().next();
+                    Waiting::Photo(only.ok_or(ApiError::Broken)?)
+                }
+            };
+            Ok((name, waiting))
+        };
+        photos.into_iter().map(submit).collect()
+    }
+
+    async fn record(&self, name: &str, waiting: Waiting) -> Result<Captioned, ApiError> {
+        let (state, plan) = (&self.state, &self.plan);
+        let by = plan.model.as_ref().map_or(&state.model, |it| &it.name);
+        match waiting {
+            Waiting::Photo(pending) => {
+                let (caption, timings) = pending.caption().await?;
+                let record = Captioned::new(name, &caption, timings, by);
+                Ok(record.with(self.candidates, &caption))
+            }
+            Waiting::Video(bytes) => {
+                let video = describe(state, name, bytes, plan, self.deadline).await?;
+                let record = Captioned::new(name, &video.caption, video.timings, by);
+                let record = record.with(self.candidates, &video.caption);
+                Ok(record.of_scenes(video.segments, video.warnings))
+            }
+        }
+    }
 }

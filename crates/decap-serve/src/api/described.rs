@@ -34,7 +34,7 @@ impl IntoResponses for OwnErrors {
             (ApiError::NoKey, "A key is asked for"),
             (
                 ApiError::Foreign(none()),
-                "A page of another site sent the request",
+                "A page of another site sent the request, or this service does not do it",
             ),
             (
                 ApiError::NotFound(none()),

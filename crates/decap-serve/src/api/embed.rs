@@ -51,7 +51,7 @@ pub async fn embed(
     let upload = Upload::read_any(&state, request).await?;
     let texts = texts_of(upload.fields)?;
     let mut embeddings: Vec<Vec<f32>> = Vec::new();
-    for pending in state.submit(&upload.photos, &Work::Embed, upload.deadline)? {
+    for pending in state.submit(upload.photos, &Work::Embed, upload.deadline)? {
         embeddings.push(pending.embedding().await?.as_slice().to_vec());
     }
     if !texts.is_empty() {

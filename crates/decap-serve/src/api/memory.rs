@@ -11,13 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::described::OwnErrors;
+use super::sentences::sentences_of;
 use crate::error::ApiError;
 use crate::intake;
 use crate::memories::MemoryFacts;
 use crate::state::State;
-
-/// Letters of a sentence at most; the encoder reads far fewer.
-const SENTENCE_LETTERS: usize = 1000;
 
 /// A memory to build. Sentences come in `captions`, in `text`, or in both.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -77,22 +75,7 @@ pub async fn teach(
 ) -> Result<(StatusCode, Json<MemoryFacts>), ApiError> {
     let (lesson, arrived): (Lesson, _) = intake::json(&state, request).await?;
     state.memories.check(&lesson.name)?;
-    let lines = lesson.text.lines().map(str::to_owned);
-    let cut = |text: String| {
-        text.trim()
-            .chars()
-            .take(SENTENCE_LETTERS)
-            .collect::<String>()
-    };
-    let sentences = lesson.captions.into_iter().chain(lines).map(cut);
-    let sentences: Vec<String> = sentences.filter(|it| !it.is_empty()).collect();
-    let most = state.options.taught_sentences;
-    if sentences.is_empty() || sentences.len() > most {
-        return Err(ApiError::Unusable(format!(
-            "expected 1 to {most} sentences, one a line, got {}",
-            sentences.len()
-        )));
-    }
+    let sentences = sentences_of(&state, lesson.captions, &lesson.text)?;
     // One at a time: who comes meanwhile is told so.
     let _turn = state
         .memories

@@ -7,7 +7,9 @@ pub mod memory;
 pub mod operations;
 pub mod record;
 pub mod score;
+pub mod sentences;
 pub mod texts;
+pub mod train;
 pub mod wishes;
 
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<State>>)> {
         ("/v1/score", post(score::score)),
         ("/v1/memories", get(memory::list).post(memory::teach)),
         ("/v1/memories/{name}", delete(memory::forget)),
+        ("/v1/train", get(train::list).post(train::start)),
+        ("/v1/train/{id}", get(train::status).delete(train::stop)),
         ("/health", get(operations::health)),
         ("/metrics", get(operations::metrics)),
     ]

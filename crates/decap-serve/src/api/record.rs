@@ -43,9 +43,28 @@ pub struct Captioned {
     /// How likely the caption is right, 0 to 1. Only with the model's own memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     confidence: Option<f64>,
+    /// The scenes of a video, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Vec<Segment>>,
+    /// What a person should know of a video: it is damaged or cut short, and was seen in part.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     /// What the decoder wrote, best first; only where `candidates` asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     candidates: Option<Vec<CandidateRecord>>,
+}
+
+/// A scene of a video.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Segment {
+    /// When it begins, in seconds.
+    pub start: f64,
+    /// When it ends.
+    pub end: f64,
+    /// Its caption.
+    pub caption: String,
+    /// As of the whole.
+    pub score: f64,
 }
 
 /// A caption that the decoder wrote, chosen or not.
@@ -125,7 +144,18 @@ impl Captioned {
                 choose: ms(timings.choose_ms),
             },
             confidence: caption.confidence.map(|it| rounded(it, 4)),
+            segments: None,
+            warnings: Vec::new(),
             candidates: None,
+        }
+    }
+
+    /// This record of a video, with its scenes where the video tells its length.
+    pub fn of_scenes(self, segments: Vec<Segment>, warnings: Vec<String>) -> Self {
+        Self {
+            segments: (!segments.is_empty()).then_some(segments),
+            warnings,
+            ..self
         }
     }
 

@@ -64,7 +64,7 @@ pub async fn score(
             texts.len()
         )));
     }
-    let pending = state.submit(&upload.photos, &Work::Embed, upload.deadline)?;
+    let pending = state.submit(upload.photos, &Work::Embed, upload.deadline)?;
     let encoded = of_texts(&state, texts.clone()).await?;
     let mut scores = Vec::with_capacity(texts.len());
     for pending in pending {

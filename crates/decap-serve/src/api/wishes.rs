@@ -75,6 +75,8 @@ pub struct Wishes {
     pub rerank: Option<String>,
     /// Never a memory sentence.
     pub written_only: Option<bool>,
+    /// The model to use: `decap` or one that was trained here.
+    pub model: Option<String>,
     /// The memory to use.
     pub memory: Option<String>,
     /// Memory sentences to leave out.
@@ -136,9 +138,14 @@ impl Wishes {
     /// How photos are captioned then.
     ///
     /// # Errors
-    /// [`ApiError::Unusable`] for a value out of range, [`ApiError::NotFound`] for a memory that is not there.
+    /// [`ApiError::Unusable`] for a value out of range, [`ApiError::NotFound`] for a model or a memory that is not there.
     pub fn plan(self, state: &State) -> Result<CaptionPlan, ApiError> {
-        let options = self.options(&state.defaults)?;
+        let model = match &self.model {
+            Some(name) => state.decoders.named(name)?,
+            None => None,
+        };
+        let defaults = model.as_ref().map_or(&state.defaults, |it| &it.defaults);
+        let options = self.options(defaults)?;
         at_most("ban", self.ban.len(), MOST_PHRASES)?;
         at_most("without", self.without.len(), MOST_PHRASES)?;
         at_most("candidates", self.candidates.unwrap_or(0), MOST_BEAMS)?;
@@ -153,7 +160,12 @@ impl Wishes {
             options,
             ban: self.ban,
             memory,
-            memory_key: MemoryKey { number, without },
+            memory_key: MemoryKey {
+                model: model.as_ref().map_or(0, |it| it.number),
+                number,
+                without,
+            },
+            model,
         })
     }
 

@@ -11,11 +11,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{now, words};
-use crate::answer::{Question, captions_of, check_model};
+use crate::answer::{Answered, Question, check_model};
 use crate::error::ApiError;
 use crate::intake;
-use crate::photo::Photo;
+use crate::photo::Sent;
 use crate::state::State;
+
+/// Where it answers.
+pub const PATH: &str = "/v1/chat/completions";
 
 #[derive(Deserialize)]
 struct Chat {
@@ -55,16 +58,20 @@ pub async fn chat(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (chat, arrived): (Chat, _) = intake::json(&state, request).await?;
-    check_model(&state, &chat.model)?;
+    let model = check_model(&state, &chat.model)?;
     let (prompt, photos) = prompt_and_photos(&chat.messages)?;
     let question = Question {
-        prompt,
+        model,
+        last: prompt.last().cloned().unwrap_or_default(),
+        prompt: prompt.join("\n"),
         schema: chat.response_format.as_ref().and_then(schema_of),
         max_tokens: chat.max_completion_tokens.or(chat.max_tokens),
         wishes: chat.decap,
     };
-    let pending = question.ask(&state, &photos, arrived.deadline)?;
-    let captions = captions_of(pending).await?;
+    let captions = match question.captions(&state, photos, arrived, PATH).await? {
+        Answered::Here(captions) => captions,
+        Answered::PassedOn(answer) => return Ok(answer),
+    };
     let text = question.answer(&captions);
     // Words, for want of the client's own tokenizer.
     let (asked, written) = (words(&question.prompt), words(&text));
@@ -123,7 +130,7 @@ pub async fn chat(
 }
 
 /// The words of all messages, and the images of the last that has some.
-fn prompt_and_photos(messages: &[Message]) -> Result<(String, Vec<Photo>), ApiError> {
+fn prompt_and_photos(messages: &[Message]) -> Result<(Vec<String>, Vec<Sent>), ApiError> {
     let mut prompt = Vec::new();
     let mut photos = Vec::new();
     for message in messages {
@@ -154,7 +161,7 @@ fn prompt_and_photos(messages: &[Message]) -> Result<(String, Vec<Photo>), ApiEr
                     let no_url =
                         || ApiError::Unusable("`image_url`: expected a data URL, got none".into());
                     let name = format!("image {}", own.len() + 1);
-                    own.push(Photo::from_text(&name, url.ok_or_else(no_url)?)?);
+                    own.push(Sent::from_text(&name, url.ok_or_else(no_url)?)?);
                 }
                 other => {
                     let got = other.unwrap_or("none");
@@ -168,7 +175,7 @@ fn prompt_and_photos(messages: &[Message]) -> Result<(String, Vec<Photo>), ApiEr
             photos = own;
         }
     }
-    Ok((prompt.join("\n"), photos))
+    Ok((prompt, photos))
 }
 
 /// The schema of `response_format`; null for JSON of any shape.

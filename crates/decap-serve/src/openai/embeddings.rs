@@ -14,8 +14,9 @@ use crate::answer::check_model;
 use crate::api::embed::vector;
 use crate::api::texts::of_texts;
 use crate::error::ApiError;
+use crate::fetching::{Room, fetch_all};
 use crate::intake;
-use crate::photo::Photo;
+use crate::photo::Sent;
 use crate::state::State;
 use crate::worker::Work;
 
@@ -43,7 +44,7 @@ pub async fn embeddings(
         match (input.as_str(), input.get("image").and_then(Value::as_str)) {
             (Some(text), _) => texts.push(text.to_owned()),
             (_, Some(image)) => {
-                photos.push(Photo::from_text(&format!("image {}", index + 1), image)?)
+                photos.push(Sent::from_text(&format!("image {}", index + 1), image)?)
             }
             _ => {
                 let message = "`input`: expected text, or an object with `image` in base64";
@@ -55,7 +56,9 @@ pub async fn embeddings(
         intake::check_count(&state, photos.len())?;
     }
     let asked: usize = texts.iter().map(|text| words(text)).sum();
-    let pending = state.submit(&photos, &Work::Embed, arrived.deadline)?;
+    let mut room = Room(arrived.room);
+    let photos = fetch_all(&state, photos, arrived.deadline, &mut room).await?;
+    let pending = state.submit(photos, &Work::Embed, arrived.deadline)?;
     let encoded = of_texts(&state, texts).await?;
     let mut of_text = encoded.rows();
     let mut of_photo = pending.into_iter();

@@ -18,16 +18,30 @@ use crate::state::State;
 /// These paths, and what answers there.
 pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<State>>)> {
     vec![
-        ("/v1/chat/completions", post(chat::chat)),
-        ("/v1/responses", post(responses::responses)),
+        (chat::PATH, post(chat::chat)),
+        (responses::PATH, post(responses::responses)),
         ("/v1/embeddings", post(embeddings::embeddings)),
         ("/v1/models", get(models)),
-        ("/v1/models/{id}", get(model)),
+        ("/v1/models/{id}", get(model).delete(forget)),
     ]
 }
 
 async fn models(Shared(state): Shared<Arc<State>>) -> Json<Value> {
-    Json(json!({ "object": "list", "data": [facts(&state, MODEL)] }))
+    let trained = state.decoders.names();
+    let names = std::iter::once(MODEL).chain(trained.iter().map(String::as_str));
+    let data: Vec<Value> = names.map(|name| facts(&state, name)).collect();
+    Json(json!({ "object": "list", "data": data }))
+}
+
+/// Forgets a model that was trained here, as OpenAI's clients delete those that they have tuned.
+async fn forget(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    state.decoders.forget(&id)?;
+    Ok(Json(
+        json!({ "id": id, "object": "model", "deleted": true }),
+    ))
 }
 
 async fn model(

@@ -11,11 +11,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{now, words};
-use crate::answer::{Question, captions_of, check_model};
+use crate::answer::{Answered, Question, check_model};
 use crate::error::ApiError;
 use crate::intake;
-use crate::photo::Photo;
+use crate::photo::Sent;
 use crate::state::State;
+
+/// Where it answers.
+pub const PATH: &str = "/v1/responses";
 
 #[derive(Deserialize)]
 struct Responses {
@@ -45,7 +48,7 @@ pub async fn responses(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (asked, arrived): (Responses, _) = intake::json(&state, request).await?;
-    check_model(&state, &asked.model)?;
+    let model = check_model(&state, &asked.model)?;
     if asked.previous_response_id.is_some() || asked.background == Some(true) {
         let message = "expected a request without `previous_response_id` and `background`: this service keeps \
                        no answers; send the image again";
@@ -53,16 +56,21 @@ pub async fn responses(
     }
     let (prompt, photos) = prompt_and_photos(&asked.input)?;
     let question = Question {
+        model,
+        last: prompt.last().cloned().unwrap_or_default(),
         prompt: format!(
-            "{}\n{prompt}",
-            asked.instructions.as_deref().unwrap_or_default()
+            "{}\n{}",
+            asked.instructions.as_deref().unwrap_or_default(),
+            prompt.join("\n")
         ),
         schema: asked.text.as_ref().and_then(schema_of),
         max_tokens: asked.max_output_tokens,
         wishes: asked.decap.clone(),
     };
-    let pending = question.ask(&state, &photos, arrived.deadline)?;
-    let text = question.answer(&captions_of(pending).await?);
+    let text = match question.captions(&state, photos, arrived, PATH).await? {
+        Answered::Here(captions) => question.answer(&captions),
+        Answered::PassedOn(answer) => return Ok(answer),
+    };
     let number = format!("{:x}{:08x}", state.started, state.next_request());
     let answer = Answer {
         asked: words(&question.prompt),
@@ -202,9 +210,9 @@ impl Answer {
 }
 
 /// The words of all of `input`, and the images of the last message that has some.
-fn prompt_and_photos(input: &Value) -> Result<(String, Vec<Photo>), ApiError> {
+fn prompt_and_photos(input: &Value) -> Result<(Vec<String>, Vec<Sent>), ApiError> {
     let items = match input {
-        Value::String(text) => return Ok((text.clone(), Vec::new())),
+        Value::String(text) => return Ok((vec![text.clone()], Vec::new())),
         Value::Array(items) => items,
         _ => {
             let message = "`input`: expected text or a list of messages";
@@ -241,7 +249,7 @@ fn prompt_and_photos(input: &Value) -> Result<(String, Vec<Photo>), ApiError> {
                     };
                     let name = format!("image {}", own.len() + 1);
                     let url = text("image_url").ok_or_else(no_url)?;
-                    own.push(Photo::from_text(&name, url)?);
+                    own.push(Sent::from_text(&name, url)?);
                 }
                 other => {
                     let got = other.unwrap_or("none");
@@ -255,7 +263,7 @@ fn prompt_and_photos(input: &Value) -> Result<(String, Vec<Photo>), ApiError> {
             photos = own;
         }
     }
-    Ok((prompt.join("\n"), photos))
+    Ok((prompt, photos))
 }
 
 /// The schema of `text.format`; null for JSON of any shape.

@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, get};
 use crate::state::State;
 
 /// Nothing from elsewhere, nothing inline, no frame around it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; \
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// These paths, and what answers there.

@@ -1,7 +1,7 @@
-// The page: photos go to /v1/caption, sentences to /v1/memories; nothing is kept but what is shown.
+// The page: photos and videos go to /v1/caption, sentences to /v1/memories or /v1/train; nothing is kept but what is shown.
 
 const $ = (id) => document.getElementById(id);
-const state = { photos: [], records: [], without: [], turn: 0, tau: null };
+const state = { photos: [], records: [], without: [], turn: 0, tau: null, training: null };
 const EVIDENCE = 6;
 const CANDIDATES = 6;
 
@@ -47,6 +47,7 @@ function options(form) {
   form.append("evidence", EVIDENCE);
   form.append("candidates", CANDIDATES);
   form.append("memory", $("memory").value || "model");
+  form.append("model", $("model").value || "decap");
   if (state.tau !== null) form.append("tau", state.tau);
   return form;
 }
@@ -57,18 +58,30 @@ function form(photos) {
   return options(made);
 }
 
+const isVideo = (file) => file.type.startsWith("video/");
+
+function hideAll() {
+  for (const id of ["shown", "film"]) {
+    if ($(id).src) URL.revokeObjectURL($(id).src);
+    $(id).removeAttribute("src");
+    $(id).hidden = true;
+  }
+  $("unshown").hidden = true;
+}
+
 async function take(files) {
-  const photos = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
-  if (!photos.length) return tell(new Error("That is no photo. JPEG, PNG, WebP and others can be read."));
+  const photos = [...files].filter((file) => /^(image|video)\//.test(file.type) || !file.type);
+  if (!photos.length) return tell(new Error("That is no photo and no video. JPEG, PNG, WebP, MP4 and others can be read."));
   Object.assign(state, { photos, records: [], without: [] });
   tell(null);
   $("again").hidden = false;
   $("example").hidden = true;
-  URL.revokeObjectURL($("shown").src);
-  $("shown").src = URL.createObjectURL(photos[0]);
-  $("shown").alt = photos[0].name;
-  $("shown").hidden = false;
-  $("unshown").hidden = true;
+  hideAll();
+  const shown = $(isVideo(photos[0]) ? "film" : "shown");
+  shown.src = URL.createObjectURL(photos[0]);
+  if (shown.id === "film") shown.setAttribute("aria-label", photos[0].name);
+  else shown.alt = photos[0].name;
+  shown.hidden = false;
   $("invite").hidden = true;
   $("drop").classList.add("full");
   await (photos.length === 1 ? one() : many());
@@ -85,7 +98,7 @@ async function one() {
   show("one");
   if (!state.records.length) {
     $("caption").textContent = "Looking…";
-    $("before").hidden = $("others").hidden = true;
+    $("before").hidden = $("others").hidden = $("timeline").hidden = true;
     $("evidence").replaceChildren(...[1, 2, 3].map(() => element("li", { className: "ghost" })));
   }
   $("one").classList.toggle("first", !state.records.length);
@@ -136,7 +149,46 @@ function draw(record, before) {
   $("candidates").replaceChildren(...others.map((it) =>
     element("li", {}, element("span", {}, it.text), element("span", { className: "share" }, signed(it.score)))));
   $("others").hidden = !others.length;
+  drawTimeline(record);
 }
+
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+const svgElement = (name, attributes, text = "") => {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = text;
+  return made;
+};
+
+function drawTimeline({ segments = [] }) {
+  $("timeline").hidden = !segments.length;
+  const end = segments.at(-1)?.end || 1;
+  $("timeline-said").textContent = `${segments.length === 1 ? "One scene" : `${segments.length} scenes`} in ${clock(end)}. Choose one to see it.`;
+  $("strip").replaceChildren(...segments.map((it) =>
+    svgElement("rect", { x: (100 * it.start) / end, width: (100 * (it.end - it.start)) / end, height: 4 })));
+  $("segments").replaceChildren(...segments.map((it) => {
+    const button = element("button", { type: "button" },
+      element("span", { className: "time" }, `${clock(it.start)} – ${clock(it.end)}`), element("span", {}, it.caption));
+    button.addEventListener("click", () => {
+      $("film").currentTime = it.start + 0.01;
+      mark();
+    });
+    return element("li", {}, button);
+  }));
+  mark();
+}
+// Shows which scene is on.
+function mark() {
+  const segments = state.records[0]?.segments || [];
+  const at = segments.findLastIndex((it) => it.start <= $("film").currentTime);
+  [...$("strip").children].forEach((it, index) => it.classList.toggle("now", index === at));
+  [...$("segments").children].forEach((it, index) => {
+    if (index === at) it.firstChild.setAttribute("aria-current", "true");
+    else it.firstChild.removeAttribute("aria-current");
+  });
+}
+$("film").addEventListener("timeupdate", mark);
+$("film").addEventListener("click", (event) => event.stopPropagation());
 
 function bar(evidence, heaviest) {
   const button = element("button", { type: "button", className: evidence.out ? "out" : "" });
@@ -169,7 +221,7 @@ async function many() {
   $("rows").replaceChildren();
   state.records = [];
   const title = () => {
-    $("many-title").textContent = `${state.records.length} of ${state.photos.length} photos`;
+    $("many-title").textContent = `${state.records.length} of ${state.photos.length} files`;
   };
   title();
   // A few at a time, so that each request stays small.
@@ -187,12 +239,12 @@ async function many() {
     state.records.push(...records);
     title();
   }
-  $("live").textContent = `${state.records.length} photos done`;
+  $("live").textContent = `${state.records.length} files done`;
 }
 
 function row(photo, record) {
-  const image = element("img", { src: URL.createObjectURL(photo), alt: photo.name, loading: "lazy" });
-  image.addEventListener("load", () => URL.revokeObjectURL(image.src));
+  const image = isVideo(photo) ? photo.name : element("img", { src: URL.createObjectURL(photo), alt: photo.name, loading: "lazy" });
+  if (!isVideo(photo)) image.addEventListener("load", () => URL.revokeObjectURL(image.src));
   const words = element("td", { className: record.error ? "bad" : "" }, record.caption || record.error.message);
   const score = element("td", {}, record.error ? "" : signed(record.score));
   $("rows").append(element("tr", {}, element("td", {}, image), words, score));
@@ -267,7 +319,9 @@ async function memories(chosen) {
   drawMemory();
 }
 function drawMemory() {
-  $("memory-said").textContent = `${$("memory").selectedOptions[0].dataset.sentences} sentences`;
+  const isTrained = $("memory").value === "model" && $("model").value !== "decap";
+  const count = $("memory").selectedOptions[0].dataset.sentences;
+  $("memory-said").textContent = isTrained ? "The sentences that it was trained on" : `${count} sentences`;
   $("forget").hidden = $("memory").value === "model";
 }
 $("memory").addEventListener("change", () => {
@@ -279,8 +333,150 @@ $("forget").addEventListener("click", async () => {
   try {
     await ask(`/v1/memories/${encodeURIComponent($("memory").value)}`, { method: "DELETE" });
     await memories("model");
+    $("lesson-said").textContent = LESSON_SAID;
     state.without = [];
     redo();
+  } catch (error) {
+    tell(error);
+  }
+});
+
+async function models(chosen) {
+  const { data } = await ask("/v1/models");
+  const before = chosen || $("model").value;
+  const option = ({ id }) => element("option", { value: id }, id === "decap" ? "As it came" : id);
+  $("model").replaceChildren(...data.map(option));
+  $("model").value = data.some(({ id }) => id === before) ? before : "decap";
+  $("models").hidden = data.length < 2;
+  drawModel();
+}
+function drawModel() {
+  const isOwn = $("model").value === "decap";
+  $("model-forget").hidden = isOwn;
+  $("model-said").textContent = isOwn ? "" : "Trained on this page. Each memory can be used with it.";
+}
+$("model").addEventListener("change", () => {
+  state.without = [];
+  drawModel();
+  drawMemory();
+  redo();
+});
+$("model-forget").addEventListener("click", async () => {
+  try {
+    await ask(`/v1/models/${encodeURIComponent($("model").value)}`, { method: "DELETE" });
+    await models("decap");
+    $("training").hidden = true;
+    state.without = [];
+    drawMemory();
+    redo();
+  } catch (error) {
+    tell(error);
+  }
+});
+
+const TRAIN_SAID = $("train-said").textContent;
+const LESSON_SAID = $("lesson-said").textContent;
+const ENDED = ["done", "stopped", "failed"];
+const left = (seconds) => (seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`);
+let watching = null;
+let quarter = 0;
+
+// What is being trained; asks again each second while it runs.
+async function watch() {
+  clearTimeout(watching);
+  const { allowed, trainings } = await ask("/v1/train");
+  $("train").hidden = !allowed;
+  const [run] = trainings;
+  if (!run || !allowed) return;
+  const isOver = ENDED.includes(run.state);
+  $("train-go").disabled = !isOver;
+  if (isOver && !state.training) return;
+  state.training = isOver ? null : run.id;
+  drawTraining(run);
+  if (!isOver) {
+    watching = setTimeout(() => watch().catch(tell), 1000);
+  } else if (run.state === "done") {
+    await models(run.name);
+    state.without = [];
+    drawMemory();
+    redo();
+  }
+}
+
+function drawTraining(run) {
+  const { losses, steps, step } = run;
+  const last = losses.at(-1);
+  const words = {
+    reading: "Reading the sentences…",
+    stopping: "Stopping…",
+    training: `Step ${step} of ${steps}${run.seconds_left === undefined ? "" : `, about ${left(run.seconds_left)} left`}`,
+    done: "Done. It is chosen as the model above.",
+    stopped: "Stopped. Nothing is kept of it.",
+    failed: `It failed: ${run.error}`,
+  }[run.state];
+  $("training").hidden = false;
+  $("training-title").textContent = `Training “${run.name}”`;
+  $("training-said").textContent = words;
+  $("training-bar").hidden = ENDED.includes(run.state);
+  if (steps) $("training-bar").value = step / steps;
+  else $("training-bar").removeAttribute("value");
+  $("training-stop").hidden = ENDED.includes(run.state);
+  $("training-stop").disabled = run.state === "stopping";
+  // Few words for those who listen: a quarter at a time.
+  const now = steps ? Math.floor((4 * step) / steps) : 0;
+  if (now !== quarter || ENDED.includes(run.state)) $("live").textContent = `Training ${run.name}: ${words}`;
+  quarter = now;
+  if (ENDED.includes(run.state)) $("train-said").textContent = TRAIN_SAID;
+  $("curve").hidden = losses.length < 2;
+  if (losses.length > 1) drawCurve(losses, run.held_out, steps);
+  if (last) {
+    const heldOut = run.held_out.at(-1);
+    $("curve-said").textContent = `Loss from ${losses[0].loss.toFixed(2)} to ${last.loss.toFixed(2)}${heldOut ? `; ${heldOut.loss.toFixed(2)} on held-out sentences` : ""}. Lower is better.`;
+  }
+}
+
+function drawCurve(losses, heldOut, steps) {
+  const all = [...losses, ...heldOut].map((it) => it.loss);
+  // A curve that is flat looks flat.
+  const most = Math.max(...all);
+  const least = Math.min(most - 0.5, ...all);
+  const x = ({ step }) => (34 + (256 * step) / steps).toFixed(1);
+  const y = (loss) => (104 - (92 * (loss - least)) / (most - least || 1)).toFixed(1);
+  const made = [];
+  for (const loss of [least, most]) {
+    made.push(svgElement("line", { class: "grid", x1: 34, x2: 290, y1: y(loss), y2: y(loss) }));
+    made.push(svgElement("text", { x: 6, y: Number(y(loss)) + 4 }, loss.toFixed(1)));
+  }
+  made.push(svgElement("polyline", { class: "line", points: losses.map((it) => `${x(it)},${y(it.loss)}`).join(" ") }));
+  made.push(...heldOut.map((it) => svgElement("circle", { cx: x(it), cy: y(it.loss), r: 3.5 })));
+  document.querySelector("#curve g").replaceChildren(...made);
+}
+
+$("train-go").addEventListener("click", async () => {
+  const said = $("train-said");
+  const [name, text] = [$("lesson-name").value.trim(), $("lesson-text").value];
+  if (!name || !text.trim()) {
+    said.textContent = "Give a name and sentences above first.";
+    $(name ? "lesson-text" : "lesson-name").focus();
+    return;
+  }
+  $("train-go").disabled = true;
+  try {
+    const headers = { "Content-Type": "application/json" };
+    const run = await ask("/v1/train", { method: "POST", headers, body: JSON.stringify({ name, text }) });
+    said.textContent = "It has begun. Captions go on meanwhile.";
+    state.training = run.id;
+    await watch();
+    $("training-stop").focus();
+  } catch (error) {
+    said.textContent = error.message;
+    $("train-go").disabled = false;
+  }
+});
+$("training-stop").addEventListener("click", async () => {
+  try {
+    await ask(`/v1/train/${state.training}`, { method: "DELETE" });
+    await watch();
   } catch (error) {
     tell(error);
   }
@@ -327,9 +523,7 @@ $("files").addEventListener("change", (event) => {
 $("again").addEventListener("click", () => {
   running?.abort();
   Object.assign(state, { photos: [], records: [], without: [], turn: state.turn + 1 });
-  URL.revokeObjectURL($("shown").src);
-  $("shown").removeAttribute("src");
-  $("shown").hidden = $("unshown").hidden = true;
+  hideAll();
   $("invite").hidden = false;
   $("again").hidden = true;
   $("example").hidden = false;
@@ -338,12 +532,14 @@ $("again").addEventListener("click", () => {
   show("empty");
   $("pick").focus();
 });
-$("shown").addEventListener("error", () => {
-  if (!state.photos.length) return;
-  $("unshown-name").textContent = state.photos[0].name;
-  $("shown").hidden = true;
-  $("unshown").hidden = false;
-});
+for (const id of ["shown", "film"]) {
+  $(id).addEventListener("error", () => {
+    if (!state.photos.length || $(id).hidden) return;
+    $("unshown-name").textContent = state.photos[0].name;
+    $(id).hidden = true;
+    $("unshown").hidden = false;
+  });
+}
 $("example").addEventListener("click", async () => {
   try {
     const answer = await fetch("/example.webp");
@@ -371,6 +567,7 @@ addEventListener("drop", (event) => {
   $("drop").classList.remove("over");
   if (event.dataTransfer.files.length) take(event.dataTransfer.files);
 });
-$("key").addEventListener("change", () => memories().then(() => tell(null), tell));
+const begin = () => Promise.all([memories(), models(), watch()]);
+$("key").addEventListener("change", () => begin().then(() => tell(null), tell));
 
-memories().catch(tell);
+begin().catch(tell);

@@ -41,7 +41,10 @@ pub fn still_wanted(jobs: Vec<Job>, now: Instant) -> Vec<Job> {
 pub fn groups(jobs: Vec<Job>) -> Vec<Vec<Job>> {
     let mut groups: Vec<Vec<Job>> = Vec::new();
     for job in jobs {
-        let same = |group: &&mut Vec<Job>| group.first().is_some_and(|it| it.work == job.work);
+        let same = |group: &&mut Vec<Job>| {
+            let first = group.first();
+            first.is_some_and(|it| it.work == job.work && it.picture.is_like(&job.picture))
+        };
         match groups.iter_mut().find(same) {
             Some(group) => group.push(job),
             None => groups.push(vec![job]),

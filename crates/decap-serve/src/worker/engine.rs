@@ -4,9 +4,9 @@ use std::sync::atomic::AtomicBool;
 
 use decap::memory::{Captions, Memory};
 use decap::pipeline::{ReadOptions, embed_each};
-use decap::{CaptionOptions, Captioner, Error, Input, Result};
+use decap::{CaptionOptions, Captioner, Embedding, Embeddings, Error, Input, Result};
 
-use super::job::{CaptionPlan, Job, MemoryKey, Outcome, Work};
+use super::job::{CaptionPlan, Job, MemoryKey, Outcome, Picture, Work};
 
 /// Runs photos of one kind of work.
 pub trait Engine: Send + 'static {
@@ -17,13 +17,13 @@ pub trait Engine: Send + 'static {
     fn run(&mut self, jobs: &[Job]) -> Result<Vec<Outcome>>;
 }
 
-/// The captioner, and the memory that it has now.
+/// The service's own captioner, and the one that it is now.
 pub struct Model {
     /// As it came: with the model's own memory, and all that is known of it.
     own: Captioner,
-    /// Shares all but the memory with it.
+    /// As the last plan wanted it.
     captioner: Captioner,
-    /// Which memory that one has.
+    /// Which model that one is, and which memory it has.
     memory_key: MemoryKey,
     read: ReadOptions,
 }
@@ -39,20 +39,22 @@ impl Model {
         }
     }
 
-    /// Gives the captioner the memory of `plan`, unless it has it already.
+    /// Takes the model and the memory of `plan`, unless it has them already.
     fn remember(&mut self, plan: &CaptionPlan) -> Result<()> {
         if self.memory_key == plan.memory_key {
             return Ok(());
         }
-        let without = plan.memory_key.without.as_slice();
-        match (plan.memory.as_deref(), without) {
-            (None, []) => self.captioner = self.own.clone(),
-            (Some(memory), []) => self.captioner.set_memory(memory.clone())?,
+        let own = plan.model.as_ref().map_or(&self.own, |it| &it.captioner);
+        let mut captioner = own.clone();
+        match (plan.memory.as_deref(), plan.memory_key.without.as_slice()) {
+            (None, []) => {}
+            (Some(memory), []) => captioner.set_memory(memory.clone())?,
             (memory, without) => {
-                let memory = memory.unwrap_or(self.own.memory());
-                self.captioner.set_memory(lacking(memory, without)?)?;
+                let memory = memory.unwrap_or(own.memory());
+                captioner.set_memory(lacking(memory, without)?)?;
             }
         }
+        self.captioner = captioner;
         self.memory_key.clone_from(&plan.memory_key);
         Ok(())
     }
@@ -75,15 +77,26 @@ impl Engine for Model {
             return Ok(Vec::new());
         };
         let stop = AtomicBool::new(false);
-        let inputs = jobs
-            .iter()
-            .map(|job| Input::from(job.photo.as_ref()).named(job.name.as_str()));
+        let input = |job: &Job| {
+            let input = match &job.picture {
+                Picture::File(bytes) => Input::from(bytes.as_ref()),
+                Picture::Frame(image) => Input::from(image.clone()),
+                // It is not read again.
+                Picture::Seen(_) => Input::from(Vec::new()),
+            };
+            input.named(job.name.as_str())
+        };
+        let seen: Vec<&Embedding> = jobs.iter().filter_map(seen).collect();
+        let inputs = jobs.iter().map(input);
         let mut outcomes = Vec::with_capacity(jobs.len());
         match &first.work {
             Work::Caption(plan) => {
                 self.remember(plan)?;
                 let options = self.options(plan)?;
                 let captioner = &self.captioner;
+                if seen.len() == jobs.len() {
+                    return caption_seen(captioner, &seen, &options);
+                }
                 captioner.caption_each(inputs, &self.read, &options, &stop, |one| {
                     outcomes.push(Outcome::Caption(one.result, one.timings));
                     Ok::<_, Error>(())
@@ -100,6 +113,29 @@ impl Engine for Model {
         }
         Ok(outcomes)
     }
+}
+
+/// The embedding of what was seen already.
+fn seen(job: &Job) -> Option<&Embedding> {
+    match &job.picture {
+        Picture::Seen(embedding) => Some(embedding),
+        _ => None,
+    }
+}
+
+/// Captions of what was seen already.
+fn caption_seen(
+    captioner: &Captioner,
+    seen: &[&Embedding],
+    options: &CaptionOptions,
+) -> Result<Vec<Outcome>> {
+    let mut embeddings = Embeddings::empty(captioner.encoder().width());
+    for embedding in seen {
+        embeddings.push(embedding)?;
+    }
+    let (captions, timings) = captioner.caption_embeddings(&embeddings, options)?;
+    let outcome = |caption| Outcome::Caption(Ok(caption), timings);
+    Ok(captions.into_iter().map(outcome).collect())
 }
 
 /// `memory` but for these sentences.

@@ -4,20 +4,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
+use decap::media::RgbImage;
 use decap::memory::Memory;
 use decap::{Caption, CaptionOptions, Embedding, Error, Timings};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
+use crate::decoders::Trained;
 use crate::error::ApiError;
 
 /// How a photo is captioned; photos of one plan share batches.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CaptionPlan {
     /// From embedding to caption.
     pub options: CaptionOptions,
     /// Words and phrases that are never written.
     pub ban: Vec<String>,
+    /// The model, where it is not the service's own.
+    pub model: Option<Arc<Trained>>,
     /// The memory, where it is not the model's own.
     pub memory: Option<Arc<Memory>>,
     /// Which memory that is, and what is left out of it.
@@ -27,6 +31,8 @@ pub struct CaptionPlan {
 /// Tells apart what captions are written from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryKey {
+    /// A number for each model that was trained; 0 for the service's own.
+    pub model: u64,
     /// A number for each memory that was taught; 0 for the model's own.
     pub number: u64,
     /// Sentences that are left out, sorted.
@@ -42,12 +48,29 @@ impl PartialEq for CaptionPlan {
 }
 
 /// What is to be done with a photo.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Work {
     /// Write its caption.
     Caption(Arc<CaptionPlan>),
     /// Give its embedding.
     Embed,
+}
+
+/// What is worked on.
+pub enum Picture {
+    /// What the file of a photo holds.
+    File(Bytes),
+    /// A frame of a video.
+    Frame(RgbImage),
+    /// The embedding of what was seen already.
+    Seen(Embedding),
+}
+
+impl Picture {
+    /// Whether it can share a batch with `other`.
+    pub fn is_like(&self, other: &Self) -> bool {
+        matches!(self, Self::Seen(_)) == matches!(other, Self::Seen(_))
+    }
 }
 
 /// What became of a photo.
@@ -70,10 +93,9 @@ impl Outcome {
 }
 
 /// A photo in the queue.
-#[derive(Debug)]
 pub struct Job {
-    /// What its file holds.
-    pub photo: Bytes,
+    /// What is worked on.
+    pub picture: Picture,
     /// Stands for it in messages.
     pub name: String,
     /// What to do.
@@ -99,6 +121,13 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// A photo that never gets into the queue.
+    pub fn failed(error: ApiError, deadline: Instant) -> Self {
+        let (reply, answer) = oneshot::channel();
+        let _waits = reply.send(Err(error));
+        Self { answer, deadline }
+    }
+
     /// The photo's outcome.
     ///
     /// # Errors

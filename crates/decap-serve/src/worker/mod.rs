@@ -5,7 +5,7 @@ mod engine;
 mod job;
 
 pub use engine::{Engine, Model};
-pub use job::{CaptionPlan, Job, MemoryKey, Pending, Work};
+pub use job::{CaptionPlan, Job, MemoryKey, Pending, Picture, Work};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -15,7 +15,6 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
 use decap::{Error, Result};
 use tokio::sync::oneshot;
 
@@ -81,14 +80,14 @@ impl Worker {
     /// [`ApiError::Busy`] where it is full, [`ApiError::Stopping`] after [`Worker::finish`].
     pub fn submit(
         &self,
-        photo: Bytes,
+        picture: Picture,
         name: String,
         work: Work,
         deadline: Instant,
     ) -> Result<Pending, ApiError> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            photo,
+            picture,
             name,
             work,
             deadline,

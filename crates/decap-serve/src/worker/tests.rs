@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use axum::body::Bytes;
 use decap::{Caption, ChosenFrom, Embedding, Timings};
 
 use super::job::Outcome;
@@ -18,7 +19,9 @@ impl Engine for Told {
         self.batches.send(jobs.len()).unwrap();
         self.leave.recv().unwrap();
         assert!(
-            jobs.iter().all(|job| job.photo != "poison"),
+            !jobs
+                .iter()
+                .any(|job| matches!(&job.picture, Picture::File(it) if it == "poison")),
             "the decoder failed"
         );
         let outcome = |job: &Job| match job.work {
@@ -69,7 +72,7 @@ fn bench(queue: usize, batch: usize) -> Bench {
 impl Bench {
     fn photo(&self, content: &'static str) -> Result<Pending, ApiError> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        let photo = Bytes::from_static(content.as_bytes());
+        let photo = Picture::File(Bytes::from_static(content.as_bytes()));
         self.worker
             .submit(photo, content.into(), Work::Embed, deadline)
     }
@@ -111,9 +114,12 @@ async fn who_left_and_who_is_late_is_not_worked_for() {
     let held = bench.photo("a").unwrap();
     assert_eq!(bench.batches.recv().unwrap(), 1);
     drop(bench.photo("b").unwrap());
-    let late = bench
-        .worker
-        .submit(Bytes::new(), "late".into(), Work::Embed, Instant::now());
+    let late = bench.worker.submit(
+        Picture::File(Bytes::new()),
+        "late".into(),
+        Work::Embed,
+        Instant::now(),
+    );
     let last = bench.photo("c").unwrap();
     bench.leave.send(()).unwrap();
     bench.leave.send(()).unwrap();
