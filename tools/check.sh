@@ -109,7 +109,6 @@ test_page() {
         echo "skipped: needs node, Chromium, and playwright-core and axe-core from npm"
         return 0
     fi
-    cargo build --quiet --locked -p decap-cli --all-features || return 1
     "${CARGO_TARGET_DIR:-target}/debug/decap" serve --listen 127.0.0.1:0 2>"$scratch/serve" &
     local service=$! address= result
     for _ in $(seq 100); do
