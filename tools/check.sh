@@ -23,7 +23,7 @@ case "${1-}" in
 esac
 
 cat <<'TEXT'
-check.sh: A first run takes up to an hour on one core, because it compiles about 240 crates. The
+check.sh: A first run takes up to an hour on one core, because it compiles about 290 crates. The
 check.sh: tests themselves take about 2 minutes. It needs 5 GB in target/ and a C compiler.
 TEXT
 

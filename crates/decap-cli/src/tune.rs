@@ -154,12 +154,7 @@ fn table(output: &mut dyn Write, tuning: &Tuning) -> std::io::Result<()> {
         "tau", "top-k", "expansion"
     )?;
     for (place, (setting, system)) in tuning.trials.iter().enumerate() {
-        let note = match (place, place == tuning.best) {
-            (0, true) => "   <- best, and the model's own",
-            (0, false) => "   the model's own",
-            (_, true) => "   <- best",
-            _ => "",
-        };
+        let note = note(place, tuning.best);
         if let Some(cider) = system.interval("CIDEr") {
             writeln!(
                 output,
@@ -172,6 +167,16 @@ fn table(output: &mut dyn Write, tuning: &Tuning) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What stands behind a row of a table; the first is that of the model's own setting.
+fn note(place: usize, best: usize) -> &'static str {
+    match (place, place == best) {
+        (0, true) => "   <- best, and the model's own",
+        (0, false) => "   the model's own",
+        (_, true) => "   <- best",
+        _ => "",
+    }
 }
 
 /// The setting, as wide as its header.
@@ -282,12 +287,7 @@ fn on_text(args: &TuneArgs, captioner: &Captioner, grid: &TuningGrid) -> Result<
                 "tau", "top-k"
             )?;
             for (place, (setting, nearness)) in trials.iter().enumerate() {
-                let note = match (place, place == best) {
-                    (0, true) => "   <- best, and the model's own",
-                    (0, false) => "   the model's own",
-                    (_, true) => "   <- best",
-                    _ => "",
-                };
+                let note = note(place, best);
                 let top_k = setting
                     .top_k
                     .map_or_else(|| "all".to_owned(), |top_k| top_k.to_string());

@@ -3,9 +3,11 @@
 #![cfg(feature = "avif")]
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
 
-use std::fs;
-use std::path::PathBuf;
+mod common;
 
+use std::fs;
+
+use common::{data, decoded, largest_difference, random};
 use decap_media::{Limits, RgbImage, image, memory_to_decode};
 
 /// libavif converts some kinds with integers, decap all with floats.
@@ -13,22 +15,6 @@ const TOLERANCE: u8 = 2;
 
 /// Premultiplied colours of little coverage are divided by small numbers, before or after rounding.
 const PREMULTIPLIED_TOLERANCE: u8 = 3;
-
-fn data(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
-}
-
-fn decoded(name: &str) -> RgbImage {
-    image::open(data(name), &Limits::default()).unwrap()
-}
-
-fn largest_difference(a: &RgbImage, b: &RgbImage) -> u8 {
-    assert_eq!((a.width(), a.height()), (b.width(), b.height()));
-    let pairs = a.pixels().iter().zip(b.pixels());
-    pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap()
-}
 
 /// The image whose pixel at (x, y) is that of `image` at what `from` makes of it.
 fn moved(
@@ -123,13 +109,7 @@ fn limits_hold_before_pixels_are_decoded() {
 #[test]
 fn damaged_files_do_no_harm() {
     let rounds = std::env::var("DECAP_TEST_ROUNDS").map_or(100, |it| it.parse().unwrap());
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as usize
-    };
+    let mut random = random();
     let mut limits = Limits::default();
     limits.pixels = 1 << 20;
     limits.decoder_bytes = 64 << 20;

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::random;
 use decap_media::{Error, InputFault};
 use decap_media::{Limits, image};
 
@@ -273,13 +276,7 @@ fn a_jpeg_without_its_last_tenth_is_damaged() {
 /// A hundred damaged copies of every fixture: any answer but a panic or an endless loop.
 #[test]
 fn flipped_bytes_do_no_harm() {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as usize
-    };
+    let mut random = random();
     let limits = {
         let mut options = Limits::default();
         options.pixels = 1 << 20;

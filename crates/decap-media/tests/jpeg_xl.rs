@@ -3,10 +3,12 @@
 #![cfg(feature = "jxl")]
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` functions themselves
 
-use std::fs;
-use std::path::PathBuf;
+mod common;
 
-use decap_media::{Limits, RgbImage, image, memory_to_decode};
+use std::fs;
+
+use common::{data, decoded, largest_difference, random};
+use decap_media::{Limits, image, memory_to_decode};
 
 /// Lossy pixels differ by the rounding of floats.
 const LOSSY_TOLERANCE: u8 = 2;
@@ -16,22 +18,6 @@ const JPEG_TOLERANCE: u8 = 4;
 
 /// The high byte of 16 bits is rounded by one decoder and cut by the other.
 const ROUNDING: u8 = 1;
-
-fn data(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
-}
-
-fn decoded(name: &str) -> RgbImage {
-    image::open(data(name), &Limits::default()).unwrap()
-}
-
-fn largest_difference(a: &RgbImage, b: &RgbImage) -> u8 {
-    assert_eq!((a.width(), a.height()), (b.width(), b.height()));
-    let pairs = a.pixels().iter().zip(b.pixels());
-    pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap()
-}
 
 #[test]
 fn pixels_are_those_of_libjxl() {
@@ -93,13 +79,7 @@ fn limits_hold_before_pixels_are_decoded() {
 
 #[test]
 fn damaged_files_do_no_harm() {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as usize
-    };
+    let mut random = random();
     let mut limits = Limits::default();
     limits.pixels = 1 << 20;
     limits.decoder_bytes = 64 << 20;

@@ -5,11 +5,13 @@
 #[path = "../../decap-kernels/src/skipped.rs"]
 mod skipped;
 
+mod common;
 mod raw_files;
 
 use std::fs;
 use std::process::Command;
 
+use common::random;
 use decap_media::{Limits, PhotoKind, RgbImage, image, kind_of_head, memory_to_decode};
 use raw_files::{
     KINDS, PREVIEW, Tiff, Value, cr2, cr3, jpeg, lossless_jpeg, nef, old_style, strip,
@@ -196,13 +198,7 @@ fn a_bomb_within_a_raw_file_is_refused() {
 
 #[test]
 fn flipped_bytes_in_raw_files_do_no_harm() {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as usize
-    };
+    let mut random = random();
     let preview = jpeg(PREVIEW.0, PREVIEW.1);
     let mut limits = Limits::default();
     limits.pixels = 1 << 20;

@@ -54,15 +54,10 @@ impl Memory {
             .iter()
             .for_each(|&row| is_held_out[row] = true);
         let near = self.heaviest(sentences.as_slice(), self.width(), COPIES)?;
-        for (sentence, near) in sentences.rows().zip(near) {
+        for (&sentence, near) in rows[..count].iter().zip(near) {
+            let sentence = self.row(sentence)?;
             for (row, _) in near {
-                let other = self.row(row)?;
-                let cosine: f32 = sentence
-                    .iter()
-                    .zip(other.as_slice())
-                    .map(|(a, b)| a * b)
-                    .sum();
-                is_held_out[row] |= cosine > SAME;
+                is_held_out[row] |= sentence.cosine(&self.row(row)?) > SAME;
             }
         }
         let rest: Vec<usize> = (0..self.len()).filter(|&row| !is_held_out[row]).collect();
@@ -94,13 +89,11 @@ impl HeldOut {
             None => self.rest.project(&queries, tau, 0)?,
             Some(top_k) => self.rest.project_onto_nearest(&queries, tau, top_k, 0)?,
         };
-        let mut sum = 0.0;
-        for (sentence, projection) in self.sentences.rows().zip(&projections) {
-            let projected = projection.embedding.as_slice();
-            let cosine = sentence.iter().zip(projected).map(|(a, b)| a * b);
-            sum += f64::from(cosine.sum::<f32>());
-        }
-        Ok((sum / projections.len().max(1) as f64) as f32)
+        let sentences = (0..).map_while(|place| self.sentences.get(place));
+        let cosines = sentences
+            .zip(&projections)
+            .map(|(sentence, projection)| f64::from(sentence.cosine(&projection.embedding)));
+        Ok((cosines.sum::<f64>() / projections.len().max(1) as f64) as f32)
     }
 
     /// The sentences after noise.
